@@ -1,0 +1,44 @@
+// UniqueFd: the one owner of a file descriptor; closes it when it goes.
+//
+//   UniqueFd fd(open(path, O_RDONLY | O_CLOEXEC));
+//   if (!fd) return Error{...errno...};
+//   read(fd.get(), ...);
+//
+// Errors: a negative descriptor is "none"; the caller still has errno. Does not promise to report
+// errors of close(2). Source: POSIX close(2).
+#pragma once
+
+#include <unistd.h>
+
+#include <utility>
+
+namespace portmapper {
+
+class UniqueFd {
+ public:
+  UniqueFd() = default;
+  explicit UniqueFd(int fd) : fd_(fd) {}
+  UniqueFd(UniqueFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  UniqueFd& operator=(UniqueFd&& other) noexcept {
+    if (this != &other) {
+      reset();
+      fd_ = std::exchange(other.fd_, -1);
+    }
+    return *this;
+  }
+  UniqueFd(const UniqueFd&) = delete;
+  UniqueFd& operator=(const UniqueFd&) = delete;
+  ~UniqueFd() { reset(); }
+
+  explicit operator bool() const { return fd_ >= 0; }
+  [[nodiscard]] int get() const { return fd_; }
+  void reset() {
+    if (fd_ >= 0) close(fd_);
+    fd_ = -1;
+  }
+
+ private:
+  int fd_ = -1;
+};
+
+}  // namespace portmapper

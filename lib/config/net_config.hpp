@@ -1,0 +1,60 @@
+// NetConf: the network configuration of one call, validated, whichever form it came in.
+//
+//   Result<NetConf> conf = parse_net_conf(stdin_text, Command::add);
+//   conf->mappings[0].host_port.value();  // 8080
+//
+// The Mesos form (with `delegate`) and the portmap form (with `prevResult`) end here alike; nothing
+// after this knows which it was, but for `delegate` and `prev_result`. Ports are in host byte
+// order. Errors: invalid_input (101) that lists every problem found, each with its key path, its
+// value and what would be right; unsupported_version (1). DEL is lenient where ADD is not: entries
+// of port mappings that ADD refuses are ignored, since DEL does not need them. Does not promise:
+// that the delegate exists. Source: CNI SPEC.md section 1, CONVENTIONS.md (portMappings), portmap's
+// README, Mesos' cni.md (port mapper), design.md section 5.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lib/base/attachment.hpp"
+#include "lib/base/error.hpp"
+#include "lib/cni/request.hpp"
+
+namespace portmapper {
+
+struct Delegate {
+  std::string type;
+  std::string input;  // the JSON document that the delegate gets on stdin, but for prevResult
+};
+
+// An entry of cni.dev/valid-attachments.
+struct ValidAttachment {
+  std::string container_id;
+  std::string ifname;
+};
+
+struct NetConf {
+  std::string cni_version;  // as asked for; "0.1.0" where the document has none
+  std::string name;
+  std::optional<std::string> chain;
+  std::vector<std::string> exclude_devices;
+  std::optional<Delegate> delegate;
+  std::chrono::seconds delegate_timeout{120};  // 0: none
+  std::vector<PortMapping> mappings;           // identical entries once
+  bool snat = true;
+  bool masq_all = false;
+  std::vector<std::string> conditions_v4;  // nft words
+  std::vector<std::string> conditions_v6;
+  std::optional<std::string> prev_result;                         // its JSON, untouched
+  std::optional<std::vector<ValidAttachment>> valid_attachments;  // GC only
+};
+
+Result<NetConf> parse_net_conf(std::string_view text, Command command);
+
+// The version to answer in: the document's cniVersion where it is a supported one, else the newest.
+// Never fails, so that every error can be printed.
+std::string answer_version(std::string_view text);
+
+}  // namespace portmapper
