@@ -1,0 +1,41 @@
+// Call: what every CNI command works on, and the commands.
+//
+//   Call call{request, conf, runner, log};
+//   Result<std::string> out = add(call);
+//
+// Each command returns what goes to stdout. Notes for the operator go to `log`, a line each.
+// Errors: as design section 7. Source: CNI SPEC.md section 4; shared design, section 4.
+#pragma once
+
+#include <string>
+
+#include "lib/base/attachment.hpp"
+#include "lib/base/error.hpp"
+#include "lib/cni/request.hpp"
+#include "lib/config/net_config.hpp"
+#include "lib/delegate/runner.hpp"
+
+namespace portmapper {
+
+struct Call {
+  const Request& request;
+  const NetConf& conf;
+  DelegateRunner& runner;
+  std::string& log;
+
+  [[nodiscard]] Attachment attachment() const {
+    return {conf.name, request.container_id, request.ifname};
+  }
+  // The network chain that the configuration asks for.
+  [[nodiscard]] std::string chain() const;
+  void note(const std::string& text) const { log += "nft-port-mapper: " + text + "\n"; }
+};
+
+// Runs the delegate with `command`; prevResult is added where there is one. Empty without a
+// delegate.
+Result<std::string> delegate(const Call& call, Command command, const std::string* prev_result);
+
+Result<std::string> add(const Call& call);
+Result<std::string> del(const Call& call);
+
+}  // namespace portmapper

@@ -1,0 +1,35 @@
+// Listing: every published port of this host, as an operator wants to see it.
+//
+//   Result<std::vector<ListedPort>> ports = list_ports(netlink);
+//   format_table(*ports);  // PROTO  HOST  ENDPOINT  CONTAINER  NETWORK  CONNECTIONS
+//
+// Sorted by protocol, port, address. `connections` counts new connections since the port was
+// published. Names come from the kernel's comments, where whoever has CAP_NET_ADMIN can write, so
+// control characters are replaced before they reach a terminal.
+// Errors: mapping_failed as nft/reader. Does not promise: a snapshot; the sets are dumped in turn.
+// Source: shared design, section 6.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lib/base/error.hpp"
+#include "lib/base/netlink.hpp"
+#include "nft/reader.hpp"
+
+namespace portmapper {
+
+struct ListedPort {
+  PublishedPort published;
+  std::optional<Endpoint> endpoint;  // nothing: its target is missing
+  std::string container;
+  std::string network;
+  std::uint64_t connections = 0;
+};
+
+Result<std::vector<ListedPort>> list_ports(Transport& transport);
+std::string format_table(const std::vector<ListedPort>& ports);
+
+}  // namespace portmapper

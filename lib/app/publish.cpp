@@ -1,0 +1,111 @@
+#include "lib/app/publish.hpp"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "lib/app/obstacles.hpp"
+#include "lib/app/retry.hpp"
+#include "lib/host/local_addresses.hpp"
+#include "nft/commit.hpp"
+#include "nft/reader.hpp"
+
+namespace portmapper {
+namespace {
+
+// Skeleton and network chain, with a jump to every network chain there is.
+Result<Transaction> rebuild(Transport& transport, const Plan& plan, const Ruleset& ruleset) {
+  Result<std::vector<std::string>> chains = read_network_chains(transport);
+  if (!chains) return chains.error();
+  if (std::find(chains->begin(), chains->end(), plan.chain.name) == chains->end())
+    chains->push_back(plan.chain.name);
+  Transaction transaction = construction(plan.chain, *chains, ruleset.wrong_hooks);
+  transaction.generation = ruleset.generation;
+  return transaction;
+}
+
+// What the kernel's refusals have taught us so far.
+struct Lessons {
+  bool obstructed = false;  // EEXIST: look at what is in the way
+  bool incomplete = false;  // ENOENT: build the skeleton, even though its chains looked intact
+};
+
+Result<Transaction> decide(Transport& transport, const Plan& plan, std::span<const IpAddress> local,
+                           const Lessons& lessons) {
+  const Result<Ruleset> ruleset = read_ruleset(transport, plan.chain);
+  if (!ruleset) return ruleset.error();
+  Transaction transaction;
+  if (!ruleset->intact() || lessons.incomplete) {
+    Result<Transaction> skeleton = rebuild(transport, plan, *ruleset);
+    if (!skeleton) return skeleton.error();
+    transaction = std::move(*skeleton);
+  }
+  if (lessons.obstructed) {
+    Result<Transaction> removals = clear_obstacles(transport, plan, local);
+    if (!removals) return removals.error();
+    transaction.append(std::move(*removals));
+    transaction.generation = ruleset->generation;  // the earliest of what was read
+  }
+  transaction.append(insertion(plan, local));
+  return transaction;
+}
+
+}  // namespace
+
+Status publish(Transport& transport, const Plan& plan) {
+  Lessons lessons;
+  for (Retry retry; retry.again();) {
+    const Result<std::vector<IpAddress>> local = local_addresses();
+    const Result<Transaction> transaction =
+        local ? decide(transport, plan, *local, lessons) : Result<Transaction>(local.error());
+    const Status status =
+        transaction ? commit(transport, *transaction) : Status(transaction.error());
+    if (status) return {};
+    const int error_number = status.error().error_number;
+    if (is_moved(error_number)) continue;
+    if (error_number == EEXIST && !lessons.obstructed) {
+      lessons.obstructed = true;
+    } else if (error_number == ENOENT && !lessons.incomplete) {
+      lessons.incomplete = true;
+    } else {
+      return status.error();
+    }
+  }
+  return Retry::exhausted();
+}
+
+namespace {
+
+Status remove(Transport& transport, Held held, bool with_hairpins) {
+  if (!with_hairpins) held.holding.hairpins.clear();
+  Transaction transaction = removal(held.holding);
+  transaction.generation = held.generation;
+  if (with_hairpins) {
+    const Result<bool> others = others_publish(transport, held.holding);
+    if (!others) return others.error();
+    if (!*others) transaction.append(hairpins_removal());
+  }
+  return commit(transport, transaction);
+}
+
+}  // namespace
+
+Result<Holding> withdraw(Transport& transport, const Attachment& attachment,
+                         const std::string& chain) {
+  const OwnerHash owner = owner_hash(attachment);
+  bool with_hairpins = true;
+  for (Retry retry; retry.again();) {
+    Result<Held> held = read_holding(transport, owner, chain);
+    if (held && held->holding.empty()) return std::move(held->holding);
+    const Status status = held ? remove(transport, *held, with_hairpins) : Status(held.error());
+    if (status) return std::move(held->holding);
+    const int error_number = status.error().error_number;
+    // Only the hairpin sets can be missing: the elements were read under the same generation.
+    if (error_number == ENOENT && with_hairpins)
+      with_hairpins = false;
+    else if (!is_moved(error_number))
+      return status.error();
+  }
+  return Retry::exhausted();
+}
+
+}  // namespace portmapper

@@ -1,0 +1,31 @@
+// publish and withdraw: an attachment's ports into the kernel, and out of it.
+//
+//   Status status = publish(netlink, plan);                       // ADD
+//   Result<Holding> gone = withdraw(netlink, attachment, chain);  // DEL; what it held
+//
+// publish inserts everything in one batch. It puts back skeleton and network chain where they are
+// not as we build them, replaces what the same attachment had, and takes ports over from dead
+// owners, each in that same batch. withdraw succeeds when nothing is left, whatever was missing.
+// Errors: mapping_failed: a conflict names port, owner and network; a refusal names object and
+// errno. try_again_later when others changed the ruleset all the time. Nothing is half done. Does
+// not promise: that a port is free on the host itself; a listener there is hidden, not refused.
+// Source: shared design, sections 3 and 4.
+#pragma once
+
+#include <string>
+
+#include "lib/base/attachment.hpp"
+#include "lib/base/error.hpp"
+#include "lib/base/netlink.hpp"
+#include "nft/holding.hpp"
+#include "nft/plan.hpp"
+
+namespace portmapper {
+
+Status publish(Transport& transport, const Plan& plan);
+
+// `chain`: where the targets are if the owner entries do not say.
+Result<Holding> withdraw(Transport& transport, const Attachment& attachment,
+                         const std::string& chain);
+
+}  // namespace portmapper

@@ -1,0 +1,43 @@
+#include "lib/app/retry.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <random>
+#include <thread>
+
+namespace portmapper {
+namespace {
+
+constexpr std::chrono::seconds kLimit{10};
+constexpr std::uint32_t kLongestPause = 2000;  // microseconds
+
+}  // namespace
+
+bool Retry::again() {
+  if (tries_++ == 0) {
+    start_ = std::chrono::steady_clock::now();
+    return true;
+  }
+  if (std::chrono::steady_clock::now() - start_ > kLimit) return false;
+  std::minstd_rand random(static_cast<std::uint32_t>(getpid()) * 7919U + tries_);
+  const std::uint32_t longest = std::min(kLongestPause, 50U * tries_);
+  std::this_thread::sleep_for(std::chrono::microseconds(random() % longest));
+  return true;
+}
+
+Error Retry::exhausted() {
+  return {
+      ErrorKind::try_again_later,
+      "the ruleset was changed by others for 10 seconds on end, nothing was done; try again later",
+      {},
+      0,
+      {}};
+}
+
+bool is_moved(int error_number) {
+  return error_number == ERESTART || error_number == EINTR || error_number == EAGAIN;
+}
+
+}  // namespace portmapper

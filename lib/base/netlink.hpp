@@ -1,0 +1,70 @@
+// Transport: one netlink conversation with the kernel; Netlink is the real one.
+//
+//   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
+//   netlink->exchange(messages.bytes(), [](const nlmsghdr& reply) { ... });
+//
+// The kernel answers netlink requests while they are sent, so after a send everything is there to
+// be read (a dump continues with each read): exchange reads until the socket is empty and never
+// waits. Messages are in host byte order, their attributes as the protocol has them. Errors:
+// mapping_failed with the errno of socket, sendmsg or recv; refusals by the kernel are replies
+// (NLMSG_ERROR), which the caller judges. Does not promise: that a reply is well-formed beyond its
+// length. Source: netlink(7), kernel net/netlink/af_netlink.c.
+#pragma once
+
+#include <linux/netlink.h>
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "lib/base/error.hpp"
+#include "lib/base/unique_fd.hpp"
+
+namespace portmapper {
+
+using OnReply = std::function<void(const nlmsghdr& reply)>;
+
+class Transport {
+ public:
+  Transport() = default;
+  Transport(Transport&&) = default;
+  Transport& operator=(Transport&&) = default;
+  Transport(const Transport&) = delete;
+  Transport& operator=(const Transport&) = delete;
+  virtual ~Transport() = default;
+
+  virtual Status exchange(std::span<const std::uint8_t> requests, const OnReply& on_reply) = 0;
+  // Only the first few kilobytes of the answer, whatever its length: to see whether there is one.
+  virtual Status glance(std::span<const std::uint8_t> requests, const OnReply& on_reply) = 0;
+};
+
+class Netlink final : public Transport {
+ public:
+  static Result<Netlink> open(int protocol);
+  Status exchange(std::span<const std::uint8_t> requests, const OnReply& on_reply) override;
+  Status glance(std::span<const std::uint8_t> requests, const OnReply& on_reply) override;
+
+ private:
+  Netlink(UniqueFd socket, int protocol)
+      : socket_(std::move(socket)), protocol_(protocol), buffer_(kBufferSize) {}
+  [[nodiscard]] Status send(std::span<const std::uint8_t> requests) const;
+  // How many bytes came, 0 when there is nothing (more).
+  Result<std::size_t> receive(std::size_t size);
+
+  static constexpr std::size_t kBufferSize = 64 * 1024;  // a dump fills at most 32 KiB at a time
+
+  UniqueFd socket_;
+  int protocol_;
+  std::vector<std::uint8_t> buffer_;
+};
+
+// The errno that a reply carries: 0 for an acknowledgement, nothing for every other message.
+struct Acknowledgement {
+  bool present = false;
+  int error_number = 0;
+  std::string_view reason;  // the kernel's own words, where it has some; lives as long as the reply
+};
+Acknowledgement acknowledgement(const nlmsghdr& reply);
+
+}  // namespace portmapper

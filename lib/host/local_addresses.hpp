@@ -1,0 +1,20 @@
+// The host's own addresses, in this network namespace.
+//
+//   Result<std::vector<IpAddress>> addresses = local_addresses();  // 127.0.0.1, ::1, 192.0.2.1,
+//   ...
+//
+// Errors: mapping_failed with the errno of the rtnetlink dump. Does not promise: addresses that are
+// local only by a route, such as the rest of 127.0.0.0/8 (fib calls them local all the same).
+// Source: rtnetlink(7), RTM_GETADDR.
+#pragma once
+
+#include <vector>
+
+#include "lib/base/error.hpp"
+#include "lib/base/ip_address.hpp"
+
+namespace portmapper {
+
+Result<std::vector<IpAddress>> local_addresses();
+
+}  // namespace portmapper

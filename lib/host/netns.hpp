@@ -1,0 +1,23 @@
+// What network namespace a path leads to, and whether a recorded one still exists.
+//
+//   NetworkNamespace netns = identify_netns("/run/netns/web");  // all zero where there is none
+//   netns_exists(netns, own);                                   // false: its owner is dead
+//
+// A namespace lives while its path leads to it, or while any process or mount that we can see is in
+// it. Inode numbers are used again: where the kernel has namespace ids (Linux 6.18), those decide;
+// elsewhere the namespace of the caller itself (`own`) is not taken for a dead one that had its
+// number. Nothing recorded: it exists, since nobody can tell. Errors: none; what cannot be read is
+// not there. Does not promise: to see namespaces of another mount or PID namespace.
+// Source: namespaces(7), name_to_handle_at(2), proc(5) mountinfo.
+#pragma once
+
+#include <string>
+
+#include "lib/base/network_namespace.hpp"
+
+namespace portmapper {
+
+NetworkNamespace identify_netns(const std::string& path);
+bool netns_exists(const NetworkNamespace& recorded, const NetworkNamespace& own);
+
+}  // namespace portmapper

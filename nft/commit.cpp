@@ -1,0 +1,48 @@
+#include "nft/commit.hpp"
+
+#include <cerrno>
+#include <optional>
+
+#include "nft/encode.hpp"
+
+namespace portmapper {
+namespace {
+
+// "create element inet nft-port-mapper published-ip { tcp . 8080 ... }": one line is enough.
+std::string object_of(const Transaction& transaction, const Batch& batch, std::uint32_t sequence) {
+  if (transaction.generation && sequence <= 1) return "the ruleset generation";
+  if (sequence == 0 || sequence > batch.operations.size()) return "the batch";
+  const Operation& operation = transaction.operations[batch.operations[sequence - 1]];
+  const auto* elements = std::get_if<Elements>(&operation);
+  if (elements != nullptr && elements->elements.size() > 1)
+    return elements->set.name + " (" + std::to_string(elements->elements.size()) + " elements)";
+  const std::string text = to_string(operation);
+  return text.substr(0, text.find('\n'));
+}
+
+}  // namespace
+
+Status commit(Transport& transport, const Transaction& transaction) {
+  const Batch batch = encode(transaction);
+  std::optional<Error> refused;
+  bool acknowledged = false;
+  const Status sent = transport.exchange(batch.messages.bytes(), [&](const nlmsghdr& reply) {
+    const Acknowledgement ack = acknowledgement(reply);
+    if (!ack.present) return;
+    if (ack.error_number == 0) {
+      acknowledged = true;
+    } else if (!refused) {
+      std::string object = object_of(transaction, batch, reply.nlmsg_seq);
+      if (!ack.reason.empty()) object += " (" + std::string(ack.reason) + ")";
+      refused = Error{ErrorKind::mapping_failed, "nftables refused", object, ack.error_number, {}};
+    }
+  });
+  if (!sent) return sent.error();
+  if (refused) return *refused;
+  if (!acknowledged)
+    return Error{
+        ErrorKind::mapping_failed, "the kernel did not acknowledge", "the batch", EPROTO, {}};
+  return {};
+}
+
+}  // namespace portmapper

@@ -1,0 +1,19 @@
+// commit: a transaction into the kernel, all of it or none of it.
+//
+//   Status status = commit(netlink, transaction);
+//   if (!status && status.error().error_number == EEXIST) ...  // somebody has one of the elements
+//
+// Errors: mapping_failed that names the first operation refused and its errno, with nothing
+// changed. ERESTART: the generation moved. EEXIST: an element that was to be created is there.
+// ENOENT: something that was to be there is not. Does not promise: to try again; lib/app does.
+// Source: kernel net/netfilter/nfnetlink.c, nfnetlink_rcv_batch.
+#pragma once
+
+#include "lib/base/netlink.hpp"
+#include "nft/transaction.hpp"
+
+namespace portmapper {
+
+Status commit(Transport& transport, const Transaction& transaction);
+
+}  // namespace portmapper

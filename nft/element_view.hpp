@@ -1,0 +1,25 @@
+// ElementView: one element of a reply of the kernel, in place.
+//
+//   for_each_element(reply, [](const ElementView& element) { use(element.key); });
+//
+// The spans point into the reply and live as long as it. Bytes as in nft/key and nft/userdata.
+// Errors: an attribute that is missing or malformed is an empty span. Source: kernel nf_tables.h.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "lib/base/attributes.hpp"
+
+namespace portmapper {
+
+struct ElementView {
+  Bytes key;
+  Bytes data;
+  Bytes userdata;
+  std::uint64_t packets = 0;  // of its counter, where it has one
+};
+
+void for_each_element(const nlmsghdr& reply, const std::function<void(const ElementView&)>& visit);
+
+}  // namespace portmapper

@@ -1,0 +1,219 @@
+#include "nft/encode.hpp"
+
+#include <arpa/inet.h>
+#include <libmnl/libmnl.h>
+#include <libnftnl/chain.h>
+#include <libnftnl/expr.h>
+#include <libnftnl/set.h>
+#include <libnftnl/table.h>
+#include <libnftnl/udata.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "nft/userdata.hpp"
+
+namespace portmapper {
+namespace {
+
+constexpr std::size_t kElementBytes = 60000;
+
+std::uint32_t concatenated_type(std::span<const FieldType> types) {
+  return std::accumulate(
+      types.begin(), types.end(), std::uint32_t{0},
+      [](std::uint32_t id, FieldType type) { return id << 6 | field(type).type_id; });
+}
+
+std::uint32_t concatenated_length(std::span<const FieldType> types) {
+  return std::accumulate(types.begin(), types.end(), std::uint32_t{0},
+                         [](std::uint32_t length, FieldType type) {
+                           return length + ((field(type).length + 3) & ~3U);
+                         });
+}
+
+void put_value(nlmsghdr* header, std::uint16_t attribute, const Key& key) {
+  nlattr* nest = mnl_attr_nest_start(header, attribute);
+  mnl_attr_put(header, NFTA_DATA_VALUE, key.bytes().size(), key.bytes().data());
+  mnl_attr_nest_end(header, nest);
+}
+
+// nft wants to know in which byte order to print keys and data; 0 leaves it to each field's type.
+std::string byte_order_userdata(const SetSpec& set) {
+  const Owned<nftnl_udata_buf, nftnl_udata_buf_free> buffer(
+      nftnl_udata_buf_alloc(NFT_USERDATA_MAXLEN));
+  const std::uint32_t order = set.key.size() == 1 ? 1 : 0;  // a lone ifname is host order
+  nftnl_udata_put_u32(buffer.get(), NFTNL_UDATA_SET_KEYBYTEORDER, order);
+  if (!set.data.empty()) nftnl_udata_put_u32(buffer.get(), NFTNL_UDATA_SET_DATABYTEORDER, 0);
+  return {static_cast<const char*>(nftnl_udata_buf_data(buffer.get())),
+          nftnl_udata_buf_len(buffer.get())};
+}
+
+class Encoder {
+ public:
+  Batch encode(const Transaction& transaction) {
+    transaction.generation ? messages().batch_begin(*transaction.generation)
+                           : messages().batch_begin();
+    batch_.operations = {0};
+    for (std::size_t i = 0; i < transaction.operations.size(); ++i) {
+      std::visit(*this, transaction.operations[i]);
+      batch_.operations.resize(messages().last_sequence(), i);
+    }
+    messages().acknowledge_last();
+    messages().batch_end();
+    return std::move(batch_);
+  }
+
+  // add table inet nft-port-mapper { comment "published container ports"; }
+  void operator()(const AddTable&) {
+    const Owned<nftnl_table, nftnl_table_free> table(nftnl_table_alloc());
+    const std::string comment = encode_comment(kTableComment);
+    nftnl_table_set_str(table.get(), NFTNL_TABLE_NAME, kTable);
+    nftnl_table_set_data(table.get(), NFTNL_TABLE_USERDATA, comment.data(),
+                         static_cast<std::uint32_t>(comment.size()));
+    nftnl_table_nlmsg_build_payload(messages().begin(NFT_MSG_NEWTABLE, NLM_F_CREATE), table.get());
+    messages().end();
+  }
+
+  void operator()(const AddSet& add) { encode_set(messages(), add.set, 0, ++last_set_id_, 0); }
+
+  void operator()(const AddChain& add) {
+    const auto chain = named_chain(add.name);
+    if (add.hook) {
+      nftnl_chain_set_str(chain.get(), NFTNL_CHAIN_TYPE, add.hook->type);
+      nftnl_chain_set_u32(chain.get(), NFTNL_CHAIN_HOOKNUM, add.hook->number);
+      nftnl_chain_set_s32(chain.get(), NFTNL_CHAIN_PRIO, add.hook->priority);
+      nftnl_chain_set_u32(chain.get(), NFTNL_CHAIN_POLICY, NF_ACCEPT);
+    }
+    nftnl_chain_nlmsg_build_payload(messages().begin(NFT_MSG_NEWCHAIN, NLM_F_CREATE), chain.get());
+    messages().end();
+  }
+
+  void operator()(const DeleteChain& chain) {
+    nftnl_chain_nlmsg_build_payload(messages().begin(NFT_MSG_DELCHAIN, 0),
+                                    named_chain(chain.name).get());
+    messages().end();
+  }
+
+  // A rule without a handle stands for all rules of the chain.
+  void operator()(const FlushChain& chain) {
+    nlmsghdr* header = messages().begin(NFT_MSG_DELRULE, 0);
+    mnl_attr_put_strz(header, NFTA_RULE_TABLE, kTable);
+    mnl_attr_put_strz(header, NFTA_RULE_CHAIN, chain.name.c_str());
+    messages().end();
+  }
+
+  // A list of elements without elements stands for all of them.
+  void operator()(const FlushSet& set) {
+    nlmsghdr* header = messages().begin(NFT_MSG_DELSETELEM, 0);
+    mnl_attr_put_strz(header, NFTA_SET_ELEM_LIST_TABLE, kTable);
+    mnl_attr_put_strz(header, NFTA_SET_ELEM_LIST_SET, set.name.c_str());
+    messages().end();
+  }
+
+  void operator()(const AddRule& add) {
+    encode_rule(messages(), add.chain, add.rule, ++last_set_id_);
+  }
+
+  void operator()(const Elements& elements) {
+    switch (elements.verb) {
+      case ElementVerb::create:
+        return put(NFT_MSG_NEWSETELEM, NLM_F_CREATE | NLM_F_EXCL, elements);
+      case ElementVerb::add:
+        return put(NFT_MSG_NEWSETELEM, NLM_F_CREATE, elements);
+      case ElementVerb::remove:
+        return put(NFT_MSG_DELSETELEM, 0, elements);
+      case ElementVerb::assert_absent:
+        put(NFT_MSG_NEWSETELEM, NLM_F_CREATE | NLM_F_EXCL, elements);
+        return put(NFT_MSG_DELSETELEM, 0, elements);
+    }
+  }
+
+ private:
+  Messages& messages() { return batch_.messages; }
+
+  static Owned<nftnl_chain, nftnl_chain_free> named_chain(const std::string& name) {
+    Owned<nftnl_chain, nftnl_chain_free> chain(nftnl_chain_alloc());
+    nftnl_chain_set_str(chain.get(), NFTNL_CHAIN_TABLE, kTable);
+    nftnl_chain_set_str(chain.get(), NFTNL_CHAIN_NAME, name.c_str());
+    return chain;
+  }
+
+  void put(std::uint16_t type, std::uint16_t flags, const Elements& elements) {
+    std::span<const Element> rest(elements.elements);
+    while (!rest.empty())
+      rest = rest.subspan(encode_elements(messages(), type, flags, elements.set.name, 0, rest,
+                                          elements.userdata, type == NFT_MSG_DELSETELEM));
+  }
+
+  Batch batch_;
+  std::uint32_t last_set_id_ = 0;
+};
+
+}  // namespace
+
+void encode_set(Messages& messages, const SetSpec& set, std::uint32_t flags, std::uint32_t set_id,
+                std::uint32_t size) {
+  const Owned<nftnl_set, nftnl_set_free> object(nftnl_set_alloc());
+  nftnl_set* s = object.get();
+  const std::string userdata = byte_order_userdata(set);
+  if (!set.data.empty()) flags |= NFT_SET_MAP;
+  nftnl_set_set_str(s, NFTNL_SET_TABLE, kTable);
+  nftnl_set_set_str(s, NFTNL_SET_NAME, set.name.c_str());
+  nftnl_set_set_u32(s, NFTNL_SET_ID, set_id);
+  nftnl_set_set_u32(s, NFTNL_SET_KEY_TYPE, concatenated_type(set.key));
+  nftnl_set_set_u32(s, NFTNL_SET_KEY_LEN, concatenated_length(set.key));
+  if (!set.data.empty()) {
+    nftnl_set_set_u32(s, NFTNL_SET_DATA_TYPE, concatenated_type(set.data));
+    nftnl_set_set_u32(s, NFTNL_SET_DATA_LEN, concatenated_length(set.data));
+  }
+  if (size != 0) nftnl_set_set_u32(s, NFTNL_SET_DESC_SIZE, size);
+  if (set.interval) {  // a concatenation of ranges: the kernel needs each field's length
+    flags |= NFT_SET_INTERVAL | NFT_SET_CONCAT;
+    std::vector<std::uint8_t> lengths;
+    for (const FieldType type : set.key)
+      lengths.push_back(static_cast<std::uint8_t>(field(type).length));
+    nftnl_set_set_data(s, NFTNL_SET_DESC_CONCAT, lengths.data(),
+                       static_cast<std::uint32_t>(lengths.size()));
+  }
+  if (set.counter) nftnl_set_add_expr(s, nftnl_expr_alloc("counter"));
+  nftnl_set_set_u32(s, NFTNL_SET_FLAGS, flags);
+  nftnl_set_set_data(s, NFTNL_SET_USERDATA, userdata.data(),
+                     static_cast<std::uint32_t>(userdata.size()));
+  nftnl_set_nlmsg_build_payload(messages.begin(NFT_MSG_NEWSET, NLM_F_CREATE), s);
+  messages.end();
+}
+
+// Written with libmnl alone: libnftnl would copy every element into an object of its own first.
+std::size_t encode_elements(Messages& messages, std::uint16_t type, std::uint16_t flags,
+                            const std::string& set, std::uint32_t set_id,
+                            std::span<const Element> elements, std::string_view userdata,
+                            bool keys_only) {
+  // Three keys of 32 bytes, seven attribute headers, the userdata: what one element takes at most.
+  const std::size_t each = 3 * 32 + 7 * NLA_HDRLEN + NLA_ALIGN(userdata.size());
+  const std::size_t count = std::min(elements.size(), kElementBytes / each);
+  nlmsghdr* header = messages.begin(type, flags, Messages::kDefaultCapacity + count * each);
+  mnl_attr_put_strz(header, NFTA_SET_ELEM_LIST_TABLE, kTable);
+  mnl_attr_put_strz(header, NFTA_SET_ELEM_LIST_SET, set.c_str());
+  if (set_id != 0) mnl_attr_put_u32(header, NFTA_SET_ELEM_LIST_SET_ID, htonl(set_id));
+  nlattr* list = mnl_attr_nest_start(header, NFTA_SET_ELEM_LIST_ELEMENTS);
+  for (const Element& element : elements.first(count)) {
+    nlattr* nest = mnl_attr_nest_start(header, NFTA_LIST_ELEM);
+    put_value(header, NFTA_SET_ELEM_KEY, element.key);
+    if (!element.key_end.empty()) put_value(header, NFTA_SET_ELEM_KEY_END, element.key_end);
+    if (!keys_only && !element.data.empty()) put_value(header, NFTA_SET_ELEM_DATA, element.data);
+    if (!keys_only && !userdata.empty())
+      mnl_attr_put(header, NFTA_SET_ELEM_USERDATA, userdata.size(), userdata.data());
+    mnl_attr_nest_end(header, nest);
+  }
+  mnl_attr_nest_end(header, list);
+  messages.end();
+  return count;
+}
+
+Batch encode(const Transaction& transaction) {
+  return Encoder().encode(transaction);
+}
+
+}  // namespace portmapper

@@ -1,0 +1,46 @@
+// Encode: a transaction as the bytes of one nfnetlink batch; the only place that turns our values
+// into netlink attributes. No socket: tests decode the bytes.
+//
+//   Batch batch = encode(transaction);
+//   netlink.exchange(batch.messages.bytes(), ...);
+//   batch.operation_of(sequence);  // which operation an error answers
+//
+// Byte order as said in nft/key; attributes of nf_tables are big-endian. One message holds at most
+// 60,000 bytes of elements, since a netlink attribute's length has 16 bits. The last operation asks
+// for an acknowledgement, so that silence is never taken for success. Errors: none.
+// Source: kernel nf_tables.h and nf_tables_api.c; the expressions are those of nft --debug=netlink.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "nft/netlink_message.hpp"
+#include "nft/transaction.hpp"
+
+namespace portmapper {
+
+struct Batch {
+  Messages messages;
+  // By sequence number: which operation each message belongs to; the first is the batch's
+  // beginning.
+  std::vector<std::size_t> operations;
+};
+
+Batch encode(const Transaction& transaction);
+
+// One rule, and the anonymous set that it may need, whose number within the batch is `set_id`.
+void encode_rule(Messages& messages, const std::string& chain, const Rule& rule,
+                 std::uint32_t set_id);
+
+// The attributes of a list of elements in `set`, keys only where `keys_only`; from `elements` it
+// takes as many as fit and returns how many.
+std::size_t encode_elements(Messages& messages, std::uint16_t type, std::uint16_t flags,
+                            const std::string& set, std::uint32_t set_id,
+                            std::span<const Element> elements, std::string_view userdata,
+                            bool keys_only);
+
+// The set itself; an anonymous one too.
+void encode_set(Messages& messages, const SetSpec& set, std::uint32_t flags, std::uint32_t set_id,
+                std::uint32_t size);
+
+}  // namespace portmapper

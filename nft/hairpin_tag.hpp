@@ -1,0 +1,24 @@
+// The hairpin tag: which hairpin elements belong to one attachment alone.
+//
+//   std::uint8_t tag = hairpin_tag(plan.hairpins);               // 0: they are their subnet's
+//   std::vector<Hairpin> own = hairpins_of_tag(tag, endpoints);  // what DEL removes with the ports
+//
+// A hairpin pair is about a container's subnet and stays for its neighbours. Where the delegate
+// gives each container a /32 or /128, the pair is the container's own and has to go with it, or
+// such networks would leave one behind for each container that ever was. The tag, kept with the
+// owner, says which; the address is that of the targets. Errors: none. Source: shared design,
+// section 3.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "nft/plan.hpp"
+
+namespace portmapper {
+
+std::uint8_t hairpin_tag(std::span<const Hairpin> hairpins);
+std::vector<Hairpin> hairpins_of_tag(std::uint8_t tag, std::span<const IpAddress> endpoints);
+
+}  // namespace portmapper

@@ -1,0 +1,88 @@
+#include "nft/names.hpp"
+
+#include "lib/base/hash.hpp"
+
+namespace portmapper {
+namespace {
+
+constexpr std::size_t kCommentLimit = 128;  // nft's own, for a comment it can read back
+constexpr char kContainerId[] = "container_id: ";
+
+std::string with_suffix(std::string_view prefix, Suffix suffix) {
+  std::string name(prefix);
+  name += suffix.one_address ? "-hostip" : "-ip";
+  if (suffix.family == Family::ipv6) name += '6';
+  return name;
+}
+
+std::string shortened(std::string text) {
+  if (text.size() <= kCommentLimit) return text;
+  text.resize(kCommentLimit - 3);
+  return text + "...";
+}
+
+}  // namespace
+
+std::string claim_set(Suffix suffix) {
+  return with_suffix("published", suffix);
+}
+
+std::string target_map(std::string_view chain, Suffix suffix) {
+  return with_suffix(chain, suffix);
+}
+
+std::string hairpin_set(Family family) {
+  return with_suffix("hairpin", {family, false});
+}
+
+std::string container_comment(std::string_view container_id) {
+  return shortened(kContainerId + std::string(container_id));
+}
+
+std::string attachment_comment(const Attachment& attachment) {
+  return shortened(attachment.network + "/" + attachment.container_id + "/" + attachment.ifname);
+}
+
+bool parse_attachment_comment(std::string_view comment, Attachment& attachment) {
+  const std::size_t first = comment.find('/');
+  const std::size_t last = comment.rfind('/');
+  // A shortened comment has lost its end, and with it the only "..." that no interface may be
+  // called.
+  if (first == last || first == std::string_view::npos || comment.ends_with("...")) return false;
+  attachment = {std::string(comment.substr(0, first)),
+                std::string(comment.substr(first + 1, last - first - 1)),
+                std::string(comment.substr(last + 1))};
+  return true;
+}
+
+OwnerHash owner_hash(const Attachment& attachment) {
+  // '/' is in none of the three names, so different attachments give different texts.
+  const auto digest =
+      sha256(attachment.network + "/" + attachment.container_id + "/" + attachment.ifname);
+  OwnerHash hash{};
+  hash[0] = 'k';
+  std::uint32_t bits = 0;
+  unsigned available = 0;
+  std::size_t next = 0;
+  for (std::size_t i = 1; i < hash.size(); ++i) {
+    if (available < 5) {
+      bits = bits << 8 | digest[next++];
+      available += 8;
+    }
+    available -= 5;
+    hash[i] = "0123456789abcdefghijklmnopqrstuv"[bits >> available & 31U];
+  }
+  return hash;
+}
+
+std::string derived_chain(std::string_view network) {
+  constexpr std::size_t kLimit = 100;  // that of `chain` in a config
+  std::string name = std::string(kSharedChain) + "-" + std::string(network);
+  if (name.size() <= kLimit) return name;
+  // Too long: the hash in place of the end keeps two such networks apart.
+  const OwnerHash hash = owner_hash({std::string(network), {}, {}});
+  name.resize(kLimit - hash.size() - 1);
+  return name + "-" + std::string(to_string(hash));
+}
+
+}  // namespace portmapper

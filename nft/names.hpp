@@ -1,0 +1,63 @@
+// Names: every name and comment that the kernel sees, in one place.
+//
+//   claim_set({IpAddress::any(Family::ipv4), Protocol::tcp, port})     // "published-ip"
+//   target_map("MESOS-WEB", published)                                 // "MESOS-WEB-hostip6"
+//   container_comment("abc")                                           // "container_id: abc"
+//
+// Comments are at most 127 bytes, nft's limit less the NUL, so that a listing loads again; what
+// does not fit is shortened, and the owner hash keeps the exact identity. Parts that come from
+// requests were checked by lib/cni and lib/config, so they need no quoting. Errors: none. Does not
+// promise: that a shortened comment is unique. Source: shared design, section 3.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "lib/base/attachment.hpp"
+#include "nft/published_port.hpp"
+
+namespace portmapper {
+
+inline constexpr char kTable[] = "nft-port-mapper";
+inline constexpr char kTableComment[] = "published container ports";
+inline constexpr char kOwners[] = "owners";
+inline constexpr char kNetworks[] = "networks";
+inline constexpr char kPrerouting[] = "prerouting";
+inline constexpr char kOutput[] = "output";
+inline constexpr char kPostrouting[] = "postrouting";
+inline constexpr char kLocalnetGuard[] = "localnet-guard";
+inline constexpr char kSharedChain[] = "hostports";  // networks without a `chain` in their config
+
+// "ip", "hostip", "ip6", "hostip6"; claim sets and target maps share them.
+struct Suffix {
+  Family family;
+  bool one_address;
+};
+inline constexpr std::array<Suffix, 4> kSuffixes = {
+    {{Family::ipv4, false}, {Family::ipv4, true}, {Family::ipv6, false}, {Family::ipv6, true}}};
+inline Suffix suffix_of(const PublishedPort& port) {
+  return {port.address.family(), !port.address.is_any()};
+}
+
+std::string claim_set(Suffix suffix);
+std::string target_map(std::string_view chain, Suffix suffix);
+std::string hairpin_set(Family family);
+
+std::string container_comment(std::string_view container_id);
+std::string attachment_comment(const Attachment& attachment);
+// The other way round: the attachment of a comment that was not shortened.
+bool parse_attachment_comment(std::string_view comment, Attachment& attachment);
+
+// The name of an attachment in `owners`: "k" and 14 digits of base 32, 70 bits of SHA-256.
+using OwnerHash = std::array<char, 15>;
+OwnerHash owner_hash(const Attachment& attachment);
+inline std::string_view to_string(const OwnerHash& hash) {
+  return {hash.data(), hash.size()};
+}
+
+// The chain of a network that needs one of its own but names none.
+std::string derived_chain(std::string_view network);
+
+}  // namespace portmapper

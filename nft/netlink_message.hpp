@@ -1,0 +1,57 @@
+// Messages: netlink requests written one behind the other into one buffer, without a socket.
+//
+//   Messages messages;
+//   nlmsghdr* header = messages.begin(NFT_MSG_NEWTABLE, NLM_F_CREATE);
+//   nftnl_table_nlmsg_build_payload(header, table.get());
+//   messages.end();
+//
+// Every message has the next sequence number, from 1, and family inet. `begin` makes room for
+// `capacity` bytes of attributes; what libmnl and libnftnl write may not be more.
+// Errors: none. Does not promise: pointers that stay valid over the next begin.
+// Source: netlink(7), kernel include/uapi/linux/netfilter/nfnetlink.h.
+#pragma once
+
+#include <linux/netlink.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace portmapper {
+
+// The owner of an object of libnftnl: Owned<nftnl_rule, nftnl_rule_free>.
+template <auto Free>
+struct Freeing {
+  void operator()(auto* object) const { Free(object); }
+};
+template <typename T, auto Free>
+using Owned = std::unique_ptr<T, Freeing<Free>>;
+
+class Messages {
+ public:
+  static constexpr std::size_t kDefaultCapacity = 4096;
+
+  nlmsghdr* begin(std::uint16_t type, std::uint16_t flags, std::size_t capacity = kDefaultCapacity);
+  void end();
+  // The two ends of a batch; without a generation the kernel takes the batch whatever it is.
+  void batch_begin();
+  void batch_begin(std::uint32_t generation);
+  void batch_end();
+
+  [[nodiscard]] std::span<const std::uint8_t> bytes() const { return {buffer_.data(), used_}; }
+  [[nodiscard]] std::uint32_t last_sequence() const { return sequence_; }
+  // Asks for an acknowledgement of the message that was ended last.
+  void acknowledge_last();
+
+ private:
+  std::uint8_t* make_room(std::size_t capacity);
+
+  std::vector<std::uint8_t> buffer_;
+  std::size_t used_ = 0;
+  std::size_t last_ = 0;  // where the last message begins
+  std::uint32_t sequence_ = 0;
+};
+
+}  // namespace portmapper

@@ -1,0 +1,89 @@
+#include "nft/plan.hpp"
+
+#include <algorithm>
+#include <optional>
+
+namespace portmapper {
+namespace {
+
+constexpr const char* name_of(Family family) {
+  return family == Family::ipv4 ? "IPv4" : "IPv6";
+}
+
+std::optional<IpPrefix> first_of(const std::vector<IpPrefix>& addresses, Family family) {
+  const auto found =
+      std::find_if(addresses.begin(), addresses.end(),
+                   [family](const IpPrefix& prefix) { return prefix.address.family() == family; });
+  return found == addresses.end() ? std::nullopt : std::optional(*found);
+}
+
+bool reachable_by_loopback(const PublishedPort& port) {
+  return port.address.is_any() || port.address.is_loopback();
+}
+
+void add_hairpins(Plan& plan, const IpPrefix& container, bool masq_all) {
+  const Family family = container.address.family();
+  const IpPrefix subnet = container.network();
+  if (masq_all) {  // holds the two others
+    plan.hairpins.push_back({IpPrefix::everything(family), subnet});
+    return;
+  }
+  plan.hairpins.push_back({subnet, subnet});
+  // The kernel cannot DNAT ::1, so there is no loopback pair of IPv6.
+  const bool loopback = std::any_of(plan.translations.begin(), plan.translations.end(),
+                                    [family](const Translation& translation) {
+                                      return translation.published.address.family() == family &&
+                                             reachable_by_loopback(translation.published);
+                                    });
+  if (loopback && family == Family::ipv4)
+    plan.hairpins.push_back({*IpPrefix::parse("127.0.0.0/8"), subnet});
+}
+
+void add_family(Plan& plan, const PlanInput& input, Family family) {
+  const std::optional<IpPrefix> container = first_of(input.addresses, family);
+  const std::size_t before = plan.translations.size();
+  for (const PortMapping& mapping : input.mappings) {
+    if (mapping.host_address && mapping.host_address->family() != family) continue;
+    if (container) {
+      plan.translations.push_back({{mapping.host_address.value_or(IpAddress::any(family)),
+                                    mapping.protocol, mapping.host_port},
+                                   {container->address, mapping.container_port}});
+    } else if (mapping.host_address) {
+      const PublishedPort port{*mapping.host_address, mapping.protocol, mapping.host_port};
+      plan.notes.push_back("skipped " + to_string(port) + ": " + input.attachment.ifname +
+                           " of container " + input.attachment.container_id + " has no " +
+                           name_of(family) + " address");
+    }
+  }
+  if (input.snat && container && plan.translations.size() > before)
+    add_hairpins(plan, *container, input.masq_all);
+}
+
+}  // namespace
+
+Plan make_plan(PlanInput input) {
+  Plan plan;
+  plan.translations.reserve(input.mappings.size());
+  add_family(plan, input, Family::ipv4);
+  add_family(plan, input, Family::ipv6);
+  plan.attachment = std::move(input.attachment);
+  plan.netns = std::move(input.netns);
+  plan.chain = std::move(input.chain);
+  return plan;
+}
+
+std::string to_string(const Plan& plan) {
+  const Attachment& attachment = plan.attachment;
+  std::string text = "attachment " + attachment.network + "/" + attachment.container_id + "/" +
+                     attachment.ifname + "\nchain " + plan.chain.name + "\n";
+  for (const std::string& device : plan.chain.exclude_devices) text += "exclude " + device + "\n";
+  for (const Translation& t : plan.translations)
+    text += "publish " + to_string(t.published) + " to " + to_string(t.endpoint) + "\n";
+  for (const Hairpin& hairpin : plan.hairpins)
+    text +=
+        "hairpin " + hairpin.source.to_string() + " . " + hairpin.destination.to_string() + "\n";
+  for (const std::string& note : plan.notes) text += "note " + note + "\n";
+  return text;
+}
+
+}  // namespace portmapper

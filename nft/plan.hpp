@@ -1,0 +1,63 @@
+// Plan: what one ADD wants in the kernel, as pure data.
+//
+//   Plan plan = make_plan({.attachment = {"web", "abc", "eth0"}, .mappings = ..., .addresses =
+//   ...}); to_string(plan);  // one deterministic text, for tests and render
+//
+// A pure function of its input: no I/O, no clock, no environment; it knows neither JSON nor
+// netlink. IPv4 translations come before IPv6 ones, each in the order of the mappings; the first
+// address of a family is the one that ports lead to. Ports are in host byte order. Errors: none; a
+// mapping whose host address is of a family that the container lacks is left out with a note. Does
+// not promise: that the ports are free. Source: shared design, sections 3 and 5.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "lib/base/attachment.hpp"
+#include "lib/base/network_namespace.hpp"
+#include "nft/published_port.hpp"
+
+namespace portmapper {
+
+// One CNI network's chain: its name, and what its rules depend on.
+struct NetworkChain {
+  std::string name;
+  std::vector<std::string> exclude_devices;
+};
+
+struct PlanInput {
+  Attachment attachment;
+  NetworkNamespace netns;
+  NetworkChain chain;
+  std::vector<PortMapping> mappings;
+  std::vector<IpPrefix> addresses;  // of the container's interface
+  bool snat = true;
+  bool masq_all = false;
+};
+
+struct Translation {
+  PublishedPort published;
+  Endpoint endpoint;
+  bool operator==(const Translation&) const = default;
+};
+
+// Clients in `source` that reach `destination` through a published port are masqueraded.
+struct Hairpin {
+  IpPrefix source;
+  IpPrefix destination;
+  auto operator<=>(const Hairpin&) const = default;
+};
+
+struct Plan {
+  Attachment attachment;
+  NetworkNamespace netns;
+  NetworkChain chain;
+  std::vector<Translation> translations;
+  std::vector<Hairpin> hairpins;
+  std::vector<std::string> notes;  // what was left out, and why
+};
+
+Plan make_plan(PlanInput input);
+std::string to_string(const Plan& plan);
+
+}  // namespace portmapper

@@ -1,0 +1,50 @@
+// Query: read requests of nf_tables, many in one exchange.
+//
+//   Query query;
+//   query.generation();
+//   query.element(owners, keys);
+//   Status status = query.run(transport, [](const nlmsghdr& reply) { ... });
+//   query.found_generation();
+//
+// `run` hands on the replies with their sequence numbers (1 is the first request); a refusal with
+// ENOENT means "is not there" and is no error. Errors: mapping_failed with the errno of any other
+// refusal; EINTR when a dump was interrupted. Does not promise: more than one dump in a query,
+// since the kernel runs one at a time for a socket. Source: kernel nf_tables_api.c.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "lib/base/netlink.hpp"
+#include "nft/netlink_message.hpp"
+#include "nft/set.hpp"
+#include "nft/transaction.hpp"
+
+namespace portmapper {
+
+class Query {
+ public:
+  void generation();
+  // Those of `elements` that exist, up to the first that does not.
+  void elements(const std::string& set, std::span<const Element> elements);
+  void chain(const std::string& name);
+  void all_elements(const std::string& set);  // a dump
+  void all_rules(const std::string& chain);   // a dump
+  void all_chains();                          // a dump
+
+  Status run(Transport& transport, const OnReply& on_reply);
+  // Only the beginning of the answer, as Transport::glance.
+  Status glance(Transport& transport, const OnReply& on_reply);
+  [[nodiscard]] std::uint32_t found_generation() const { return generation_; }
+
+ private:
+  using Exchange = Status (Transport::*)(std::span<const std::uint8_t>, const OnReply&);
+  Status ask(Transport& transport, Exchange exchange, const OnReply& on_reply);
+
+  Messages messages_;
+  std::uint32_t generation_ = 0;
+};
+
+}  // namespace portmapper

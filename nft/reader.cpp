@@ -1,0 +1,196 @@
+#include "nft/reader.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "nft/element_view.hpp"
+#include "nft/hairpin_tag.hpp"
+#include "nft/query.hpp"
+#include "nft/userdata.hpp"
+
+namespace portmapper {
+namespace {
+
+// Answers come one by one, a socket buffer holds some 200 of them: so many keys at a time.
+constexpr std::uint32_t kFirstKeys = 8;
+constexpr std::uint32_t kMoreKeys = 128;
+
+std::uint32_t index_of(Bytes owner_key_bytes) {
+  std::uint32_t index = 0;
+  std::memcpy(&index, owner_key_bytes.data() + 16, sizeof index);
+  return index;
+}
+
+// Asks for one key each, `kMoreKeys` at a time, and hands on what is there with the port's number.
+template <typename Set, typename Visit>
+Status read_each(Transport& transport, const std::vector<PublishedPort>& ports, Set set,
+                 Visit visit) {
+  for (std::size_t first = 0; first < ports.size(); first += kMoreKeys) {
+    const std::size_t last = std::min(ports.size(), first + kMoreKeys);
+    Query query;
+    for (std::size_t i = first; i < last; ++i) {
+      const Element element{claim_key(ports[i])};
+      query.elements(set(suffix_of(ports[i])), {&element, 1});
+    }
+    const Status status = query.run(transport, [&](const nlmsghdr& reply) {
+      const std::size_t number = first + reply.nlmsg_seq - 1;
+      if (reply.nlmsg_seq == 0 || number >= last) return;
+      for_each_element(reply, [&](const ElementView& element) { visit(number, element); });
+    });
+    if (!status) return status.error();
+  }
+  return {};
+}
+
+// Owner entries of one attachment, in the order of their indexes; stops at the first that is
+// missing.
+Status read_entries(Transport& transport, Held& held) {
+  Holding& holding = held.holding;
+  std::uint32_t next = 0;
+  for (std::uint32_t count = kFirstKeys;; count = kMoreKeys) {
+    std::vector<Element> keys;
+    for (std::uint32_t i = 0; i < count; ++i) keys.push_back({owner_key(holding.owner, next + i)});
+    Query query;
+    if (next == 0) query.generation();
+    query.elements(kOwners, keys);
+    std::uint32_t found = 0;
+    const Status status = query.run(transport, [&](const nlmsghdr& reply) {
+      for_each_element(reply, [&](const ElementView& element) {
+        const auto published = parse_owner_data(element.data);
+        if (!published || element.key.size() != 20) return;
+        if (holding.ports.empty()) {
+          const ElementData data = parse_element_data(element.userdata);
+          holding.comment = data.comment;
+          holding.netns = data.netns;
+          if (!data.chain.empty()) holding.chain = data.chain;
+          holding.hairpin = data.hairpin;
+        }
+        holding.ports.push_back({index_of(element.key), *published, false, {}});
+        ++found;
+      });
+    });
+    if (!status) return status.error();
+    if (next == 0) held.generation = query.found_generation();
+    next += count;
+    if (found < count) return {};
+  }
+}
+
+// Which of the ports have a claim of this owner, and a target.
+Status read_claims_and_targets(Transport& transport, Holding& holding) {
+  std::vector<PublishedPort> ports;
+  ports.reserve(holding.ports.size());
+  for (const HeldPort& port : holding.ports) ports.push_back(port.published);
+  const Result<std::vector<Claim>> claims = read_claims(transport, ports);
+  if (!claims) return claims.error();
+  const auto targets = read_targets(transport, holding.chain, ports);
+  if (!targets) return targets.error();
+  for (std::size_t i = 0; i < ports.size(); ++i) {
+    const Claim& claim = (*claims)[i];
+    // A claim that was saved and loaded again names no owner; the owner entry does.
+    const bool ours = claim.exists && (!claim.owner || *claim.owner == holding.owner);
+    holding.ports[i].claimed = ours;
+    // Without a claim the target is a leftover; with another's claim it is the other's.
+    if (ours || !claim.exists) holding.ports[i].endpoint = (*targets)[i];
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Held> read_holding(Transport& transport, const OwnerHash& owner, const std::string& chain) {
+  Held held;
+  held.holding.owner = owner;
+  held.holding.chain = chain;
+  if (const Status status = read_entries(transport, held); !status) return status.error();
+  if (held.holding.empty()) return held;
+  if (const Status status = read_claims_and_targets(transport, held.holding); !status)
+    return status.error();
+  std::vector<IpAddress> endpoints;
+  for (const HeldPort& port : held.holding.ports)
+    if (held.holding.hairpin != 0 && port.endpoint) endpoints.push_back(port.endpoint->address);
+  held.holding.hairpins = hairpins_of_tag(held.holding.hairpin, endpoints);
+  return held;
+}
+
+Result<bool> others_publish(Transport& transport, const Holding& holding) {
+  bool others = false;
+  std::size_t own = 0;
+  Query query;
+  query.all_elements(kOwners);
+  const Status status = query.glance(transport, [&](const nlmsghdr& reply) {
+    for_each_element(reply, [&](const ElementView& element) {
+      const bool is_own =
+          element.key.size() == 20 &&
+          std::equal(holding.owner.begin(), holding.owner.end(), element.key.begin());
+      is_own ? static_cast<void>(++own) : static_cast<void>(others = true);
+    });
+  });
+  if (!status) return status.error();
+  // A glance full of its own entries has not seen the end.
+  return others || own < holding.ports.size();
+}
+
+Result<std::vector<Claim>> read_claims(Transport& transport,
+                                       const std::vector<PublishedPort>& ports) {
+  std::vector<Claim> claims(ports.size());
+  const Status status = read_each(
+      transport, ports, [](Suffix suffix) { return claim_set(suffix); },
+      [&](std::size_t number, const ElementView& element) {
+        const ElementData data = parse_element_data(element.userdata);
+        claims[number] = {true, data.comment, data.owner};
+      });
+  if (!status) return status.error();
+  return claims;
+}
+
+Result<std::vector<std::optional<Endpoint>>> read_targets(Transport& transport,
+                                                          const std::string& chain,
+                                                          const std::vector<PublishedPort>& ports) {
+  std::vector<std::optional<Endpoint>> targets(ports.size());
+  const Status status = read_each(
+      transport, ports, [&](Suffix suffix) { return target_map(chain, suffix); },
+      [&](std::size_t number, const ElementView& element) {
+        targets[number] = parse_target_data(element.data, ports[number].address.family());
+      });
+  if (!status) return status.error();
+  return targets;
+}
+
+Result<std::vector<OwnerEntry>> read_owners(Transport& transport) {
+  std::vector<OwnerEntry> entries;
+  Query query;
+  query.all_elements(kOwners);
+  const Status status = query.run(transport, [&](const nlmsghdr& reply) {
+    for_each_element(reply, [&](const ElementView& element) {
+      const auto published = parse_owner_data(element.data);
+      if (!published || element.key.size() != 20) return;
+      const ElementData data = parse_element_data(element.userdata);
+      OwnerEntry& entry = entries.emplace_back(
+          OwnerEntry{{}, index_of(element.key), data.comment, data.netns, data.chain, *published});
+      std::copy_n(element.key.begin(), entry.owner.size(), entry.owner.begin());
+    });
+  });
+  if (!status) return status.error();
+  return entries;
+}
+
+Result<std::vector<TargetEntry>> read_target_map(Transport& transport, const std::string& chain,
+                                                 Suffix suffix) {
+  std::vector<TargetEntry> entries;
+  Query query;
+  query.all_elements(target_map(chain, suffix));
+  const Status status = query.run(transport, [&](const nlmsghdr& reply) {
+    for_each_element(reply, [&](const ElementView& element) {
+      const auto published = parse_claim_key(element.key, suffix);
+      const auto endpoint = parse_target_data(element.data, suffix.family);
+      if (!published || !endpoint) return;
+      entries.push_back(
+          {*published, *endpoint, parse_element_data(element.userdata).comment, element.packets});
+    });
+  });
+  if (!status) return status.error();
+  return entries;
+}
+
+}  // namespace portmapper

@@ -1,0 +1,50 @@
+// Rule: one nft rule as data, with its nft syntax and a fingerprint of it.
+//
+//   Rule rule{.action = Jump{"MESOS-WEB"}};
+//   to_string(rule);    // "jump MESOS-WEB"
+//   fingerprint(rule);  // what the rule carries in the kernel, to be known again
+//
+// A rule of the kernel cannot change in place, and one that somebody else wrote does not carry our
+// fingerprint: so comparing fingerprints in order tells whether a chain is as we built it.
+// Errors: none. Does not promise: that nft prints the elements of an anonymous set in our order.
+// Source: shared ruleset.nft; nft(8).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "nft/names.hpp"
+
+namespace portmapper {
+
+struct ReturnDevices {  // iifname { "mesos-cni0", "docker0" } return
+  std::vector<std::string> devices;
+};
+struct Translate {  // dnat ip to ip daddr . meta l4proto . th dport map @MESOS-WEB-hostip
+  std::string map;
+  Suffix suffix;
+};
+struct Jump {  // jump MESOS-WEB
+  std::string chain;
+};
+struct JumpIfLocal {  // fib daddr type local jump networks
+  std::string chain;
+};
+struct MasqueradeHairpin {  // ct status dnat ip saddr . ip daddr @hairpin-ip masquerade
+  Family family;
+};
+struct DropRemoteLoopback {};  // iifname != "lo" ip daddr 127.0.0.0/8 drop
+
+using Action = std::variant<ReturnDevices, Translate, Jump, JumpIfLocal, MasqueradeHairpin,
+                            DropRemoteLoopback>;
+
+struct Rule {
+  Action action;
+};
+
+std::string to_string(const Rule& rule);
+std::uint64_t fingerprint(const Rule& rule);
+
+}  // namespace portmapper

@@ -1,0 +1,40 @@
+// The chains of the ruleset: the skeleton's, and one network's.
+//
+//   for (const ChainSpec& chain : skeleton_chains()) ...   // prerouting, output, ...
+//   network_rules({"MESOS-WEB", {"mesos-cni0"}})           // five rules
+//
+// Pure data. Why each base chain sits at its priority is said in the shared design, section 3; the
+// numbers are those of ruleset.nft. Errors: none. Does not promise: the rules of `networks`, which
+// holds one jump for each network chain and is the sum of all networks, not of one.
+// Source: shared ruleset.nft; linux/netfilter_ipv4.h for hooks and priorities.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "nft/plan.hpp"
+#include "nft/rule.hpp"
+
+namespace portmapper {
+
+struct Hook {
+  const char* type;  // "nat" or "filter"
+  std::uint32_t number;
+  std::int32_t priority;
+};
+
+struct ChainSpec {
+  std::string name;
+  std::optional<Hook> hook;
+  std::vector<Rule> rules;
+};
+
+std::vector<ChainSpec> skeleton_chains();  // the base chains
+ChainSpec network_chain(const NetworkChain& network);
+
+// "type nat hook prerouting priority -99; policy accept;"
+std::string to_string(const Hook& hook);
+
+}  // namespace portmapper

@@ -1,0 +1,160 @@
+// The half of nft/reader that is about chains and rules.
+
+#include <arpa/inet.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+
+#include <algorithm>
+
+#include "lib/base/attributes.hpp"
+#include "nft/query.hpp"
+#include "nft/reader.hpp"
+#include "nft/userdata.hpp"
+
+namespace portmapper {
+namespace {
+
+struct ChainView {
+  std::string_view table;
+  std::string_view name;
+  std::string_view type;
+  bool hooked = false;
+  std::uint32_t hook = 0;
+  std::int32_t priority = 0;
+  std::uint32_t policy = NF_ACCEPT;
+  std::uint32_t use = 0;  // rules in it and jumps to it
+};
+
+ChainView view_of(const nlmsghdr& reply) {
+  ChainView view;
+  for (const Attribute& attribute : Attributes(message_attributes(reply, sizeof(nfgenmsg)))) {
+    switch (attribute.type) {
+      case NFTA_CHAIN_TABLE:
+        view.table = attribute.text();
+        break;
+      case NFTA_CHAIN_NAME:
+        view.name = attribute.text();
+        break;
+      case NFTA_CHAIN_TYPE:
+        view.type = attribute.text();
+        break;
+      case NFTA_CHAIN_POLICY:
+        view.policy = attribute.number32();
+        break;
+      case NFTA_CHAIN_USE:
+        view.use = attribute.number32();
+        break;
+      case NFTA_CHAIN_HOOK:
+        view.hooked = true;
+        for (const Attribute& part : Attributes(attribute.payload)) {
+          if (part.type == NFTA_HOOK_HOOKNUM) view.hook = part.number32();
+          if (part.type == NFTA_HOOK_PRIORITY)
+            view.priority = static_cast<std::int32_t>(part.number32());
+        }
+        break;
+      default:
+        break;
+    }
+  }
+  return view;
+}
+
+bool is_chain(const nlmsghdr& reply) {
+  return reply.nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWCHAIN);
+}
+
+bool same_hook(const ChainView& view, const Hook& hook) {
+  return view.hooked && view.type == hook.type && view.hook == hook.number &&
+         view.priority == hook.priority;
+}
+
+// What of the chains is wrong, from one exchange.
+Status check_chains(Transport& transport, const std::vector<ChainSpec>& chains,
+                    const ChainSpec& network, Ruleset& ruleset) {
+  Query query;
+  query.generation();
+  for (const ChainSpec& chain : chains) query.chain(chain.name);
+  std::vector<bool> found(chains.size());
+  const Status status = query.run(transport, [&](const nlmsghdr& reply) {
+    const std::size_t number = reply.nlmsg_seq - std::size_t{2};  // the generation was the first
+    if (!is_chain(reply) || number >= chains.size()) return;
+    found[number] = true;
+    const ChainSpec& chain = chains[number];
+    const ChainView view = view_of(reply);
+    if (chain.hook && !same_hook(view, *chain.hook)) {
+      ruleset.wrong_hooks.push_back(chain.name);
+      ruleset.damage.push_back("chain " + chain.name + " has another hook or priority than { " +
+                               to_string(*chain.hook) + " }");
+    } else if (chain.hook && view.policy != NF_ACCEPT) {
+      ruleset.damage.push_back("chain " + chain.name + " has another policy than accept");
+    }
+    // Its own rules, and the one jump in `networks`, whose other rules are other networks'.
+    if (chain.name == network.name && view.use != network.rules.size() + 1)
+      ruleset.damage.push_back("chain " + std::string(kNetworks) + " lacks rule: jump " +
+                               network.name);
+  });
+  if (!status) return status.error();
+  ruleset.generation = query.found_generation();
+  for (std::size_t i = 0; i < chains.size(); ++i)
+    if (!found[i]) ruleset.damage.push_back("chain " + chains[i].name + " is missing");
+  return {};
+}
+
+Status check_rules(Transport& transport, const ChainSpec& chain, Ruleset& ruleset) {
+  std::vector<std::uint64_t> tags;
+  Query query;
+  query.all_rules(chain.name);
+  const Status status = query.run(transport, [&](const nlmsghdr& reply) {
+    if (reply.nlmsg_type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWRULE)) return;
+    const auto data =
+        Attributes(message_attributes(reply, sizeof(nfgenmsg))).find(NFTA_RULE_USERDATA);
+    tags.push_back(data ? parse_rule_tag(data->payload) : 0);
+  });
+  if (!status) return status.error();
+  const bool same =
+      std::equal(tags.begin(), tags.end(), chain.rules.begin(), chain.rules.end(),
+                 [](std::uint64_t tag, const Rule& rule) { return tag == fingerprint(rule); });
+  if (same) return {};
+  for (const Rule& rule : chain.rules)
+    if (std::find(tags.begin(), tags.end(), fingerprint(rule)) == tags.end())
+      ruleset.damage.push_back("chain " + chain.name + " lacks rule: " + to_string(rule));
+  if (tags.size() >= chain.rules.size())
+    ruleset.damage.push_back("chain " + chain.name +
+                             " has other rules than ours, or in another order");
+  return {};
+}
+
+}  // namespace
+
+Result<Ruleset> read_ruleset(Transport& transport, const NetworkChain& network) {
+  Ruleset ruleset;
+  const ChainSpec own = network_chain(network);
+  std::vector<ChainSpec> chains = skeleton_chains();
+  chains.push_back({.name = kNetworks, .hook = std::nullopt, .rules = {}});
+  chains.push_back(own);
+  if (const Status status = check_chains(transport, chains, own, ruleset); !status)
+    return status.error();
+  for (const ChainSpec& chain : chains) {
+    if (chain.rules.empty()) continue;
+    if (const Status status = check_rules(transport, chain, ruleset); !status)
+      return status.error();
+  }
+  return ruleset;
+}
+
+Result<std::vector<std::string>> read_network_chains(Transport& transport) {
+  std::vector<std::string> names;
+  Query query;
+  query.all_chains();
+  const Status status = query.run(transport, [&names](const nlmsghdr& reply) {
+    if (!is_chain(reply)) return;
+    const ChainView view = view_of(reply);
+    if (view.table == kTable && !view.hooked && view.name != kNetworks)
+      names.emplace_back(view.name);
+  });
+  if (!status) return status.error();
+  return names;
+}
+
+}  // namespace portmapper

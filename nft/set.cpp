@@ -1,0 +1,82 @@
+#include "nft/set.hpp"
+
+namespace portmapper {
+namespace {
+
+using enum FieldType;
+
+constexpr std::array kService = {inet_proto, inet_service};
+constexpr std::array kService4 = {ipv4_addr, inet_proto, inet_service};
+constexpr std::array kService6 = {ipv6_addr, inet_proto, inet_service};
+constexpr std::array kEndpoint4 = {ipv4_addr, inet_service};
+constexpr std::array kEndpoint6 = {ipv6_addr, inet_service};
+constexpr std::array kOwner = {ifname, mark};
+constexpr std::array kPair4 = {ipv4_addr, ipv4_addr};
+constexpr std::array kPair6 = {ipv6_addr, ipv6_addr};
+
+std::span<const FieldType> claim_fields(Suffix suffix) {
+  if (!suffix.one_address) return kService;
+  return suffix.family == Family::ipv4 ? std::span<const FieldType>(kService4) : kService6;
+}
+
+std::string join(std::span<const FieldType> types) {
+  std::string text;
+  for (const FieldType type : types) {
+    if (!text.empty()) text += " . ";
+    text += field(type).name;
+  }
+  return text;
+}
+
+}  // namespace
+
+// set published-ip { type inet_proto . inet_service; }
+SetSpec claim_spec(Suffix suffix) {
+  return {.name = claim_set(suffix), .key = claim_fields(suffix)};
+}
+
+// map MESOS-WEB-ip { type inet_proto . inet_service : ipv4_addr . inet_service; counter; }
+SetSpec target_spec(std::string_view chain, Suffix suffix) {
+  return {
+      .name = target_map(chain, suffix),
+      .key = claim_fields(suffix),
+      .data = suffix.family == Family::ipv4 ? std::span<const FieldType>(kEndpoint4) : kEndpoint6,
+      .counter = true};
+}
+
+// map owners { type ifname . mark : ipv6_addr . inet_proto . inet_service; }
+SetSpec owners_spec() {
+  return {.name = kOwners, .key = kOwner, .data = kService6};
+}
+
+// set hairpin-ip { type ipv4_addr . ipv4_addr; flags interval; }
+SetSpec hairpin_spec(Family family) {
+  return {.name = hairpin_set(family),
+          .key = family == Family::ipv4 ? std::span<const FieldType>(kPair4) : kPair6,
+          .interval = true};
+}
+
+std::vector<SetSpec> skeleton_sets() {
+  std::vector<SetSpec> sets;
+  for (const Suffix suffix : kSuffixes) sets.push_back(claim_spec(suffix));
+  sets.push_back(owners_spec());
+  sets.push_back(hairpin_spec(Family::ipv4));
+  sets.push_back(hairpin_spec(Family::ipv6));
+  return sets;
+}
+
+std::vector<SetSpec> network_sets(std::string_view chain) {
+  std::vector<SetSpec> sets;
+  for (const Suffix suffix : kSuffixes) sets.push_back(target_spec(chain, suffix));
+  return sets;
+}
+
+std::string to_string(const SetSpec& set) {
+  std::string text = "type " + join(set.key);
+  if (!set.data.empty()) text += " : " + join(set.data);
+  if (set.interval) text += "; flags interval";
+  if (set.counter) text += "; counter";
+  return text;
+}
+
+}  // namespace portmapper

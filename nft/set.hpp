@@ -1,0 +1,39 @@
+// SetSpec: the type of each of our sets and maps.
+//
+//   for (const SetSpec& set : skeleton_sets()) ...   // claims, owners, hairpins
+//   network_sets("MESOS-WEB")                        // its four target maps
+//   claim_spec(suffix).key                           // inet_proto . inet_service
+//
+// Flat tables; the fields are static, so a SetSpec may be copied freely. Errors: none.
+// Does not promise: elements. Source: shared ruleset.nft.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "nft/key.hpp"
+
+namespace portmapper {
+
+struct SetSpec {
+  std::string name;
+  std::span<const FieldType> key;
+  std::span<const FieldType> data = {};  // empty: a set, not a map
+  bool interval = false;
+  bool counter = false;
+};
+
+SetSpec claim_spec(Suffix suffix);
+SetSpec target_spec(std::string_view chain, Suffix suffix);
+SetSpec owners_spec();
+SetSpec hairpin_spec(Family family);
+
+std::vector<SetSpec> skeleton_sets();
+std::vector<SetSpec> network_sets(std::string_view chain);
+
+// "type inet_proto . inet_service : ipv4_addr . inet_service", with flags and counter where it has
+// them.
+std::string to_string(const SetSpec& set);
+
+}  // namespace portmapper

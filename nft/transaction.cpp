@@ -1,0 +1,227 @@
+#include "nft/transaction.hpp"
+
+#include <algorithm>
+#include <iterator>
+#include <set>
+
+#include "nft/hairpin_tag.hpp"
+#include "nft/userdata.hpp"
+
+namespace portmapper {
+namespace {
+
+// Elements of one verb, gathered by set so that each set is one operation.
+class BySet {
+ public:
+  BySet(ElementVerb verb, std::string userdata) : verb_(verb), userdata_(std::move(userdata)) {}
+
+  std::vector<Element>& operator[](const SetSpec& set) {
+    const auto found = std::find_if(operations_.begin(), operations_.end(),
+                                    [&set](const Elements& e) { return e.set.name == set.name; });
+    if (found != operations_.end()) return found->elements;
+    return operations_.emplace_back(Elements{verb_, set, userdata_, {}}).elements;
+  }
+  void move_to(Transaction& transaction) {
+    std::move(operations_.begin(), operations_.end(), std::back_inserter(transaction.operations));
+  }
+
+ private:
+  ElementVerb verb_;
+  std::string userdata_;
+  std::vector<Elements> operations_;
+};
+
+// Any and one address overlap: what must be absent for `plan` to be the only owner of its ports,
+// beside the claims that it creates and that the kernel checks anyway.
+BySet overlaps(const Plan& plan, std::span<const IpAddress> local_addresses) {
+  BySet absent(ElementVerb::assert_absent, {});
+  std::set<PublishedPort> own;  // both, by one owner, are allowed
+  const bool mixed =
+      std::any_of(plan.translations.begin(), plan.translations.end(),
+                  [](const Translation& t) { return !t.published.address.is_any(); });
+  if (mixed)
+    for (const Translation& translation : plan.translations) own.insert(translation.published);
+  std::set<PublishedPort> asserted;  // two addresses of one port assert the same "any"
+  for (const Translation& translation : plan.translations) {
+    PublishedPort other = translation.published;
+    const Family family = other.address.family();
+    if (!other.address.is_any()) {
+      other.address = IpAddress::any(family);
+      if (own.contains(other) || !asserted.insert(other).second) continue;
+      absent[claim_spec({family, false})].push_back({claim_key(other)});
+      continue;
+    }
+    for (const IpAddress& address : local_addresses) {
+      if (address.family() != family) continue;
+      other.address = address;
+      if (!own.contains(other)) absent[claim_spec({family, true})].push_back({claim_key(other)});
+    }
+  }
+  return absent;
+}
+
+Element element_of(const Hairpin& hairpin) {
+  return {hairpin_key(hairpin.source, hairpin.destination),
+          hairpin_key_end(hairpin.source, hairpin.destination)};
+}
+
+struct Print {
+  std::string operator()(const AddTable&) const {
+    return std::string("add table inet ") + kTable + " { comment \"" + kTableComment + "\"; }\n";
+  }
+  std::string operator()(const AddSet& add) const {
+    const char* kind = add.set.data.empty() ? "set" : "map";
+    return line(std::string("add ") + kind, add.set.name, "{ " + to_string(add.set) + "; }");
+  }
+  std::string operator()(const AddChain& add) const {
+    return line("add chain", add.name, add.hook ? "{ " + to_string(*add.hook) + " }" : "");
+  }
+  std::string operator()(const DeleteChain& chain) const {
+    return line("delete chain", chain.name, "");
+  }
+  std::string operator()(const FlushChain& chain) const {
+    return line("flush chain", chain.name, "");
+  }
+  std::string operator()(const FlushSet& set) const { return line("flush set", set.name, ""); }
+  std::string operator()(const AddRule& add) const {
+    return line("add rule", add.chain, to_string(add.rule));
+  }
+  std::string operator()(const Elements& elements) const {
+    std::string text;
+    for (const Element& element : elements.elements) {
+      const std::string key = key_text(elements, element);
+      if (elements.verb == ElementVerb::remove || elements.verb == ElementVerb::assert_absent) {
+        if (elements.verb == ElementVerb::assert_absent)
+          text += line("create element", elements.set.name, "{ " + key + " }");
+        text += line("delete element", elements.set.name, "{ " + key + " }");
+        continue;
+      }
+      const char* verb = elements.verb == ElementVerb::create ? "create element" : "add element";
+      text += line(verb, elements.set.name,
+                   "{ " + key + comment(elements) + data(elements, element) + " }");
+    }
+    return text;
+  }
+
+ private:
+  static std::string line(const std::string& verb, const std::string& name,
+                          const std::string& rest) {
+    return verb + " inet " + kTable + " " + name + (rest.empty() ? "" : " ") + rest + "\n";
+  }
+  static std::string key_text(const Elements& elements, const Element& element) {
+    if (element.key_end.empty()) return format_key(elements.set.key, element.key.bytes());
+    return format_interval(elements.set.key, element.key.bytes(), element.key_end.bytes());
+  }
+  static std::string comment(const Elements& elements) {
+    const auto* bytes = reinterpret_cast<const std::uint8_t*>(elements.userdata.data());
+    const ElementData parsed = parse_element_data({bytes, elements.userdata.size()});
+    return parsed.comment.empty() ? "" : " comment \"" + parsed.comment + "\"";
+  }
+  static std::string data(const Elements& elements, const Element& element) {
+    return element.data.empty() ? "" : " : " + format_key(elements.set.data, element.data.bytes());
+  }
+};
+
+}  // namespace
+
+void Transaction::append(Transaction other) {
+  std::move(other.operations.begin(), other.operations.end(), std::back_inserter(operations));
+}
+
+Transaction insertion(const Plan& plan, std::span<const IpAddress> local_addresses) {
+  const OwnerHash hash = owner_hash(plan.attachment);
+  const std::string comment = container_comment(plan.attachment.container_id);
+  BySet claims(ElementVerb::create, encode({.comment = comment, .owner = hash}));
+  BySet targets(ElementVerb::create, encode(ElementData{.comment = comment}));
+  BySet owners(ElementVerb::create, encode({.comment = attachment_comment(plan.attachment),
+                                            .netns = plan.netns,
+                                            .chain = plan.chain.name,
+                                            .hairpin = hairpin_tag(plan.hairpins)}));
+  std::uint32_t index = 0;
+  for (const Translation& translation : plan.translations) {
+    const PublishedPort& port = translation.published;
+    const Suffix suffix = suffix_of(port);
+    const Key key = claim_key(port);
+    claims[claim_spec(suffix)].push_back({key});
+    targets[target_spec(plan.chain.name, suffix)].push_back(
+        {key, {}, target_data(translation.endpoint)});
+    owners[owners_spec()].push_back({owner_key(hash, index++), {}, owner_data(port)});
+  }
+  BySet hairpins(ElementVerb::add, {});
+  for (const Hairpin& hairpin : plan.hairpins)
+    hairpins[hairpin_spec(hairpin.destination.address.family())].push_back(element_of(hairpin));
+
+  Transaction transaction;
+  overlaps(plan, local_addresses).move_to(transaction);
+  claims.move_to(transaction);
+  targets.move_to(transaction);
+  owners.move_to(transaction);
+  hairpins.move_to(transaction);
+  return transaction;
+}
+
+Transaction removal(const Holding& holding) {
+  BySet removed(ElementVerb::remove, {});
+  for (const HeldPort& port : holding.ports) {
+    const Suffix suffix = suffix_of(port.published);
+    const Key key = claim_key(port.published);
+    if (port.index) removed[owners_spec()].push_back({owner_key(holding.owner, *port.index)});
+    if (port.claimed) removed[claim_spec(suffix)].push_back({key});
+    if (port.endpoint) removed[target_spec(holding.chain, suffix)].push_back({key});
+  }
+  // Added first, so that removing them does not fail where an operator was quicker.
+  BySet present(ElementVerb::add, {});
+  for (const Hairpin& hairpin : holding.hairpins) {
+    const SetSpec set = hairpin_spec(hairpin.destination.address.family());
+    present[set].push_back(element_of(hairpin));
+    removed[set].push_back(element_of(hairpin));
+  }
+  Transaction transaction;
+  present.move_to(transaction);
+  removed.move_to(transaction);
+  return transaction;
+}
+
+Transaction hairpins_removal() {
+  Transaction transaction;
+  for (const Family family : {Family::ipv4, Family::ipv6})
+    transaction.operations.emplace_back(FlushSet{hairpin_set(family)});
+  return transaction;
+}
+
+Transaction construction(const NetworkChain& network, std::span<const std::string> jumps,
+                         std::span<const std::string> wrong_hooks) {
+  Transaction transaction;
+  std::vector<Operation>& operations = transaction.operations;
+  operations.emplace_back(AddTable{});
+  for (SetSpec& set : skeleton_sets()) operations.emplace_back(AddSet{std::move(set)});
+  for (SetSpec& set : network_sets(network.name)) operations.emplace_back(AddSet{std::move(set)});
+
+  for (const std::string& chain : wrong_hooks) {
+    operations.emplace_back(FlushChain{chain});
+    operations.emplace_back(DeleteChain{chain});
+  }
+  ChainSpec networks{.name = kNetworks, .hook = std::nullopt, .rules = {}};
+  for (const std::string& chain : jumps) networks.rules.push_back({Jump{chain}});
+  std::vector<ChainSpec> chains = {network_chain(network), std::move(networks)};
+  for (ChainSpec& chain : skeleton_chains()) chains.push_back(std::move(chain));
+  // A rule may jump only to what is there, so the chains that are jumped to come first.
+  for (ChainSpec& chain : chains) {
+    operations.emplace_back(AddChain{chain.name, chain.hook});
+    operations.emplace_back(FlushChain{chain.name});
+    for (Rule& rule : chain.rules) operations.emplace_back(AddRule{chain.name, std::move(rule)});
+  }
+  return transaction;
+}
+
+std::string to_string(const Operation& operation) {
+  return std::visit(Print{}, operation);
+}
+
+std::string to_string(const Transaction& transaction) {
+  std::string text;
+  for (const Operation& operation : transaction.operations) text += to_string(operation);
+  return text;
+}
+
+}  // namespace portmapper

@@ -1,0 +1,97 @@
+// Transaction: one netlink batch as inert data, with one printed form.
+//
+//   Transaction transaction = insertion(plan, local_addresses);
+//   to_string(transaction);         // "create element inet nft-port-mapper published-ip { tcp .
+//   8080 ..." commit(netlink, transaction);   // nft/commit: all of it or none of it
+//
+// The printed form is an nft script that does the same, but for what nft has no words for: our own
+// userdata. `create` is NLM_F_EXCL: the kernel refuses an element that is there. An element that is
+// created and deleted in one batch asserts that it is absent. Errors: none; nothing here talks to
+// the kernel. Does not promise: that the order within one set is the kernel's.
+// Source: kernel net/netfilter/nf_tables_api.c, nf_tables_newsetelem; shared design, section 3.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "nft/holding.hpp"
+#include "nft/plan.hpp"
+#include "nft/ruleset.hpp"
+#include "nft/set.hpp"
+
+namespace portmapper {
+
+struct Element {
+  Key key;
+  Key key_end{};  // of intervals
+  Key data{};     // of maps
+};
+
+enum class ElementVerb {
+  create,         // is refused where the key exists
+  add,            // may exist
+  remove,         // must exist
+  assert_absent,  // created and deleted
+};
+
+struct Elements {
+  ElementVerb verb;
+  SetSpec set;
+  std::string userdata;  // the same for all of them
+  std::vector<Element> elements;
+};
+
+struct AddTable {};
+struct AddSet {
+  SetSpec set;
+};
+struct AddChain {
+  std::string name;
+  std::optional<Hook> hook;
+};
+struct DeleteChain {
+  std::string name;
+};
+struct FlushChain {
+  std::string name;
+};
+struct FlushSet {
+  std::string name;
+};
+struct AddRule {
+  std::string chain;
+  Rule rule;
+};
+
+using Operation =
+    std::variant<AddTable, AddSet, AddChain, DeleteChain, FlushChain, FlushSet, AddRule, Elements>;
+
+struct Transaction {
+  std::vector<Operation> operations;
+  // The ruleset generation that this was decided on; the kernel refuses the batch (ERESTART) when
+  // anything has changed since. Nothing: whatever the generation is.
+  std::optional<std::uint32_t> generation;
+
+  void append(Transaction other);
+};
+
+// The elements of one ADD. `local_addresses` are the host's: a port on any address asserts that
+// nobody else has it on one of them.
+Transaction insertion(const Plan& plan, std::span<const IpAddress> local_addresses);
+// All that the kernel holds for one attachment.
+Transaction removal(const Holding& holding);
+// The hairpin elements of all subnets, which nobody needs when nothing is published.
+Transaction hairpins_removal();
+
+// Skeleton and network chain, built anew over whatever is left of them. `jumps`: every network
+// chain there is; `wrong_hooks`: base chains that hang elsewhere and have to go first.
+Transaction construction(const NetworkChain& network, std::span<const std::string> jumps,
+                         std::span<const std::string> wrong_hooks);
+
+std::string to_string(const Operation& operation);
+std::string to_string(const Transaction& transaction);
+
+}  // namespace portmapper

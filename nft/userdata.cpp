@@ -1,0 +1,110 @@
+#include "nft/userdata.hpp"
+
+#include <linux/netfilter/nf_tables.h>
+
+#include <algorithm>
+#include <array>
+
+namespace portmapper {
+namespace {
+
+enum Type : std::uint8_t {
+  kComment = 0,  // NFTNL_UDATA_*_COMMENT, with its NUL
+  // Far from nft's own numbers, which grow from 0.
+  kOwner = 0xa0,
+  kNamespace = 0xa1,  // device, inode, id: 8 bytes each
+  kNamespacePath = 0xa2,
+  kChain = 0xa3,
+  kHairpin = 0xa4,
+  kRuleTag = 0xa5,
+};
+
+void add(std::string& bytes, Type type, std::string_view value) {
+  bytes += static_cast<char>(type);
+  bytes += static_cast<char>(value.size());
+  bytes += value;
+}
+
+void append_number(std::string& bytes, std::uint64_t number) {
+  for (int shift = 56; shift >= 0; shift -= 8) bytes += static_cast<char>(number >> shift & 0xff);
+}
+
+std::uint64_t parse_number(std::string_view bytes) {
+  std::uint64_t number = 0;
+  for (const char c : bytes.substr(0, 8)) number = number << 8 | static_cast<std::uint8_t>(c);
+  return number;
+}
+
+template <typename Visit>
+void for_each(std::span<const std::uint8_t> bytes, Visit visit) {
+  while (bytes.size() >= 2) {
+    const std::size_t length = bytes[1];
+    if (bytes.size() < 2 + length) return;
+    visit(bytes[0], std::string_view(reinterpret_cast<const char*>(bytes.data()) + 2, length));
+    bytes = bytes.subspan(2 + length);
+  }
+}
+
+}  // namespace
+
+std::string encode(const ElementData& data) {
+  std::string bytes = encode_comment(data.comment);
+  if (data.owner) add(bytes, kOwner, to_string(*data.owner));
+  if (data.netns.is_known()) {
+    std::string numbers;
+    append_number(numbers, data.netns.device);
+    append_number(numbers, data.netns.inode);
+    append_number(numbers, data.netns.id);
+    add(bytes, kNamespace, numbers);
+  }
+  if (!data.chain.empty()) add(bytes, kChain, data.chain);
+  if (data.hairpin != 0) add(bytes, kHairpin, {reinterpret_cast<const char*>(&data.hairpin), 1});
+  const std::string& path = data.netns.path;
+  if (!path.empty() && bytes.size() + 2 + path.size() <= NFT_USERDATA_MAXLEN)
+    add(bytes, kNamespacePath, path);
+  return bytes;
+}
+
+ElementData parse_element_data(std::span<const std::uint8_t> bytes) {
+  ElementData data;
+  for_each(bytes, [&data](std::uint8_t type, std::string_view value) {
+    if (type == kComment) data.comment = value.substr(0, value.find('\0'));
+    if (type == kOwner && value.size() == OwnerHash{}.size()) {
+      data.owner.emplace();
+      std::copy(value.begin(), value.end(), data.owner->begin());
+    }
+    if (type == kNamespace && value.size() == 24) {
+      data.netns.device = parse_number(value);
+      data.netns.inode = parse_number(value.substr(8));
+      data.netns.id = parse_number(value.substr(16));
+    }
+    if (type == kNamespacePath) data.netns.path = value;
+    if (type == kChain) data.chain = value;
+    if (type == kHairpin && value.size() == 1) data.hairpin = static_cast<std::uint8_t>(value[0]);
+  });
+  return data;
+}
+
+std::string encode_comment(std::string_view comment) {
+  std::string bytes;
+  add(bytes, kComment, std::string(comment) + '\0');
+  return bytes;
+}
+
+std::string encode_rule_tag(std::uint64_t fingerprint) {
+  std::string number;
+  append_number(number, fingerprint);
+  std::string bytes;
+  add(bytes, kRuleTag, number);
+  return bytes;
+}
+
+std::uint64_t parse_rule_tag(std::span<const std::uint8_t> bytes) {
+  std::uint64_t fingerprint = 0;
+  for_each(bytes, [&fingerprint](std::uint8_t type, std::string_view value) {
+    if (type == kRuleTag && value.size() == 8) fingerprint = parse_number(value);
+  });
+  return fingerprint;
+}
+
+}  // namespace portmapper

@@ -1,0 +1,40 @@
+// Userdata: what an element or a rule of ours carries beside what the kernel acts on.
+//
+//   std::string bytes = encode(ElementData{.comment = "web/abc/eth0", .netns = netns});
+//   ElementData data = parse_element_data(bytes);
+//
+// Layout: type (1 byte), length (1 byte), value; numbers big-endian. Type 0 is nft's comment, which
+// it lists; the others are ours, and nft skips them. So a table that was saved with `nft list` and
+// loaded again has lost ours: everything that reads them lives without. At most 256 bytes in all
+// (NFT_USERDATA_MAXLEN); a namespace path that does not fit any more is left out.
+// Errors: what cannot be parsed is not there. Source: libnftnl udata.h, kernel nf_tables.h.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "lib/base/network_namespace.hpp"
+#include "nft/names.hpp"
+
+namespace portmapper {
+
+struct ElementData {
+  std::string comment{};
+  std::optional<OwnerHash> owner{};  // on claims: whose
+  NetworkNamespace netns{};          // on owner entries
+  std::string chain{};               // on owner entries: prefix of the target maps
+  std::uint8_t hairpin = 0;  // on owner entries: a HairpinTag; 0 where DEL has none to remove
+
+  bool operator==(const ElementData&) const = default;
+};
+
+std::string encode(const ElementData& data);
+ElementData parse_element_data(std::span<const std::uint8_t> bytes);
+
+std::string encode_comment(std::string_view comment);  // for the table
+std::string encode_rule_tag(std::uint64_t fingerprint);
+std::uint64_t parse_rule_tag(std::span<const std::uint8_t> bytes);  // 0: not a rule of ours
+
+}  // namespace portmapper
