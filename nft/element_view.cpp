@@ -21,6 +21,7 @@ ElementView view_of(const Attribute& element) {
   ElementView view;
   for (const Attribute& attribute : Attributes(element.payload)) {
     if (attribute.type == NFTA_SET_ELEM_KEY) view.key = nested(attribute, NFTA_DATA_VALUE);
+    if (attribute.type == NFTA_SET_ELEM_KEY_END) view.key_end = nested(attribute, NFTA_DATA_VALUE);
     if (attribute.type == NFTA_SET_ELEM_DATA) view.data = nested(attribute, NFTA_DATA_VALUE);
     if (attribute.type == NFTA_SET_ELEM_USERDATA) view.userdata = attribute.payload;
     if (attribute.type == NFTA_SET_ELEM_EXPR) view.packets = packets_of(attribute);

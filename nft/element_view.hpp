@@ -15,6 +15,7 @@ namespace portmapper {
 
 struct ElementView {
   Bytes key;
+  Bytes key_end;  // of intervals
   Bytes data;
   Bytes userdata;
   std::uint64_t packets = 0;  // of its counter, where it has one

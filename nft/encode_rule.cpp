@@ -8,6 +8,7 @@
 #include <libnftnl/rule.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -70,6 +71,8 @@ class RuleBuilder {
       only_family(family);
       address(family, true, slot(0));
       next = address_slots;
+    } else {
+      only_family_unlisted(family);
     }
     meta(NFT_META_L4PROTO, slot(next));
     payload(NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, slot(next + 1));
@@ -164,6 +167,18 @@ class RuleBuilder {
     meta(NFT_META_NFPROTO, slot(0));
     const std::uint8_t number = family == Family::ipv4 ? NFPROTO_IPV4 : NFPROTO_IPV6;
     compare(NFT_CMP_EQ, &number, sizeof number);
+  }
+
+  // The same where it would show: `meta nfproto ipv4 dnat ip to ...` is not what ruleset.nft says,
+  // but without it an IPv6 packet is looked up, and counted, in the IPv4 map too before the dnat
+  // passes it over. To load a conntrack address of one family ends the rule for the other, and nft
+  // lists only what is used.
+  void only_family_unlisted(Family family) {
+    nftnl_expr* expression = add("ct");
+    nftnl_expr_set_u32(expression, NFTNL_EXPR_CT_KEY,
+                       family == Family::ipv4 ? NFT_CT_SRC_IP : NFT_CT_SRC_IP6);
+    nftnl_expr_set_u8(expression, NFTNL_EXPR_CT_DIR, IP_CT_DIR_ORIGINAL);
+    nftnl_expr_set_u32(expression, NFTNL_EXPR_CT_DREG, slot(0));
   }
 
   void address(Family family, bool destination, std::uint32_t reg) {

@@ -75,6 +75,14 @@ std::string format_field(FieldType type, const std::uint8_t* bytes) {
   return {};
 }
 
+// Our intervals are prefixes: their first and last address differ in the host bits only.
+IpPrefix prefix_between(Family family, const std::uint8_t* first, const std::uint8_t* last) {
+  std::size_t bits = 0;
+  for (std::size_t i = 0; i < address_length(family); ++i)
+    bits += 8 - static_cast<std::size_t>(std::popcount(static_cast<unsigned>(first[i] ^ last[i])));
+  return {IpAddress::from_bytes(family, first), static_cast<std::uint8_t>(bits)};
+}
+
 }  // namespace
 
 const Field& field(FieldType type) {
@@ -157,6 +165,14 @@ std::optional<Endpoint> parse_target_data(std::span<const std::uint8_t> data, Fa
   return Endpoint{IpAddress::from_bytes(family, data.data()), *port};
 }
 
+std::optional<std::pair<IpPrefix, IpPrefix>> parse_hairpin_key(
+    std::span<const std::uint8_t> key, std::span<const std::uint8_t> key_end, Family family) {
+  const std::size_t length = address_length(family);
+  if (key.size() != 2 * length || key_end.size() != key.size()) return std::nullopt;
+  return std::pair(prefix_between(family, key.data(), key_end.data()),
+                   prefix_between(family, key.data() + length, key_end.data() + length));
+}
+
 std::string format_key(std::span<const FieldType> types, std::span<const std::uint8_t> key) {
   std::string text;
   std::size_t offset = 0;
@@ -174,13 +190,7 @@ std::string format_interval(std::span<const FieldType> types, std::span<const st
   std::size_t offset = 0;
   for (const FieldType type : types) {
     const Family family = type == FieldType::ipv4_addr ? Family::ipv4 : Family::ipv6;
-    // Our intervals are prefixes: their first and last address differ in the host bits only.
-    std::size_t bits = 0;
-    for (std::size_t i = 0; i < address_length(family); ++i)
-      bits += 8 - static_cast<std::size_t>(
-                      std::popcount(static_cast<unsigned>(key[offset + i] ^ key_end[offset + i])));
-    const IpPrefix prefix{IpAddress::from_bytes(family, key.data() + offset),
-                          static_cast<std::uint8_t>(bits)};
+    const IpPrefix prefix = prefix_between(family, key.data() + offset, key_end.data() + offset);
     if (!text.empty()) text += " . ";
     text += prefix.is_host() ? prefix.address.to_string() : prefix.to_string();
     offset += padded(field(type).length);

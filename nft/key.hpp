@@ -17,6 +17,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "lib/base/ip_address.hpp"
@@ -64,6 +65,10 @@ Key hairpin_key_end(const IpPrefix& source, const IpPrefix& destination);  // th
 std::optional<PublishedPort> parse_owner_data(std::span<const std::uint8_t> data);
 std::optional<PublishedPort> parse_claim_key(std::span<const std::uint8_t> key, Suffix suffix);
 std::optional<Endpoint> parse_target_data(std::span<const std::uint8_t> data, Family family);
+
+// Our intervals are prefixes; bits that differ are taken for host bits.
+std::optional<std::pair<IpPrefix, IpPrefix>> parse_hairpin_key(
+    std::span<const std::uint8_t> key, std::span<const std::uint8_t> key_end, Family family);
 
 // "192.0.2.1 . tcp . 8080", as nft prints the fields.
 std::string format_key(std::span<const FieldType> types, std::span<const std::uint8_t> key);

@@ -157,6 +157,22 @@ Result<std::vector<std::optional<Endpoint>>> read_targets(Transport& transport,
   return targets;
 }
 
+Result<std::vector<Hairpin>> read_hairpins(Transport& transport) {
+  std::vector<Hairpin> hairpins;
+  for (const Family family : {Family::ipv4, Family::ipv6}) {
+    Query query;
+    query.all_elements(hairpin_set(family));
+    const Status status = query.run(transport, [&](const nlmsghdr& reply) {
+      for_each_element(reply, [&](const ElementView& element) {
+        const auto pair = parse_hairpin_key(element.key, element.key_end, family);
+        if (pair) hairpins.push_back({pair->first, pair->second});
+      });
+    });
+    if (!status) return status.error();
+  }
+  return hairpins;
+}
+
 Result<std::vector<OwnerEntry>> read_owners(Transport& transport) {
   std::vector<OwnerEntry> entries;
   Query query;

@@ -57,6 +57,9 @@ Result<std::vector<std::optional<Endpoint>>> read_targets(Transport& transport,
                                                           const std::string& chain,
                                                           const std::vector<PublishedPort>& ports);
 
+// All hairpin elements: as many as there are subnets (or containers, where each has a /32).
+Result<std::vector<Hairpin>> read_hairpins(Transport& transport);
+
 struct OwnerEntry {
   OwnerHash owner{};
   std::uint32_t index = 0;

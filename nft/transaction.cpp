@@ -182,6 +182,15 @@ Transaction removal(const Holding& holding) {
   return transaction;
 }
 
+Transaction removal(std::span<const Hairpin> hairpins) {
+  BySet removed(ElementVerb::remove, {});
+  for (const Hairpin& hairpin : hairpins)
+    removed[hairpin_spec(hairpin.destination.address.family())].push_back(element_of(hairpin));
+  Transaction transaction;
+  removed.move_to(transaction);
+  return transaction;
+}
+
 Transaction hairpins_removal() {
   Transaction transaction;
   for (const Family family : {Family::ipv4, Family::ipv6})

@@ -83,6 +83,7 @@ struct Transaction {
 Transaction insertion(const Plan& plan, std::span<const IpAddress> local_addresses);
 // All that the kernel holds for one attachment.
 Transaction removal(const Holding& holding);
+Transaction removal(std::span<const Hairpin> hairpins);
 // The hairpin elements of all subnets, which nobody needs when nothing is published.
 Transaction hairpins_removal();
 

@@ -1,4 +1,5 @@
 #include "lib/app/call.hpp"
+#include "lib/app/host_effects.hpp"
 #include "lib/app/publish.hpp"
 #include "lib/cni/result.hpp"
 #include "lib/host/netns.hpp"
@@ -40,7 +41,14 @@ Status map_ports(const Call& call, const std::string& result) {
   if (plan->translations.empty()) return {};
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
   if (!netlink) return netlink.error();
-  return publish(*netlink, *plan);
+  if (const Status published = publish(*netlink, *plan); !published) return published;
+  std::vector<std::string> notes;
+  const Status effects = effects_of_add(*netlink, *plan, notes);
+  for (const std::string& note : notes) call.note(note);
+  if (effects) return {};
+  const Result<Holding> gone = withdraw(*netlink, plan->attachment, plan->chain.name);
+  if (!gone) call.note("after the failed ADD, " + gone.error().message());
+  return effects;
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 #include "lib/app/call.hpp"
+#include "lib/app/host_effects.hpp"
 #include "lib/app/publish.hpp"
 
 namespace portmapper {
@@ -9,6 +10,9 @@ Result<std::string> del(const Call& call) {
   if (!netlink) return netlink.error();
   const Result<Holding> gone = withdraw(*netlink, call.attachment(), call.chain());
   if (!gone) return gone.error();
+  std::vector<std::string> notes;
+  effects_of_del(*netlink, *gone, notes);
+  for (const std::string& note : notes) call.note(note);
   const std::string* prev_result = call.conf.prev_result ? &*call.conf.prev_result : nullptr;
   const Result<std::string> deleted = delegate(call, Command::del, prev_result);
   if (!deleted) return deleted.error();

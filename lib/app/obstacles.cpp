@@ -92,6 +92,15 @@ std::string describe(const Holding& holding) {
          ")";
 }
 
+// A pair that the plan wants again is not removed: it would be missing when the plan finds it
+// there.
+Holding without_wanted_hairpins(Holding holding, const Plan& plan) {
+  std::erase_if(holding.hairpins, [&plan](const Hairpin& hairpin) {
+    return std::find(plan.hairpins.begin(), plan.hairpins.end(), hairpin) != plan.hairpins.end();
+  });
+  return holding;
+}
+
 class Conflicts {
  public:
   void add(const PublishedPort& port, const Holding& holding) {
@@ -155,7 +164,7 @@ Result<Transaction> clear_obstacles(Transport& transport, const Plan& plan,
       found->ownerless.insert(found->ownerless.end(), ports.begin(), ports.end());
     } else if (owner == self || is_dead(held->holding, plan)) {
       for (const HeldPort& port : held->holding.ports) removed.insert(port.published);
-      transaction.append(removal(held->holding));
+      transaction.append(removal(without_wanted_hairpins(held->holding, plan)));
     } else {
       for (const PublishedPort& port : ports) conflicts.add(port, held->holding);
     }

@@ -7,6 +7,7 @@
 #include "lib/app/retry.hpp"
 #include "lib/host/local_addresses.hpp"
 #include "nft/commit.hpp"
+#include "nft/hairpin_fit.hpp"
 #include "nft/reader.hpp"
 
 namespace portmapper {
@@ -29,7 +30,19 @@ struct Lessons {
   bool incomplete = false;  // ENOENT: build the skeleton, even though its chains looked intact
 };
 
-Result<Transaction> decide(Transport& transport, const Plan& plan, std::span<const IpAddress> local,
+// Removes what is in the way, and lets the plan's hairpins fit what is there.
+Result<Transaction> make_way(Transport& transport, Plan& plan, std::span<const IpAddress> local) {
+  Result<Transaction> transaction = clear_obstacles(transport, plan, local);
+  if (!transaction) return transaction.error();
+  const Result<std::vector<Hairpin>> existing = read_hairpins(transport);
+  if (!existing) return existing.error();
+  HairpinFit fit = fit_hairpins(plan.hairpins, *existing);
+  transaction->append(removal(fit.remove));
+  plan.hairpins = std::move(fit.add);
+  return transaction;
+}
+
+Result<Transaction> decide(Transport& transport, Plan plan, std::span<const IpAddress> local,
                            const Lessons& lessons) {
   const Result<Ruleset> ruleset = read_ruleset(transport, plan.chain);
   if (!ruleset) return ruleset.error();
@@ -40,9 +53,9 @@ Result<Transaction> decide(Transport& transport, const Plan& plan, std::span<con
     transaction = std::move(*skeleton);
   }
   if (lessons.obstructed) {
-    Result<Transaction> removals = clear_obstacles(transport, plan, local);
-    if (!removals) return removals.error();
-    transaction.append(std::move(*removals));
+    Result<Transaction> way = make_way(transport, plan, local);
+    if (!way) return way.error();
+    transaction.append(std::move(*way));
     transaction.generation = ruleset->generation;  // the earliest of what was read
   }
   transaction.append(insertion(plan, local));
@@ -99,8 +112,9 @@ Result<Holding> withdraw(Transport& transport, const Attachment& attachment,
     const Status status = held ? remove(transport, *held, with_hairpins) : Status(held.error());
     if (status) return std::move(held->holding);
     const int error_number = status.error().error_number;
-    // Only the hairpin sets can be missing: the elements were read under the same generation.
-    if (error_number == ENOENT && with_hairpins)
+    // The elements were read under the same generation, so only hairpins can be refused: their set
+    // is missing, or one that we shared was replaced by a larger one.
+    if ((error_number == ENOENT || error_number == EEXIST) && with_hairpins)
       with_hairpins = false;
     else if (!is_moved(error_number))
       return status.error();

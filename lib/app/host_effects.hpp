@@ -1,0 +1,25 @@
+// Host effects: what an ADD and a DEL do beside nftables: a sysctl for 127.0.0.1, stale UDP flows.
+//
+//   Status status = effects_of_add(netlink, plan, notes);   // after the elements are there
+//   effects_of_del(netlink, holding, notes);                // after they are gone
+//
+// Both come after the batch: the localnet-guard is in it, and a flow that ends before the elements
+// change would begin again as it was. Errors: mapping_failed only where a port of 127.0.0.0/8 alone
+// could not work; everything else is a note for the operator, since the ports themselves work.
+// Does not promise: that no note repeats. Source: shared design, sections 2 and 3.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "lib/base/error.hpp"
+#include "lib/base/netlink.hpp"
+#include "nft/holding.hpp"
+#include "nft/plan.hpp"
+
+namespace portmapper {
+
+Status effects_of_add(Transport& transport, const Plan& plan, std::vector<std::string>& notes);
+void effects_of_del(Transport& transport, const Holding& gone, std::vector<std::string>& notes);
+
+}  // namespace portmapper

@@ -1,0 +1,71 @@
+#include "lib/host/route_localnet.hpp"
+
+#include <fcntl.h>
+#include <libmnl/libmnl.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+
+#include "lib/base/attributes.hpp"
+#include "lib/base/netlink.hpp"
+#include "lib/base/unique_fd.hpp"
+#include "lib/base/write_all.hpp"
+
+namespace portmapper {
+namespace {
+
+Error no_route(const IpAddress& address, int error_number) {
+  return {
+      ErrorKind::mapping_failed, "cannot find the route to", address.to_string(), error_number, {}};
+}
+
+}  // namespace
+
+Result<std::string> device_towards(const IpAddress& address) {
+  Result<Netlink> netlink = Netlink::open(NETLINK_ROUTE);
+  if (!netlink) return netlink.error();
+  alignas(nlmsghdr) std::array<std::uint8_t, 256> buffer{};
+  nlmsghdr* header = mnl_nlmsg_put_header(buffer.data());
+  header->nlmsg_type = RTM_GETROUTE;
+  header->nlmsg_flags = NLM_F_REQUEST;
+  auto* route = static_cast<rtmsg*>(mnl_nlmsg_put_extra_header(header, sizeof(rtmsg)));
+  route->rtm_family = address.family() == Family::ipv4 ? AF_INET : AF_INET6;
+  route->rtm_dst_len = static_cast<unsigned char>(address.length() * 8);
+  mnl_attr_put(header, RTA_DST, address.length(), address.bytes().data());
+
+  unsigned index = 0;
+  int error_number = 0;
+  const Status status =
+      netlink->exchange({buffer.data(), header->nlmsg_len}, [&](const nlmsghdr& reply) {
+        const Acknowledgement ack = acknowledgement(reply);
+        if (ack.present) error_number = ack.error_number;
+        if (reply.nlmsg_type != RTM_NEWROUTE) return;
+        const auto device = Attributes(message_attributes(reply, sizeof(rtmsg))).find(RTA_OIF);
+        if (device) index = device->raw<unsigned>();
+      });
+  if (!status) return status.error();
+  if (error_number != 0) return no_route(address, error_number);
+  std::array<char, IF_NAMESIZE> name{};
+  if (index == 0 || if_indextoname(index, name.data()) == nullptr) return no_route(address, ENODEV);
+  return std::string(name.data());
+}
+
+Status enable_route_localnet(const std::string& device) {
+  // A device name has no '/' and is not "..", so the path stays below conf/.
+  const std::string path = "/proc/sys/net/ipv4/conf/" + device + "/route_localnet";
+  const auto failed = [&path] {
+    return Error{ErrorKind::mapping_failed, "cannot set to 1", path, errno, {}};
+  };
+  const UniqueFd file(open(path.c_str(), O_RDWR | O_CLOEXEC));
+  if (!file) return failed();
+  char value = 0;
+  // Read first: a write would be logged as a change by those who watch sysctls.
+  if (read(file.get(), &value, 1) == 1 && value == '1') return {};
+  if (lseek(file.get(), 0, SEEK_SET) != 0 || !write_all(file.get(), "1")) return failed();
+  return {};
+}
+
+}  // namespace portmapper

@@ -1,0 +1,24 @@
+// route_localnet: lets the host's own 127.0.0.1 reach a container through a published port.
+//
+//   Result<std::string> device = device_towards(address);   // "cni0", by a route lookup
+//   Status status = enable_route_localnet(*device);
+//
+// Packets from 127.0.0.1 leave the host only where net.ipv4.conf.DEVICE.route_localnet is 1. That
+// also lets the device's neighbours send to 127.0.0.0/8 here, which the chain localnet-guard drops
+// (CVE-2020-8558): so it must be there first, and only the one device gets the setting.
+// Errors: mapping_failed naming device or file, with errno. Does not promise: to take it back;
+// other containers behind the device may need it. Source: kernel ip-sysctl.rst; rtnetlink(7),
+// RTM_GETROUTE.
+#pragma once
+
+#include <string>
+
+#include "lib/base/error.hpp"
+#include "lib/base/ip_address.hpp"
+
+namespace portmapper {
+
+Result<std::string> device_towards(const IpAddress& address);
+Status enable_route_localnet(const std::string& device);
+
+}  // namespace portmapper

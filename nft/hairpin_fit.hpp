@@ -1,0 +1,29 @@
+// fit_hairpins: which hairpin elements to add where some are there already.
+//
+//   HairpinFit fit = fit_hairpins(plan.hairpins, existing);
+//   // existing 0.0.0.0/0 . 10.22.0.0/16 covers a wanted 10.22.0.0/16 . 10.22.0.0/16: nothing to
+//   add
+//
+// The kernel refuses (EEXIST) an element of an interval set that overlaps another without being
+// equal to it. Networks whose subnets lie in each other, or a changed masqAll, make such elements.
+// What exists is never narrowed: a wanted element that is covered is left out, one that covers an
+// existing element replaces it, and one that crosses an existing one is cut to what is not covered
+// yet. A pure function. Errors: none. Does not promise: the fewest elements. Source: kernel
+// net/netfilter/nft_set_pipapo.c, nft_pipapo_insert.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "nft/plan.hpp"
+
+namespace portmapper {
+
+struct HairpinFit {
+  std::vector<Hairpin> add;
+  std::vector<Hairpin> remove;
+};
+
+HairpinFit fit_hairpins(std::span<const Hairpin> wanted, std::span<const Hairpin> existing);
+
+}  // namespace portmapper
