@@ -45,4 +45,15 @@ Status commit(Transport& transport, const Transaction& transaction) {
   return {};
 }
 
+Status rehearse(Transport& transport, Transaction transaction) {
+  constexpr char kNoChain[] = "rehearsal";
+  transaction.operations.emplace_back(DeleteChain{kNoChain});
+  const Status status = commit(transport, transaction);
+  const std::string expected = to_string(transaction.operations.back());
+  if (!status && status.error().error_number == ENOENT &&
+      status.error().object.starts_with(expected.substr(0, expected.find('\n'))))
+    return {};
+  return status;
+}
+
 }  // namespace portmapper

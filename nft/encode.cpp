@@ -20,12 +20,6 @@ namespace {
 
 constexpr std::size_t kElementBytes = 60000;
 
-std::uint32_t concatenated_type(std::span<const FieldType> types) {
-  return std::accumulate(
-      types.begin(), types.end(), std::uint32_t{0},
-      [](std::uint32_t id, FieldType type) { return id << 6 | field(type).type_id; });
-}
-
 std::uint32_t concatenated_length(std::span<const FieldType> types) {
   return std::accumulate(types.begin(), types.end(), std::uint32_t{0},
                          [](std::uint32_t length, FieldType type) {
@@ -101,6 +95,13 @@ class Encoder {
     nlmsghdr* header = messages().begin(NFT_MSG_DELRULE, 0);
     mnl_attr_put_strz(header, NFTA_RULE_TABLE, kTable);
     mnl_attr_put_strz(header, NFTA_RULE_CHAIN, chain.name.c_str());
+    messages().end();
+  }
+
+  void operator()(const DeleteSet& set) {
+    nlmsghdr* header = messages().begin(NFT_MSG_DELSET, 0);
+    mnl_attr_put_strz(header, NFTA_SET_TABLE, kTable);
+    mnl_attr_put_strz(header, NFTA_SET_NAME, set.name.c_str());
     messages().end();
   }
 

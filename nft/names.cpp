@@ -6,6 +6,7 @@ namespace portmapper {
 namespace {
 
 constexpr std::size_t kCommentLimit = 128;  // nft's own, for a comment it can read back
+constexpr std::string_view kCut = "...";    // in place of the end of what does not fit
 constexpr char kContainerId[] = "container_id: ";
 
 std::string with_suffix(std::string_view prefix, Suffix suffix) {
@@ -17,8 +18,12 @@ std::string with_suffix(std::string_view prefix, Suffix suffix) {
 
 std::string shortened(std::string text) {
   if (text.size() <= kCommentLimit) return text;
-  text.resize(kCommentLimit - 3);
-  return text + "...";
+  text.resize(kCommentLimit - kCut.size());
+  return text.append(kCut);
+}
+
+bool is_shortened(std::string_view comment) {
+  return comment.size() == kCommentLimit && comment.ends_with(kCut);
 }
 
 }  // namespace
@@ -43,12 +48,17 @@ std::string attachment_comment(const Attachment& attachment) {
   return shortened(attachment.network + "/" + attachment.container_id + "/" + attachment.ifname);
 }
 
+bool is_of_network(std::string_view comment, std::string_view network) {
+  const std::string prefix = std::string(network) + "/";
+  if (!is_shortened(comment)) return comment.starts_with(prefix);
+  const std::string_view kept = comment.substr(0, comment.size() - kCut.size());
+  return kept.starts_with(prefix) || std::string_view(prefix).starts_with(kept);
+}
+
 bool parse_attachment_comment(std::string_view comment, Attachment& attachment) {
   const std::size_t first = comment.find('/');
   const std::size_t last = comment.rfind('/');
-  // A shortened comment has lost its end, and with it the only "..." that no interface may be
-  // called.
-  if (first == last || first == std::string_view::npos || comment.ends_with("...")) return false;
+  if (is_shortened(comment) || first == last || first == std::string_view::npos) return false;
   attachment = {std::string(comment.substr(0, first)),
                 std::string(comment.substr(first + 1, last - first - 1)),
                 std::string(comment.substr(last + 1))};

@@ -49,6 +49,8 @@ std::string container_comment(std::string_view container_id);
 std::string attachment_comment(const Attachment& attachment);
 // The other way round: the attachment of a comment that was not shortened.
 bool parse_attachment_comment(std::string_view comment, Attachment& attachment);
+// Whether the attachment of a comment, shortened or not, is of this network.
+bool is_of_network(std::string_view comment, std::string_view network);
 
 // The name of an attachment in `owners`: "k" and 14 digits of base 32, 70 bits of SHA-256.
 using OwnerHash = std::array<char, 15>;

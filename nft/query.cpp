@@ -30,6 +30,13 @@ void Query::chain(const std::string& name) {
   messages_.end();
 }
 
+void Query::set(const std::string& name) {
+  nlmsghdr* header = messages_.begin(NFT_MSG_GETSET, 0);
+  mnl_attr_put_strz(header, NFTA_SET_TABLE, kTable);
+  mnl_attr_put_strz(header, NFTA_SET_NAME, name.c_str());
+  messages_.end();
+}
+
 void Query::all_elements(const std::string& set) {
   nlmsghdr* header = messages_.begin(NFT_MSG_GETSETELEM, NLM_F_DUMP);
   mnl_attr_put_strz(header, NFTA_SET_ELEM_LIST_TABLE, kTable);

@@ -30,6 +30,7 @@ class Query {
   // Those of `elements` that exist, up to the first that does not.
   void elements(const std::string& set, std::span<const Element> elements);
   void chain(const std::string& name);
+  void set(const std::string& name);
   void all_elements(const std::string& set);  // a dump
   void all_rules(const std::string& chain);   // a dump
   void all_chains();                          // a dump

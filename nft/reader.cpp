@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "nft/element_view.hpp"
+#include "nft/hairpin_fit.hpp"
 #include "nft/hairpin_tag.hpp"
 #include "nft/query.hpp"
 #include "nft/userdata.hpp"
@@ -171,6 +172,48 @@ Result<std::vector<Hairpin>> read_hairpins(Transport& transport) {
     if (!status) return status.error();
   }
   return hairpins;
+}
+
+Result<std::vector<Hairpin>> read_hairpins(Transport& transport,
+                                           const std::vector<Hairpin>& wanted) {
+  std::vector<Hairpin> found;
+  Query query;
+  for (const Hairpin& hairpin : wanted) {
+    const Element element{hairpin_key(hairpin.source, hairpin.destination),
+                          hairpin_key_end(hairpin.source, hairpin.destination)};
+    query.elements(hairpin_set(hairpin.destination.address.family()), {&element, 1});
+  }
+  const Status status = query.run(transport, [&](const nlmsghdr& reply) {
+    const std::size_t number = reply.nlmsg_seq - std::size_t{1};
+    if (number >= wanted.size()) return;
+    for_each_element(reply, [&](const ElementView& element) {
+      const Family family = wanted[number].destination.address.family();
+      const auto pair = parse_hairpin_key(element.key, element.key_end, family);
+      if (pair) found.push_back({pair->first, pair->second});
+    });
+  });
+  if (!status) return status.error();
+  if (fit_hairpins(wanted, found).add.empty()) return found;
+  return read_hairpins(transport);
+}
+
+Result<Emptiness> read_emptiness(Transport& transport, const std::string& chain) {
+  Emptiness emptiness;
+  Query generation;
+  generation.generation();
+  if (const Status status = generation.run(transport, [](const nlmsghdr&) {}); !status)
+    return status.error();
+  emptiness.generation = generation.found_generation();
+  emptiness.empty = true;
+  for (const Suffix suffix : kSuffixes) {
+    Query query;
+    query.all_elements(target_map(chain, suffix));
+    const Status status = query.glance(transport, [&](const nlmsghdr& reply) {
+      for_each_element(reply, [&](const ElementView&) { emptiness.empty = false; });
+    });
+    if (!status) return status.error();
+  }
+  return emptiness;
 }
 
 Result<std::vector<OwnerEntry>> read_owners(Transport& transport) {

@@ -31,6 +31,9 @@ struct Ruleset {
 };
 Result<Ruleset> read_ruleset(Transport& transport, const NetworkChain& network);
 
+// Which sets of the skeleton and the network are missing or of another type.
+Result<std::vector<std::string>> read_set_damage(Transport& transport, const std::string& chain);
+
 // The names of all network chains there are.
 Result<std::vector<std::string>> read_network_chains(Transport& transport);
 
@@ -59,6 +62,17 @@ Result<std::vector<std::optional<Endpoint>>> read_targets(Transport& transport,
 
 // All hairpin elements: as many as there are subnets (or containers, where each has a /32).
 Result<std::vector<Hairpin>> read_hairpins(Transport& transport);
+// Those that hold the beginning of one of `wanted`, read by key; where one does not cover the
+// wanted one alone, all of them.
+Result<std::vector<Hairpin>> read_hairpins(Transport& transport,
+                                           const std::vector<Hairpin>& wanted);
+
+// Whether the four target maps of a network chain have no element.
+struct Emptiness {
+  std::uint32_t generation = 0;
+  bool empty = false;
+};
+Result<Emptiness> read_emptiness(Transport& transport, const std::string& chain);
 
 struct OwnerEntry {
   OwnerHash owner{};

@@ -69,6 +69,32 @@ bool same_hook(const ChainView& view, const Hook& hook) {
          view.priority == hook.priority;
 }
 
+// What the kernel keeps of a set's type: key and data, by nft's type numbers, and the flags.
+struct SetType {
+  std::uint32_t key = 0;
+  std::uint32_t data = 0;
+  std::uint32_t flags = 0;
+  bool operator==(const SetType&) const = default;
+};
+
+SetType set_type(const nlmsghdr& reply) {
+  SetType type;
+  for (const Attribute& attribute : Attributes(message_attributes(reply, sizeof(nfgenmsg)))) {
+    if (attribute.type == NFTA_SET_KEY_TYPE) type.key = attribute.number32();
+    if (attribute.type == NFTA_SET_DATA_TYPE) type.data = attribute.number32();
+    if (attribute.type == NFTA_SET_FLAGS)
+      type.flags = attribute.number32() & (NFT_SET_MAP | NFT_SET_INTERVAL);
+  }
+  return type;
+}
+
+SetType set_type(const SetSpec& set) {
+  SetType type{concatenated_type(set.key), concatenated_type(set.data), 0};
+  if (!set.data.empty()) type.flags |= NFT_SET_MAP;
+  if (set.interval) type.flags |= NFT_SET_INTERVAL;
+  return type;
+}
+
 // What of the chains is wrong, from one exchange.
 Status check_chains(Transport& transport, const std::vector<ChainSpec>& chains,
                     const ChainSpec& network, Ruleset& ruleset) {
@@ -141,6 +167,28 @@ Result<Ruleset> read_ruleset(Transport& transport, const NetworkChain& network) 
       return status.error();
   }
   return ruleset;
+}
+
+Result<std::vector<std::string>> read_set_damage(Transport& transport, const std::string& chain) {
+  std::vector<SetSpec> sets = skeleton_sets();
+  for (SetSpec& set : network_sets(chain)) sets.push_back(std::move(set));
+  Query query;
+  for (const SetSpec& set : sets) query.set(set.name);
+  std::vector<std::string> damage;
+  std::vector<bool> found(sets.size());
+  const Status status = query.run(transport, [&](const nlmsghdr& reply) {
+    const std::size_t number = reply.nlmsg_seq - std::size_t{1};
+    if (reply.nlmsg_type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWSET) || number >= sets.size())
+      return;
+    found[number] = true;
+    if (set_type(reply) != set_type(sets[number]))
+      damage.push_back("set " + sets[number].name + " has another type than { " +
+                       to_string(sets[number]) + "; }");
+  });
+  if (!status) return status.error();
+  for (std::size_t i = 0; i < sets.size(); ++i)
+    if (!found[i]) damage.push_back("set " + sets[i].name + " is missing");
+  return damage;
 }
 
 Result<std::vector<std::string>> read_network_chains(Transport& transport) {

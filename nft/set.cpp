@@ -71,6 +71,12 @@ std::vector<SetSpec> network_sets(std::string_view chain) {
   return sets;
 }
 
+std::uint32_t concatenated_type(std::span<const FieldType> types) {
+  std::uint32_t id = 0;
+  for (const FieldType type : types) id = id << 6 | field(type).type_id;
+  return id;
+}
+
 std::string to_string(const SetSpec& set) {
   std::string text = "type " + join(set.key);
   if (!set.data.empty()) text += " : " + join(set.data);

@@ -32,6 +32,9 @@ SetSpec hairpin_spec(Family family);
 std::vector<SetSpec> skeleton_sets();
 std::vector<SetSpec> network_sets(std::string_view chain);
 
+// nft's number for a concatenation of types: six bits for each; 0 for none.
+std::uint32_t concatenated_type(std::span<const FieldType> types);
+
 // "type inet_proto . inet_service : ipv4_addr . inet_service", with flags and counter where it has
 // them.
 std::string to_string(const SetSpec& set);

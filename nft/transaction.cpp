@@ -82,6 +82,7 @@ struct Print {
   std::string operator()(const FlushChain& chain) const {
     return line("flush chain", chain.name, "");
   }
+  std::string operator()(const DeleteSet& set) const { return line("delete set", set.name, ""); }
   std::string operator()(const FlushSet& set) const { return line("flush set", set.name, ""); }
   std::string operator()(const AddRule& add) const {
     return line("add rule", add.chain, to_string(add.rule));
@@ -220,6 +221,18 @@ Transaction construction(const NetworkChain& network, std::span<const std::strin
     operations.emplace_back(FlushChain{chain.name});
     for (Rule& rule : chain.rules) operations.emplace_back(AddRule{chain.name, std::move(rule)});
   }
+  return transaction;
+}
+
+Transaction demolition(const std::string& chain, std::span<const std::string> jumps) {
+  Transaction transaction;
+  std::vector<Operation>& operations = transaction.operations;
+  // A single jump could be deleted by its handle only, which nobody knows without reading.
+  operations.emplace_back(FlushChain{kNetworks});
+  for (const std::string& other : jumps) operations.emplace_back(AddRule{kNetworks, {Jump{other}}});
+  operations.emplace_back(FlushChain{chain});
+  operations.emplace_back(DeleteChain{chain});
+  for (const SetSpec& set : network_sets(chain)) operations.emplace_back(DeleteSet{set.name});
   return transaction;
 }
 

@@ -58,6 +58,9 @@ struct DeleteChain {
 struct FlushChain {
   std::string name;
 };
+struct DeleteSet {
+  std::string name;
+};
 struct FlushSet {
   std::string name;
 };
@@ -66,8 +69,8 @@ struct AddRule {
   Rule rule;
 };
 
-using Operation =
-    std::variant<AddTable, AddSet, AddChain, DeleteChain, FlushChain, FlushSet, AddRule, Elements>;
+using Operation = std::variant<AddTable, AddSet, AddChain, DeleteChain, FlushChain, DeleteSet,
+                               FlushSet, AddRule, Elements>;
 
 struct Transaction {
   std::vector<Operation> operations;
@@ -91,6 +94,9 @@ Transaction hairpins_removal();
 // chain there is; `wrong_hooks`: base chains that hang elsewhere and have to go first.
 Transaction construction(const NetworkChain& network, std::span<const std::string> jumps,
                          std::span<const std::string> wrong_hooks);
+
+// A network chain and its maps, taken out; `jumps`: the network chains that stay.
+Transaction demolition(const std::string& chain, std::span<const std::string> jumps);
 
 std::string to_string(const Operation& operation);
 std::string to_string(const Transaction& transaction);

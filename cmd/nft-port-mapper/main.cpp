@@ -34,7 +34,7 @@ Result<std::string> read_stdin() {
 
 int main() {
   const Outcome outcome =
-      run_plugin([](const char* name) { return std::getenv(name); }, read_stdin());
+      run_plugin([](const char* name) { return std::getenv(name); }, read_stdin);
   (void)write_all(STDERR_FILENO, outcome.log);
   return write_all(STDOUT_FILENO, outcome.out) ? outcome.status : 1;
 }

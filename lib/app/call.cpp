@@ -1,15 +1,43 @@
 #include "lib/app/call.hpp"
 
+#include "lib/cni/result.hpp"
 #include "lib/config/delegate_input.hpp"
+#include "lib/host/netns.hpp"
 #include "nft/names.hpp"
 
 namespace portmapper {
 
-std::string Call::chain() const {
-  if (conf.chain) return *conf.chain;
+NetworkChain Call::chain() const {
   const bool needs_its_own =
       !conf.exclude_devices.empty() || !conf.conditions_v4.empty() || !conf.conditions_v6.empty();
-  return needs_its_own ? derived_chain(conf.name) : kSharedChain;
+  std::string name = needs_its_own ? derived_chain(conf.name) : kSharedChain;
+  if (conf.chain) name = *conf.chain;
+  return {std::move(name), conf.exclude_devices};
+}
+
+Result<Plan> plan_of(const Call& call, std::string_view result) {
+  const NetConf& conf = call.conf;
+  const std::string what =
+      conf.delegate ? "result of delegate " + conf.delegate->type : "prevResult";
+  Result<std::vector<IpPrefix>> addresses = container_addresses(result, call.request.ifname, what);
+  if (!addresses) {
+    Error error = addresses.error();
+    if (conf.delegate) error.kind = ErrorKind::delegate_failed;
+    return error;
+  }
+  if (addresses->empty() && !conf.mappings.empty())
+    return Error{ErrorKind::mapping_failed,
+                 "cannot publish ports of container " + call.request.container_id,
+                 call.request.ifname + " has no IP address in the " + what,
+                 0,
+                 {}};
+  return make_plan({.attachment = call.attachment(),
+                    .netns = identify_netns(call.request.netns),
+                    .chain = call.chain(),
+                    .mappings = conf.mappings,
+                    .addresses = std::move(*addresses),
+                    .snat = conf.snat,
+                    .masq_all = conf.masq_all});
 }
 
 Result<std::string> delegate(const Call& call, Command command, const std::string* prev_result) {

@@ -4,16 +4,19 @@
 //   Result<std::string> out = add(call);
 //
 // Each command returns what goes to stdout. Notes for the operator go to `log`, a line each.
-// Errors: as design section 7. Source: CNI SPEC.md section 4; shared design, section 4.
+// Errors: as design section 7. Does not promise: that a command of an older CNI version is refused;
+// lib/app/plugin does. Source: CNI SPEC.md section 4; shared design, section 4.
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "lib/base/attachment.hpp"
 #include "lib/base/error.hpp"
 #include "lib/cni/request.hpp"
 #include "lib/config/net_config.hpp"
 #include "lib/delegate/runner.hpp"
+#include "nft/plan.hpp"
 
 namespace portmapper {
 
@@ -27,9 +30,12 @@ struct Call {
     return {conf.name, request.container_id, request.ifname};
   }
   // The network chain that the configuration asks for.
-  [[nodiscard]] std::string chain() const;
+  [[nodiscard]] NetworkChain chain() const;
   void note(const std::string& text) const { log += "nft-port-mapper: " + text + "\n"; }
 };
+
+// What an ADD with this result wants in the kernel; without port mappings, nothing.
+Result<Plan> plan_of(const Call& call, std::string_view result);
 
 // Runs the delegate with `command`; prevResult is added where there is one. Empty without a
 // delegate.
@@ -37,5 +43,8 @@ Result<std::string> delegate(const Call& call, Command command, const std::strin
 
 Result<std::string> add(const Call& call);
 Result<std::string> del(const Call& call);
+Result<std::string> check(const Call& call);
+Result<std::string> gc(const Call& call);
+Result<std::string> status(const Call& call);
 
 }  // namespace portmapper

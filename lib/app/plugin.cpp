@@ -7,9 +7,35 @@
 namespace portmapper {
 namespace {
 
+std::string about() {
+  std::string text =
+      "nft-port-mapper " NFT_PORT_MAPPER_VERSION
+      ": a CNI plugin that publishes container ports with nftables.\n"
+      "Container runtimes run it; to see and mend what it published, run nft-port-mapperctl.\n"
+      "CNI versions:";
+  for (const std::string_view version : kCniVersions) text += " " + std::string(version);
+  return text + "\n";
+}
+
+// CNI got CHECK with 0.4.0, GC and STATUS with 1.1.0.
+Status is_in_version(Command command, const std::string& version) {
+  std::string_view since = kOldestCniVersion;
+  if (command == Command::check) since = "0.4.0";
+  if (command == Command::gc || command == Command::status) since = "1.1.0";
+  if (version_at_least(version, since)) return {};
+  return Error{ErrorKind::unsupported_command,
+               "CNI_COMMAND " + std::string(to_string(command)) + " needs cniVersion " +
+                   std::string(since) + " or later; the configuration has " + version,
+               {},
+               0,
+               {}};
+}
+
 Result<std::string> run(const Request& request, const std::string& input, std::string& log) {
   const Result<NetConf> conf = parse_net_conf(input, request.command);
   if (!conf) return conf.error();
+  if (const Status known = is_in_version(request.command, conf->cni_version); !known)
+    return known.error();
   PluginRunner runner(request.path);
   const Call call{request, *conf, runner, log};
   switch (request.command) {
@@ -17,39 +43,44 @@ Result<std::string> run(const Request& request, const std::string& input, std::s
       return add(call);
     case Command::del:
       return del(call);
-    default:
-      break;
+    case Command::check:
+      return check(call);
+    case Command::gc:
+      return gc(call);
+    case Command::status:
+      return status(call);
+    case Command::version:
+      break;  // answered without a configuration
   }
-  return Error{ErrorKind::unsupported_command,
-               "CNI_COMMAND " + std::string(to_string(request.command)) + " is not supported",
-               {},
-               0,
-               {}};
+  return std::string();
+}
+
+Result<std::string> answer(const Request& request, const Result<std::string>& input,
+                           const std::string& version, std::string& log) {
+  if (!input) return input.error();
+  if (request.command == Command::version) return version_object(version);
+  return run(request, *input, log);
 }
 
 }  // namespace
 
-Outcome run_plugin(const Environment& environment, const Result<std::string>& input) {
+Outcome run_plugin(const Environment& environment, const ReadInput& read_input) {
   Outcome outcome;
-  const std::string version = input ? answer_version(*input) : std::string(kNewestCniVersion);
   const Result<Request> request = read_request(environment);
-  Result<std::string> out = std::string();
-  if (!request) {
-    out = request.error();
-  } else if (!input) {
-    out = input.error();
-  } else if (request->command == Command::version) {
-    out = version_object(version);
-  } else {
-    out = run(*request, *input, outcome.log);
-  }
+  const bool by_hand = environment("CNI_COMMAND") == nullptr;
+  if (by_hand) outcome.log = about();
+  const Result<std::string> input = by_hand ? Result<std::string>(std::string()) : read_input();
+  const std::string version =
+      input && !by_hand ? answer_version(*input) : std::string(kNewestCniVersion);
+  Result<std::string> out = request ? answer(*request, input, version, outcome.log)
+                                    : Result<std::string>(request.error());
   if (out) {
     outcome.out = std::move(*out);
-  } else {
-    outcome.status = 1;
-    outcome.out = error_object(version, out.error());
-    outcome.log += "nft-port-mapper: " + out.error().message() + "\n";
+    return outcome;
   }
+  outcome.status = 1;
+  outcome.out = error_object(version, out.error());
+  outcome.log += "nft-port-mapper: " + out.error().message() + "\n";
   return outcome;
 }
 

@@ -1,15 +1,16 @@
 // The CNI plugin: one call of a runtime, from its environment and standard input to what it prints.
 //
-//   PluginRunner is made inside; main does:
-//   Outcome outcome = run_plugin([](const char* name) { return getenv(name); }, stdin_text);
+//   Outcome outcome = run_plugin([](const char* name) { return getenv(name); }, read_stdin);
 //   write(1, outcome.out); write(2, outcome.log); return outcome.status;
 //
-// Errors: none; every failure is a CNI error object in `out` and status 1. Does not promise: to be
-// called twice in one process. Source: CNI SPEC.md sections 2 to 5; shared design, section 4.
+// Standard input is read only for a CNI command, so that a person who runs the program by hand gets
+// an answer. Errors: none; every failure is a CNI error object in `out` and status 1. Does not
+// promise: to be called twice in one process. Source: CNI SPEC.md sections 2 to 5; shared design,
+// section 4.
 #pragma once
 
+#include <functional>
 #include <string>
-#include <string_view>
 
 #include "lib/base/error.hpp"
 #include "lib/cni/request.hpp"
@@ -22,7 +23,8 @@ struct Outcome {
   std::string log;
 };
 
-// `input`: what stdin had, or why it could not be read.
-Outcome run_plugin(const Environment& environment, const Result<std::string>& input);
+using ReadInput = std::function<Result<std::string>()>;
+
+Outcome run_plugin(const Environment& environment, const ReadInput& read_input);
 
 }  // namespace portmapper

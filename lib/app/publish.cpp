@@ -14,12 +14,13 @@ namespace portmapper {
 namespace {
 
 // Skeleton and network chain, with a jump to every network chain there is.
-Result<Transaction> rebuild(Transport& transport, const Plan& plan, const Ruleset& ruleset) {
+Result<Transaction> rebuild(Transport& transport, const NetworkChain& chain,
+                            const Ruleset& ruleset) {
   Result<std::vector<std::string>> chains = read_network_chains(transport);
   if (!chains) return chains.error();
-  if (std::find(chains->begin(), chains->end(), plan.chain.name) == chains->end())
-    chains->push_back(plan.chain.name);
-  Transaction transaction = construction(plan.chain, *chains, ruleset.wrong_hooks);
+  if (std::find(chains->begin(), chains->end(), chain.name) == chains->end())
+    chains->push_back(chain.name);
+  Transaction transaction = construction(chain, *chains, ruleset.wrong_hooks);
   transaction.generation = ruleset.generation;
   return transaction;
 }
@@ -48,7 +49,7 @@ Result<Transaction> decide(Transport& transport, Plan plan, std::span<const IpAd
   if (!ruleset) return ruleset.error();
   Transaction transaction;
   if (!ruleset->intact() || lessons.incomplete) {
-    Result<Transaction> skeleton = rebuild(transport, plan, *ruleset);
+    Result<Transaction> skeleton = rebuild(transport, plan.chain, *ruleset);
     if (!skeleton) return skeleton.error();
     transaction = std::move(*skeleton);
   }
@@ -102,9 +103,7 @@ Status remove(Transport& transport, Held held, bool with_hairpins) {
 
 }  // namespace
 
-Result<Holding> withdraw(Transport& transport, const Attachment& attachment,
-                         const std::string& chain) {
-  const OwnerHash owner = owner_hash(attachment);
+Result<Holding> withdraw(Transport& transport, const OwnerHash& owner, const std::string& chain) {
   bool with_hairpins = true;
   for (Retry retry; retry.again();) {
     Result<Held> held = read_holding(transport, owner, chain);
@@ -118,6 +117,33 @@ Result<Holding> withdraw(Transport& transport, const Attachment& attachment,
       with_hairpins = false;
     else if (!is_moved(error_number))
       return status.error();
+  }
+  return Retry::exhausted();
+}
+
+Status rehearse(Transport& transport, const NetworkChain& chain) {
+  for (Retry retry; retry.again();) {
+    const Result<Ruleset> ruleset = read_ruleset(transport, chain);
+    if (!ruleset) return ruleset.error();
+    Result<Transaction> transaction = rebuild(transport, chain, *ruleset);
+    if (!transaction) return transaction.error();
+    const Status status = rehearse(transport, std::move(*transaction));
+    if (status || !is_moved(status.error().error_number)) return status;
+  }
+  return Retry::exhausted();
+}
+
+Status remove_chain_if_empty(Transport& transport, const std::string& chain) {
+  for (Retry retry; retry.again();) {
+    const Result<Emptiness> emptiness = read_emptiness(transport, chain);
+    if (!emptiness) return emptiness.error();
+    Result<std::vector<std::string>> chains = read_network_chains(transport);
+    if (!chains) return chains.error();
+    if (!emptiness->empty || std::erase(*chains, chain) == 0) return {};
+    Transaction transaction = demolition(chain, *chains);
+    transaction.generation = emptiness->generation;
+    const Status status = commit(transport, transaction);
+    if (status || !is_moved(status.error().error_number)) return status;
   }
   return Retry::exhausted();
 }

@@ -1,7 +1,7 @@
 // publish and withdraw: an attachment's ports into the kernel, and out of it.
 //
 //   Status status = publish(netlink, plan);                       // ADD
-//   Result<Holding> gone = withdraw(netlink, attachment, chain);  // DEL; what it held
+//   Result<Holding> gone = withdraw(netlink, owner_hash(attachment), chain);  // DEL; what it held
 //
 // publish inserts everything in one batch. It puts back skeleton and network chain where they are
 // not as we build them, replaces what the same attachment had, and takes ports over from dead
@@ -14,7 +14,6 @@
 
 #include <string>
 
-#include "lib/base/attachment.hpp"
 #include "lib/base/error.hpp"
 #include "lib/base/netlink.hpp"
 #include "nft/holding.hpp"
@@ -25,7 +24,12 @@ namespace portmapper {
 Status publish(Transport& transport, const Plan& plan);
 
 // `chain`: where the targets are if the owner entries do not say.
-Result<Holding> withdraw(Transport& transport, const Attachment& attachment,
-                         const std::string& chain);
+Result<Holding> withdraw(Transport& transport, const OwnerHash& owner, const std::string& chain);
+
+// Could an ADD to this network work now? Nothing is changed.
+Status rehearse(Transport& transport, const NetworkChain& chain);
+
+// A network chain in whose maps nothing is left goes, maps and jump with it.
+Status remove_chain_if_empty(Transport& transport, const std::string& chain);
 
 }  // namespace portmapper

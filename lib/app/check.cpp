@@ -1,0 +1,106 @@
+#include <algorithm>
+
+#include "lib/app/call.hpp"
+#include "nft/hairpin_fit.hpp"
+#include "nft/reader.hpp"
+
+namespace portmapper {
+namespace {
+
+using Findings = std::vector<std::string>;
+
+std::string element(const std::string& set, const PublishedPort& port) {
+  return "element of " + to_string(port) + " in " + set;
+}
+
+// The three elements of each published port, as ADD would make them now.
+Status check_ports(Transport& transport, const Plan& plan, Findings& findings) {
+  const Result<Held> held = read_holding(transport, owner_hash(plan.attachment), plan.chain.name);
+  if (!held) return held.error();
+  const Holding& holding = held->holding;
+  if (!holding.empty() && holding.chain != plan.chain.name)
+    findings.push_back("its ports are in chain " + holding.chain + ", not in " + plan.chain.name);
+  std::size_t index = 0;
+  for (const Translation& translation : plan.translations) {
+    const PublishedPort& port = translation.published;
+    const HeldPort* found = index < holding.ports.size() ? &holding.ports[index] : nullptr;
+    ++index;
+    if (found == nullptr || found->published != port) {
+      findings.push_back(
+          element(kOwners, port) +
+          (found == nullptr ? " is missing" : " leads to " + to_string(found->published)));
+      continue;
+    }
+    if (!found->claimed)
+      findings.push_back(element(claim_set(suffix_of(port)), port) + " is missing or another's");
+    const std::string map = target_map(plan.chain.name, suffix_of(port));
+    if (!found->endpoint)
+      findings.push_back(element(map, port) + " is missing");
+    else if (*found->endpoint != translation.endpoint)
+      findings.push_back(element(map, port) + " leads to " + to_string(*found->endpoint) +
+                         ", not to " + to_string(translation.endpoint));
+  }
+  for (; index < holding.ports.size(); ++index)
+    findings.push_back(element(kOwners, holding.ports[index].published) +
+                       " is not in the configuration");
+  return {};
+}
+
+Status check_hairpins(Transport& transport, const Plan& plan, Findings& findings) {
+  const Result<std::vector<Hairpin>> existing = read_hairpins(transport, plan.hairpins);
+  if (!existing) return existing.error();
+  for (const Hairpin& missing : fit_hairpins(plan.hairpins, *existing).add)
+    findings.push_back("element " + missing.source.to_string() + " . " +
+                       missing.destination.to_string() + " is missing in " +
+                       hairpin_set(missing.destination.address.family()));
+  return {};
+}
+
+Result<Findings> findings_of(const Plan& plan) {
+  Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
+  if (!netlink) return netlink.error();
+  const Result<Ruleset> ruleset = read_ruleset(*netlink, plan.chain);
+  if (!ruleset) return ruleset.error();
+  Findings findings = ruleset->damage;
+  const Result<Findings> sets = read_set_damage(*netlink, plan.chain.name);
+  if (!sets) return sets.error();
+  findings.insert(findings.end(), sets->begin(), sets->end());
+  if (const Status status = check_ports(*netlink, plan, findings); !status) return status.error();
+  if (const Status status = check_hairpins(*netlink, plan, findings); !status)
+    return status.error();
+  return findings;
+}
+
+Status check_mapping(const Call& call) {
+  if (call.conf.mappings.empty()) return {};
+  const Result<Plan> plan = plan_of(call, *call.conf.prev_result);
+  if (!plan) return plan.error();
+  if (plan->translations.empty()) return {};
+  const Result<Findings> findings = findings_of(*plan);
+  if (!findings) return findings.error();
+  if (findings->empty()) return {};
+  constexpr std::size_t kNamed = 20;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(kNamed, findings->size()); ++i)
+    text += (i == 0 ? "" : "; ") + (*findings)[i];
+  if (findings->size() > kNamed)
+    text += "; and " + std::to_string(findings->size() - kNamed) + " more";
+  return Error{
+      ErrorKind::mapping_failed,
+      "the ports of container " + call.request.container_id + " are not as ADD builds them",
+      text,
+      0,
+      {}};
+}
+
+}  // namespace
+
+Result<std::string> check(const Call& call) {
+  if (const Status mapped = check_mapping(call); !mapped) return mapped.error();
+  const std::string* prev_result = call.conf.prev_result ? &*call.conf.prev_result : nullptr;
+  const Result<std::string> delegated = delegate(call, Command::check, prev_result);
+  if (!delegated) return delegated.error();
+  return std::string();
+}
+
+}  // namespace portmapper

@@ -1,0 +1,264 @@
+#include "lib/config/net_config.hpp"
+
+#include <algorithm>
+
+#include "lib/cni/versions.hpp"
+#include "lib/config/chain_name.hpp"
+#include "lib/config/delegate_input.hpp"
+#include "lib/config/port_mappings.hpp"
+#include "lib/json/document.hpp"
+#include "lib/json/read.hpp"
+
+namespace portmapper {
+namespace {
+
+constexpr std::string_view kWhat = "the configuration";
+constexpr std::string_view kValidAttachments = "cni.dev/valid-attachments";
+constexpr std::int64_t kMaxDelegateTimeout = 86400;  // seconds
+
+Error failure(ErrorKind kind, std::string what) {
+  Error error;
+  error.kind = kind;
+  error.what = std::move(what);
+  return error;
+}
+
+// A config without cniVersion, or with an empty one, is older than the key.
+Result<std::string> read_version(const json::Value& root) {
+  const json::Value value = root.member("cniVersion");
+  if (!value.present()) return std::string(kOldestCniVersion);
+  json::Problems problems;
+  const std::optional<std::string_view> text = json::read_string(value, problems);
+  if (!text) return failure(ErrorKind::invalid_input, problems.text());
+  if (text->empty()) return std::string(kOldestCniVersion);
+  if (is_supported(*text)) return std::string(*text);
+  std::string complaint = "is not a supported version; those are ";
+  for (const std::string_view version : kCniVersions)
+    complaint.append(version == kOldestCniVersion ? "" : ", ").append(version);
+  problems.about(value, complaint);
+  return failure(ErrorKind::unsupported_version, problems.text());
+}
+
+// Quotes end a name in nft's text, a backslash or an asterisk changes what it means.
+bool is_one_interface(std::string_view name) {
+  return is_interface_name(name) && name.find_first_of("\"*\\") == std::string_view::npos;
+}
+
+bool is_plugin_name(std::string_view name) {
+  return !name.empty() && name != "." && name != ".." && name.find('/') == std::string_view::npos &&
+         std::none_of(name.begin(), name.end(),
+                      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+}
+
+// Reads one document into a NetConf. What every command needs is noted in problems_; what only ADD
+// and CHECK need is noted there for them and forgotten otherwise: DEL must not fail, and keep the
+// runtime from releasing an address, over what it does not use.
+class Reader {
+ public:
+  Reader(const json::Value& root, Command command)
+      : root_(root),
+        command_(command),
+        is_strict_(command == Command::add || command == Command::check) {}
+
+  void read_identity();
+  void read_chain();
+  void read_delegate();
+  void read_prev_result();
+  void read_options();
+  void read_mappings();
+  void read_valid_attachments();
+
+  [[nodiscard]] const json::Problems& problems() const { return problems_; }
+
+  NetConf conf;
+
+ private:
+  json::Problems& optional_problems() { return is_strict_ ? problems_ : forgotten_; }
+  void read_exclude_devices();
+  void read_conditions(std::string_view key, std::vector<std::string>& words);
+  void read_bool_option(std::string_view key, bool& option);
+  void read_nftables_only();
+
+  json::Value root_;
+  Command command_;
+  bool is_strict_;
+  json::Problems problems_;
+  json::Problems forgotten_;
+};
+
+void Reader::read_identity() {
+  const json::Value value = root_.member("name");
+  if (!value.present()) return problems_.missing(root_, "name");
+  const std::optional<std::string_view> name = json::read_string(value, problems_);
+  if (!name) return;
+  conf.name = *name;
+  if (!is_cni_name(*name))
+    problems_.about(
+        value, "is not a network name: a letter or digit, then letters, digits, '_', '.', '-'");
+}
+
+void Reader::read_chain() {
+  const json::Value value = root_.member("chain");
+  if (!value.present()) {
+    if (root_.member("delegate").present())
+      problems_.missing(root_, "chain", "a configuration with a delegate names its nft chain");
+    return;
+  }
+  const std::optional<std::string_view> chain = json::read_string(value, problems_);
+  if (!chain) return;
+  conf.chain = *chain;
+  const std::string_view complaint = chain_name_complaint(*chain);
+  if (!complaint.empty()) problems_.about(value, complaint);
+}
+
+void Reader::read_delegate() {
+  const json::Value delegate = root_.member("delegate");
+  if (!json::is_object(delegate, problems_)) return;
+  const json::Value type = delegate.member("type");
+  if (!type.present()) return problems_.missing(delegate, "type");
+  const std::optional<std::string_view> name = json::read_string(type, problems_);
+  if (!name) return;
+  if (!is_plugin_name(*name))
+    return problems_.about(type, "is not the name of a plugin: a file in CNI_PATH, without '/'");
+  conf.delegate = Delegate{std::string(*name), delegate_input(root_, conf.name, conf.cni_version)};
+}
+
+void Reader::read_prev_result() {
+  const json::Value value = root_.member("prevResult");
+  if (json::is_object(value, optional_problems()))
+    conf.prev_result = value.raw();
+  else if (!value.present() && is_strict_ && !root_.member("delegate").present())
+    problems_.missing(root_, "prevResult",
+                      "without a delegate, the plugin before this one makes the interface");
+}
+
+void Reader::read_bool_option(std::string_view key, bool& option) {
+  const json::Value value = root_.member(key);
+  if (value.present()) option = json::read_bool(value, optional_problems()).value_or(option);
+}
+
+void Reader::read_exclude_devices() {
+  json::Problems& problems = optional_problems();
+  const json::Value devices = root_.member("excludeDevices");
+  if (!json::is_array(devices, problems)) return;
+  for (const json::Value device : devices) {
+    const std::optional<std::string_view> name = json::read_string(device, problems);
+    if (!name) continue;
+    std::vector<std::string>& names = conf.exclude_devices;
+    if (!is_one_interface(*name))
+      problems.about(device,
+                     "is not the name of one interface: 1 to 15 bytes, not '.' or '..', without "
+                     "'/', ':', '\"', '*', '\\', white space");
+    else if (std::find(names.begin(), names.end(), *name) == names.end())
+      names.emplace_back(*name);
+  }
+}
+
+void Reader::read_conditions(std::string_view key, std::vector<std::string>& words) {
+  json::Problems& problems = optional_problems();
+  const json::Value conditions = root_.member(key);
+  if (!json::is_array(conditions, problems)) return;
+  for (const json::Value condition : conditions) {
+    const std::optional<std::string_view> word = json::read_string(condition, problems);
+    if (!word) continue;
+    if (word->starts_with('-') || *word == "!")
+      problems.about(condition, "is of iptables; conditions are words of an nft match expression");
+    else
+      words.emplace_back(*word);
+  }
+}
+
+void Reader::read_nftables_only() {
+  json::Problems& problems = optional_problems();
+  const json::Value backend = root_.member("backend");
+  if (backend.present() && backend.text() != "nftables")
+    problems.about(backend, "is not \"nftables\", the only backend there is");
+  const json::Value bit = root_.member("markMasqBit");
+  if (bit.present()) (void)json::read_integer(bit, 0, 31, problems);  // portmap's range
+  const json::Value set_mark = root_.member("externalSetMarkChain");
+  if (set_mark.present())
+    problems.about(set_mark, "is refused: it names an iptables chain, and no mark is used here");
+}
+
+void Reader::read_options() {
+  read_exclude_devices();
+  read_bool_option("snat", conf.snat);
+  read_bool_option("masqAll", conf.masq_all);
+  read_conditions("conditionsV4", conf.conditions_v4);
+  read_conditions("conditionsV6", conf.conditions_v6);
+  read_nftables_only();
+  const json::Value timeout = root_.member("delegateTimeout");
+  if (!timeout.present()) return;
+  const std::optional<std::int64_t> seconds =
+      json::read_integer(timeout, 0, kMaxDelegateTimeout, optional_problems());
+  if (seconds) conf.delegate_timeout = std::chrono::seconds(*seconds);
+}
+
+void Reader::read_mappings() {
+  json::Problems& problems = optional_problems();
+  PortMappings mappings(problems);
+  const json::Value runtime_config = root_.member("runtimeConfig");
+  if (json::is_object(runtime_config, problems))
+    mappings.read(runtime_config.member("portMappings"), kRuntimeConfigKeys);
+  json::Value value = root_;
+  for (const std::string_view key : {"args", "org.apache.mesos", "network_info"}) {
+    value = value.member(key);
+    if (!json::is_object(value, problems)) break;
+  }
+  mappings.read(value.member("port_mappings"), kMesosKeys);
+  conf.mappings = std::move(mappings).take();
+}
+
+// Never lenient: an attachment that is overlooked here is removed while it lives.
+void Reader::read_valid_attachments() {
+  const json::Value list = root_.member(kValidAttachments);
+  if (command_ != Command::gc || !json::is_array(list, problems_)) return;
+  conf.valid_attachments.emplace();
+  for (const json::Value entry : list) {
+    if (entry.kind() != json::Kind::object) {
+      problems_.about(entry, "is not an object");
+      continue;
+    }
+    ValidAttachment& valid = conf.valid_attachments->emplace_back();
+    for (const auto& [key, text] :
+         {std::pair{"containerID", &valid.container_id}, std::pair{"ifname", &valid.ifname}}) {
+      const json::Value value = entry.member(key);
+      if (value.present())
+        *text = json::read_string(value, problems_).value_or("");
+      else
+        problems_.missing(entry, key);
+    }
+  }
+}
+
+}  // namespace
+
+Result<NetConf> parse_net_conf(std::string_view text, Command command) {
+  const Result<json::Document> document = json::Document::parse(text, kWhat);
+  if (!document) return document.error();
+  const json::Value root = document->root();
+  Result<std::string> version = read_version(root);
+  if (!version) return version.error();
+  Reader reader(root, command);
+  reader.conf.cni_version = *std::move(version);
+  if (command == Command::version) return std::move(reader.conf);
+  reader.read_identity();
+  reader.read_chain();
+  reader.read_delegate();
+  reader.read_prev_result();
+  reader.read_options();
+  reader.read_mappings();
+  reader.read_valid_attachments();
+  if (!reader.problems().empty())
+    return failure(ErrorKind::invalid_input, reader.problems().text());
+  return std::move(reader.conf);
+}
+
+std::string answer_version(std::string_view text) {
+  const Result<json::Document> document = json::Document::parse(text, kWhat);
+  if (!document) return std::string(kNewestCniVersion);
+  const Result<std::string> version = read_version(document->root());
+  return version ? *version : std::string(kNewestCniVersion);
+}
+
+}  // namespace portmapper

@@ -1,0 +1,146 @@
+// nft/userdata: the bytes beside the bytes, ours and nft's.
+#include "nft/userdata.hpp"
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "tests/support/bytes.hpp"
+
+using namespace portmapper;
+using namespace portmapper::test;
+
+namespace {
+
+const OwnerHash kOwnerHash = owner_hash({"web", "abc", "eth0"});  // "kjuc1tc0rsd2rf4"
+
+NetworkNamespace netns(const std::string& path) {
+  return {.path = path, .device = 4, .inode = 0xf0000001, .id = 0x0102030405060708};
+}
+
+ElementData parsed(std::string_view bytes) {
+  return parse_element_data(bytes_of(bytes));
+}
+
+ElementData parsed_hex(const char* bytes) {
+  return parse_element_data(unhex(bytes));
+}
+
+}  // namespace
+
+TEST_CASE("a comment alone is what nft would write") {
+  CHECK(hex(encode_comment("abc")) == "00046162 6300");
+  CHECK(hex(encode(ElementData{.comment = "abc"})) == "00046162 6300");
+  CHECK(hex(encode_comment("")) == "000100");
+}
+
+TEST_CASE("a claim's bytes: comment and owner") {
+  const Buffer expected = unhex("00 04 61626300  a0 0f 6b6a75633174633072736432726634");
+  CHECK(hex(encode(ElementData{.comment = "abc", .owner = kOwnerHash})) == hex(expected));
+}
+
+TEST_CASE("an owner entry's bytes: comment, namespace, chain, hairpin, path") {
+  const std::string bytes =
+      encode(ElementData{.comment = "a", .netns = netns("/n"), .chain = "MESOS", .hairpin = 0x25});
+  const Buffer expected = unhex(
+      "00 02 61 00"
+      "a1 18 0000000000000004 00000000f0000001 0102030405060708"
+      "a3 05 4d45534f53"
+      "a4 01 25"
+      "a2 02 2f6e");
+  CHECK(hex(bytes) == hex(expected));
+}
+
+TEST_CASE("what was encoded is parsed again") {
+  const ElementData all{.comment = "web/abc/eth0",
+                        .owner = kOwnerHash,
+                        .netns = netns("/run/netns/web"),
+                        .chain = "MESOS-WEB",
+                        .hairpin = 255};
+  CHECK(parsed(encode(all)) == all);
+  CHECK(parsed(encode(ElementData{})) == ElementData{});
+  const ElementData claim{.comment = "container_id: abc", .owner = kOwnerHash};
+  CHECK(parsed(encode(claim)) == claim);
+}
+
+TEST_CASE("a namespace that is not known leaves no numbers, but its path") {
+  const ElementData data{.comment = "a", .netns = {.path = "/n"}};
+  CHECK(hex(encode(data)) == "00026100 a2022f6e");
+  CHECK(parsed(encode(data)) == data);
+}
+
+TEST_CASE("a path stays while all is 256 bytes, and goes alone when it is 257") {
+  // 4 bytes of comment, 26 of numbers, 11 of chain, 3 of hairpin, 2 before the path
+  const auto data = [](std::size_t length) {
+    return ElementData{.comment = "a",
+                       .netns = netns(std::string(length, 'p')),
+                       .chain = "MESOS-WEB",
+                       .hairpin = 1};
+  };
+  CHECK(encode(data(256 - 46)).size() == 256);
+  CHECK(parsed(encode(data(256 - 46))) == data(256 - 46));
+  CHECK(encode(data(257 - 46)).size() == 44);
+  CHECK(parsed(encode(data(257 - 46))) == data(0));
+  CHECK(parsed(encode(data(5000))) == data(0));
+}
+
+TEST_CASE("the longest comment leaves room for its length") {
+  const std::string comment(128, 'c');
+  CHECK(encode_comment(comment).substr(0, 3) == std::string("\0\x81"
+                                                            "c",
+                                                            3));
+  CHECK(parsed(encode_comment(comment)).comment == comment);
+}
+
+TEST_CASE("unknown types are skipped, known ones of another length are not there") {
+  CHECK(parsed_hex("0104 ffffffff  0002 6100").comment == "a");
+  CHECK(parsed_hex("a00e 6b6b6b6b 6b6b6b6b 6b6b6b6b 6b6b") == ElementData{});
+  CHECK(parsed_hex("a010 6b6b6b6b 6b6b6b6b 6b6b6b6b 6b6b6b6b") == ElementData{});
+  CHECK(parsed_hex("a108 00000000 00000004") == ElementData{});
+  CHECK(parsed_hex("a402 0101") == ElementData{});
+  CHECK(parsed_hex("a400") == ElementData{});
+}
+
+TEST_CASE("what is cut short is not there, what lies before it is") {
+  CHECK(parsed_hex("") == ElementData{});
+  CHECK(parsed_hex("00") == ElementData{});
+  CHECK(parsed_hex("0002") == ElementData{});
+  CHECK(parsed_hex("0002 61") == ElementData{});
+  CHECK(parsed_hex("0002 6100 a3ff 4d").comment == "a");
+  CHECK(parsed_hex("0002 6100 a3ff 4d").chain.empty());
+  CHECK(parsed_hex("0002 6100 a3").comment == "a");
+}
+
+TEST_CASE("every beginning of a good one is parsed without reading beyond it") {
+  const std::string whole = encode(ElementData{.comment = "web/abc/eth0",
+                                               .owner = kOwnerHash,
+                                               .netns = netns("/run/netns/web"),
+                                               .chain = "MESOS-WEB",
+                                               .hairpin = 1});
+  for (std::size_t length = 0; length < whole.size(); ++length) {
+    const Buffer exact(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length));
+    CHECK(parse_element_data(exact).comment == (length >= 15 ? "web/abc/eth0" : ""));
+    CHECK(parse_rule_tag(exact) == 0);
+  }
+}
+
+TEST_CASE("a comment ends at its NUL, or where there is none at its end") {
+  CHECK(parsed_hex("0004 61006200").comment == "a");
+  CHECK(parsed_hex("0002 6162").comment == "ab");
+  CHECK(parsed_hex("0000").comment == "");
+}
+
+TEST_CASE("a rule's tag is its fingerprint, big-endian") {
+  CHECK(hex(encode_rule_tag(0x0102030405060708)) == "a5080102 03040506 0708");
+  CHECK(parse_rule_tag(bytes_of(encode_rule_tag(0x0102030405060708))) == 0x0102030405060708);
+  CHECK(parse_rule_tag(bytes_of(encode_rule_tag(UINT64_MAX))) == UINT64_MAX);
+}
+
+TEST_CASE("a rule without our tag, or with one of another length, is not ours") {
+  CHECK(parse_rule_tag({}) == 0);
+  CHECK(parse_rule_tag(bytes_of(encode_comment("a comment"))) == 0);
+  CHECK(parse_rule_tag(unhex("a507 01020304 050607")) == 0);
+  CHECK(parse_rule_tag(unhex("a509 01020304 05060708 09")) == 0);
+  CHECK(parse_rule_tag(unhex("a508 01020304 050607")) == 0);
+  CHECK(parse_rule_tag(unhex("0002 6100 a508 00000000 00000007")) == 7);
+}
