@@ -70,6 +70,11 @@ class Encoder {
     messages().end();
   }
 
+  void operator()(const DeleteTable&) {
+    mnl_attr_put_strz(messages().begin(NFT_MSG_DELTABLE, 0), NFTA_TABLE_NAME, kTable);
+    messages().end();
+  }
+
   void operator()(const AddSet& add) { encode_set(messages(), add.set, 0, ++last_set_id_, 0); }
 
   void operator()(const AddChain& add) {
@@ -114,7 +119,7 @@ class Encoder {
   }
 
   void operator()(const AddRule& add) {
-    encode_rule(messages(), add.chain, add.rule, ++last_set_id_);
+    last_set_id_ = encode_rule(messages(), add.chain, add.rule, last_set_id_ + 1) - 1;
   }
 
   void operator()(const Elements& elements) {

@@ -28,9 +28,10 @@ struct Batch {
 
 Batch encode(const Transaction& transaction);
 
-// One rule, and the anonymous set that it may need, whose number within the batch is `set_id`.
-void encode_rule(Messages& messages, const std::string& chain, const Rule& rule,
-                 std::uint32_t set_id);
+// One rule, and the anonymous sets that it needs, whose numbers within the batch begin at `set_id`.
+// Returns the first number that is free.
+std::uint32_t encode_rule(Messages& messages, const std::string& chain, const Rule& rule,
+                          std::uint32_t set_id);
 
 // The attributes of a list of elements in `set`, keys only where `keys_only`; from `elements` it
 // takes as many as fit and returns how many.

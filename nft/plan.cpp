@@ -77,6 +77,10 @@ std::string to_string(const Plan& plan) {
   std::string text = "attachment " + attachment.network + "/" + attachment.container_id + "/" +
                      attachment.ifname + "\nchain " + plan.chain.name + "\n";
   for (const std::string& device : plan.chain.exclude_devices) text += "exclude " + device + "\n";
+  for (const Match& match : plan.chain.conditions_v4)
+    text += "condition IPv4 " + to_string(match) + "\n";
+  for (const Match& match : plan.chain.conditions_v6)
+    text += "condition IPv6 " + to_string(match) + "\n";
   for (const Translation& t : plan.translations)
     text += "publish " + to_string(t.published) + " to " + to_string(t.endpoint) + "\n";
   for (const Hairpin& hairpin : plan.hairpins)

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "lib/base/attachment.hpp"
+#include "lib/base/match.hpp"
 #include "lib/base/network_namespace.hpp"
 #include "nft/published_port.hpp"
 
@@ -23,6 +24,8 @@ namespace portmapper {
 struct NetworkChain {
   std::string name;
   std::vector<std::string> exclude_devices;
+  std::vector<Match> conditions_v4{};  // of the connections that are translated
+  std::vector<Match> conditions_v6{};
 };
 
 struct PlanInput {

@@ -23,6 +23,11 @@ void Query::elements(const std::string& set, std::span<const Element> elements) 
         encode_elements(messages_, NFT_MSG_GETSETELEM, 0, set, 0, elements, {}, true));
 }
 
+void Query::table() {
+  mnl_attr_put_strz(messages_.begin(NFT_MSG_GETTABLE, 0), NFTA_TABLE_NAME, kTable);
+  messages_.end();
+}
+
 void Query::chain(const std::string& name) {
   nlmsghdr* header = messages_.begin(NFT_MSG_GETCHAIN, 0);
   mnl_attr_put_strz(header, NFTA_CHAIN_TABLE, kTable);

@@ -29,6 +29,7 @@ class Query {
   void generation();
   // Those of `elements` that exist, up to the first that does not.
   void elements(const std::string& set, std::span<const Element> elements);
+  void table();
   void chain(const std::string& name);
   void set(const std::string& name);
   void all_elements(const std::string& set);  // a dump

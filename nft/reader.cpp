@@ -234,6 +234,22 @@ Result<std::vector<OwnerEntry>> read_owners(Transport& transport) {
   return entries;
 }
 
+Result<std::vector<ClaimEntry>> read_claim_set(Transport& transport, Suffix suffix) {
+  std::vector<ClaimEntry> entries;
+  Query query;
+  query.all_elements(claim_set(suffix));
+  const Status status = query.run(transport, [&](const nlmsghdr& reply) {
+    for_each_element(reply, [&](const ElementView& element) {
+      const auto published = parse_claim_key(element.key, suffix);
+      if (!published) return;
+      ElementData data = parse_element_data(element.userdata);
+      entries.push_back({*published, std::move(data.comment), data.owner});
+    });
+  });
+  if (!status) return status.error();
+  return entries;
+}
+
 Result<std::vector<TargetEntry>> read_target_map(Transport& transport, const std::string& chain,
                                                  Suffix suffix) {
   std::vector<TargetEntry> entries;

@@ -4,7 +4,7 @@
 //   Result<Held> held = read_holding(netlink, owner_hash(attachment), "hostports");
 //
 // Everything is read key by key or chain by chain, so it costs the same whatever else the table
-// holds; only read_owners and read_targets dump, for list and GC. What does not exist is an answer,
+// holds; only what reads whole sets dumps, for list and GC. What does not exist is an answer,
 // not an error: a table that was never made reads as "not intact" and "nothing held". Each function
 // reads the ruleset generation first, so a transaction that carries it is decided on what was read.
 // Errors: mapping_failed with object and errno; EINTR when a dump was interrupted by a change.
@@ -30,6 +30,17 @@ struct Ruleset {
   [[nodiscard]] bool intact() const { return damage.empty(); }
 };
 Result<Ruleset> read_ruleset(Transport& transport, const NetworkChain& network);
+Result<Ruleset> read_skeleton(Transport& transport);
+Result<bool> has_table(Transport& transport);
+Result<bool> has_guard(Transport& transport);  // chain localnet-guard, as we build it
+
+// A network chain whose configuration is not known: whether its rules are ours, and it is jumped
+// to.
+struct ChainDamage {
+  bool lacks_jump = false;
+  std::vector<std::string> rules;
+};
+Result<ChainDamage> read_chain_damage(Transport& transport, const std::string& chain);
 
 // Which sets of the skeleton and the network are missing or of another type.
 Result<std::vector<std::string>> read_set_damage(Transport& transport, const std::string& chain);
@@ -83,6 +94,13 @@ struct OwnerEntry {
   PublishedPort published;
 };
 Result<std::vector<OwnerEntry>> read_owners(Transport& transport);
+
+struct ClaimEntry {
+  PublishedPort published;
+  std::string comment;
+  std::optional<OwnerHash> owner;
+};
+Result<std::vector<ClaimEntry>> read_claim_set(Transport& transport, Suffix suffix);
 
 struct TargetEntry {
   PublishedPort published;

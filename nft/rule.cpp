@@ -13,7 +13,10 @@ std::string ip(Family family) {
   return family == Family::ipv4 ? "ip" : "ip6";
 }
 
+// What a chain of matches says of the packets that come to the action.
 struct Text {
+  std::optional<Protocol> protocol;
+
   std::string operator()(const ReturnDevices& action) const {
     std::string list;
     for (const std::string& device : action.devices) {
@@ -25,7 +28,9 @@ struct Text {
   std::string operator()(const Translate& action) const {
     const std::string family = ip(action.suffix.family);
     const std::string address = action.suffix.one_address ? family + " daddr . " : "";
-    return "dnat " + family + " to " + address + "meta l4proto . th dport map @" + action.map;
+    const std::string transport = protocol ? std::string(portmapper::to_string(*protocol)) : "th";
+    return "dnat " + family + " to " + address + "meta l4proto . " + transport + " dport map @" +
+           action.map;
   }
   std::string operator()(const Jump& action) const { return "jump " + action.chain; }
   std::string operator()(const JumpIfLocal& action) const {
@@ -44,7 +49,11 @@ struct Text {
 }  // namespace
 
 std::string to_string(const Rule& rule) {
-  return std::visit(Text{}, rule.action);
+  const bool says_protocol = std::holds_alternative<Translate>(rule.action);
+  std::string text;
+  for (const Match& match : rule.conditions)
+    if (!says_protocol || !demands_protocol_only(match)) text += to_string(match) + " ";
+  return text + std::visit(Text{demanded_protocol(rule.conditions)}, rule.action);
 }
 
 std::uint64_t fingerprint(const Rule& rule) {

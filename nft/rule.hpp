@@ -1,9 +1,11 @@
 // Rule: one nft rule as data, with its nft syntax and a fingerprint of it.
 //
-//   Rule rule{.action = Jump{"MESOS-WEB"}};
-//   to_string(rule);    // "jump MESOS-WEB"
+//   Rule rule{.action = Jump{"MESOS-WEB"}, .conditions = {tcp_port_80}};
+//   to_string(rule);    // "tcp dport 80 jump MESOS-WEB"
 //   fingerprint(rule);  // what the rule carries in the kernel, to be known again
 //
+// The text is what `nft list` shows. It leaves out "meta l4proto tcp" before a dnat, and writes
+// "tcp dport" there for "th dport" if a condition demands tcp, as nft 1.0.6 does.
 // A rule of the kernel cannot change in place, and one that somebody else wrote does not carry our
 // fingerprint: so comparing fingerprints in order tells whether a chain is as we built it.
 // Errors: none. Does not promise: that nft prints the elements of an anonymous set in our order.
@@ -15,6 +17,7 @@
 #include <variant>
 #include <vector>
 
+#include "lib/base/match.hpp"
 #include "nft/names.hpp"
 
 namespace portmapper {
@@ -42,6 +45,7 @@ using Action = std::variant<ReturnDevices, Translate, Jump, JumpIfLocal, Masquer
 
 struct Rule {
   Action action;
+  std::vector<Match> conditions{};  // all of them come before the action, in order
 };
 
 std::string to_string(const Rule& rule);

@@ -43,7 +43,9 @@ ChainSpec network_chain(const NetworkChain& network) {
   for (const Family family : {Family::ipv4, Family::ipv6})
     for (const bool one_address : {true, false}) {
       const Suffix suffix{family, one_address};
-      chain.rules.push_back({Translate{target_map(network.name, suffix), suffix}});
+      chain.rules.push_back(
+          {Translate{target_map(network.name, suffix), suffix},
+           family == Family::ipv4 ? network.conditions_v4 : network.conditions_v6});
     }
   return chain;
 }

@@ -95,9 +95,12 @@ SetType set_type(const SetSpec& set) {
   return type;
 }
 
+std::string lacks_jump(const std::string& chain) {
+  return std::string("chain ") + kNetworks + " lacks rule: jump " + chain;
+}
+
 // What of the chains is wrong, from one exchange.
-Status check_chains(Transport& transport, const std::vector<ChainSpec>& chains,
-                    const ChainSpec& network, Ruleset& ruleset) {
+Status check_chains(Transport& transport, const std::vector<ChainSpec>& chains, Ruleset& ruleset) {
   Query query;
   query.generation();
   for (const ChainSpec& chain : chains) query.chain(chain.name);
@@ -115,10 +118,9 @@ Status check_chains(Transport& transport, const std::vector<ChainSpec>& chains,
     } else if (chain.hook && view.policy != NF_ACCEPT) {
       ruleset.damage.push_back("chain " + chain.name + " has another policy than accept");
     }
-    // Its own rules, and the one jump in `networks`, whose other rules are other networks'.
-    if (chain.name == network.name && view.use != network.rules.size() + 1)
-      ruleset.damage.push_back("chain " + std::string(kNetworks) + " lacks rule: jump " +
-                               network.name);
+    // A network's own rules, and the one jump in `networks`, whose other rules are other networks'.
+    if (!chain.hook && chain.name != kNetworks && view.use != chain.rules.size() + 1)
+      ruleset.damage.push_back(lacks_jump(chain.name));
   });
   if (!status) return status.error();
   ruleset.generation = query.found_generation();
@@ -127,10 +129,10 @@ Status check_chains(Transport& transport, const std::vector<ChainSpec>& chains,
   return {};
 }
 
-Status check_rules(Transport& transport, const ChainSpec& chain, Ruleset& ruleset) {
+Result<std::vector<std::uint64_t>> read_tags(Transport& transport, const std::string& chain) {
   std::vector<std::uint64_t> tags;
   Query query;
-  query.all_rules(chain.name);
+  query.all_rules(chain);
   const Status status = query.run(transport, [&](const nlmsghdr& reply) {
     if (reply.nlmsg_type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWRULE)) return;
     const auto data =
@@ -138,6 +140,13 @@ Status check_rules(Transport& transport, const ChainSpec& chain, Ruleset& rulese
     tags.push_back(data ? parse_rule_tag(data->payload) : 0);
   });
   if (!status) return status.error();
+  return tags;
+}
+
+Status check_rules(Transport& transport, const ChainSpec& chain, Ruleset& ruleset) {
+  const Result<std::vector<std::uint64_t>> read = read_tags(transport, chain.name);
+  if (!read) return read.error();
+  const std::vector<std::uint64_t>& tags = *read;
   const bool same =
       std::equal(tags.begin(), tags.end(), chain.rules.begin(), chain.rules.end(),
                  [](std::uint64_t tag, const Rule& rule) { return tag == fingerprint(rule); });
@@ -151,15 +160,15 @@ Status check_rules(Transport& transport, const ChainSpec& chain, Ruleset& rulese
   return {};
 }
 
-}  // namespace
-
-Result<Ruleset> read_ruleset(Transport& transport, const NetworkChain& network) {
-  Ruleset ruleset;
-  const ChainSpec own = network_chain(network);
+std::vector<ChainSpec> skeleton_with_networks() {
   std::vector<ChainSpec> chains = skeleton_chains();
   chains.push_back({.name = kNetworks, .hook = std::nullopt, .rules = {}});
-  chains.push_back(own);
-  if (const Status status = check_chains(transport, chains, own, ruleset); !status)
+  return chains;
+}
+
+Result<Ruleset> check(Transport& transport, const std::vector<ChainSpec>& chains) {
+  Ruleset ruleset;
+  if (const Status status = check_chains(transport, chains, ruleset); !status)
     return status.error();
   for (const ChainSpec& chain : chains) {
     if (chain.rules.empty()) continue;
@@ -167,6 +176,54 @@ Result<Ruleset> read_ruleset(Transport& transport, const NetworkChain& network) 
       return status.error();
   }
   return ruleset;
+}
+
+}  // namespace
+
+Result<Ruleset> read_ruleset(Transport& transport, const NetworkChain& network) {
+  std::vector<ChainSpec> chains = skeleton_with_networks();
+  chains.push_back(network_chain(network));
+  return check(transport, chains);
+}
+
+Result<Ruleset> read_skeleton(Transport& transport) {
+  return check(transport, skeleton_with_networks());
+}
+
+Result<bool> has_table(Transport& transport) {
+  bool found = false;
+  Query query;
+  query.table();
+  const Status status = query.run(transport, [&found](const nlmsghdr&) { found = true; });
+  if (!status) return status.error();
+  return found;
+}
+
+Result<bool> has_guard(Transport& transport) {
+  std::vector<ChainSpec> chains = skeleton_chains();
+  std::erase_if(chains, [](const ChainSpec& chain) { return chain.name != kLocalnetGuard; });
+  const Result<Ruleset> guard = check(transport, chains);
+  if (!guard) return guard.error();
+  return guard->intact();
+}
+
+Result<ChainDamage> read_chain_damage(Transport& transport, const std::string& chain) {
+  constexpr std::size_t kFewest = 4;  // the translations; excluded devices come before them
+  const Result<std::vector<std::uint64_t>> tags = read_tags(transport, chain);
+  if (!tags) return tags.error();
+  ChainDamage damage;
+  if (tags->size() < kFewest) damage.rules.push_back("chain " + chain + " lacks rules");
+  if (std::find(tags->begin(), tags->end(), 0) != tags->end())
+    damage.rules.push_back("chain " + chain + " has rules that are not ours");
+  std::uint32_t use = 0;
+  Query query;
+  query.chain(chain);
+  const Status status = query.run(transport, [&use](const nlmsghdr& reply) {
+    if (is_chain(reply)) use = view_of(reply).use;
+  });
+  if (!status) return status.error();
+  damage.lacks_jump = use != tags->size() + 1;
+  return damage;
 }
 
 Result<std::vector<std::string>> read_set_damage(Transport& transport, const std::string& chain) {

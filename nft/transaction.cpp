@@ -65,9 +65,38 @@ Element element_of(const Hairpin& hairpin) {
           hairpin_key_end(hairpin.source, hairpin.destination)};
 }
 
+// The skeleton with `sets` and `chains` of networks.
+Transaction build(std::vector<SetSpec> sets, std::vector<ChainSpec> chains,
+                  std::span<const std::string> jumps, std::span<const std::string> wrong_hooks) {
+  Transaction transaction;
+  std::vector<Operation>& operations = transaction.operations;
+  operations.emplace_back(AddTable{});
+  for (SetSpec& set : skeleton_sets()) operations.emplace_back(AddSet{std::move(set)});
+  for (SetSpec& set : sets) operations.emplace_back(AddSet{std::move(set)});
+
+  for (const std::string& chain : wrong_hooks) {
+    operations.emplace_back(FlushChain{chain});
+    operations.emplace_back(DeleteChain{chain});
+  }
+  ChainSpec networks{.name = kNetworks, .hook = std::nullopt, .rules = {}};
+  for (const std::string& chain : jumps) networks.rules.push_back({.action = Jump{chain}});
+  // A rule may jump only to what is there, so the chains that are jumped to come first.
+  chains.push_back(std::move(networks));
+  for (ChainSpec& chain : skeleton_chains()) chains.push_back(std::move(chain));
+  for (ChainSpec& chain : chains) {
+    operations.emplace_back(AddChain{chain.name, chain.hook});
+    operations.emplace_back(FlushChain{chain.name});
+    for (Rule& rule : chain.rules) operations.emplace_back(AddRule{chain.name, std::move(rule)});
+  }
+  return transaction;
+}
+
 struct Print {
   std::string operator()(const AddTable&) const {
     return std::string("add table inet ") + kTable + " { comment \"" + kTableComment + "\"; }\n";
+  }
+  std::string operator()(const DeleteTable&) const {
+    return std::string("delete table inet ") + kTable + "\n";
   }
   std::string operator()(const AddSet& add) const {
     const char* kind = add.set.data.empty() ? "set" : "map";
@@ -201,27 +230,12 @@ Transaction hairpins_removal() {
 
 Transaction construction(const NetworkChain& network, std::span<const std::string> jumps,
                          std::span<const std::string> wrong_hooks) {
-  Transaction transaction;
-  std::vector<Operation>& operations = transaction.operations;
-  operations.emplace_back(AddTable{});
-  for (SetSpec& set : skeleton_sets()) operations.emplace_back(AddSet{std::move(set)});
-  for (SetSpec& set : network_sets(network.name)) operations.emplace_back(AddSet{std::move(set)});
+  return build(network_sets(network.name), {network_chain(network)}, jumps, wrong_hooks);
+}
 
-  for (const std::string& chain : wrong_hooks) {
-    operations.emplace_back(FlushChain{chain});
-    operations.emplace_back(DeleteChain{chain});
-  }
-  ChainSpec networks{.name = kNetworks, .hook = std::nullopt, .rules = {}};
-  for (const std::string& chain : jumps) networks.rules.push_back({Jump{chain}});
-  std::vector<ChainSpec> chains = {network_chain(network), std::move(networks)};
-  for (ChainSpec& chain : skeleton_chains()) chains.push_back(std::move(chain));
-  // A rule may jump only to what is there, so the chains that are jumped to come first.
-  for (ChainSpec& chain : chains) {
-    operations.emplace_back(AddChain{chain.name, chain.hook});
-    operations.emplace_back(FlushChain{chain.name});
-    for (Rule& rule : chain.rules) operations.emplace_back(AddRule{chain.name, std::move(rule)});
-  }
-  return transaction;
+Transaction construction(std::span<const std::string> jumps,
+                         std::span<const std::string> wrong_hooks) {
+  return build({}, {}, jumps, wrong_hooks);
 }
 
 Transaction demolition(const std::string& chain, std::span<const std::string> jumps) {
@@ -229,7 +243,8 @@ Transaction demolition(const std::string& chain, std::span<const std::string> ju
   std::vector<Operation>& operations = transaction.operations;
   // A single jump could be deleted by its handle only, which nobody knows without reading.
   operations.emplace_back(FlushChain{kNetworks});
-  for (const std::string& other : jumps) operations.emplace_back(AddRule{kNetworks, {Jump{other}}});
+  for (const std::string& other : jumps)
+    operations.emplace_back(AddRule{kNetworks, {.action = Jump{other}}});
   operations.emplace_back(FlushChain{chain});
   operations.emplace_back(DeleteChain{chain});
   for (const SetSpec& set : network_sets(chain)) operations.emplace_back(DeleteSet{set.name});

@@ -45,6 +45,7 @@ struct Elements {
 };
 
 struct AddTable {};
+struct DeleteTable {};
 struct AddSet {
   SetSpec set;
 };
@@ -69,8 +70,8 @@ struct AddRule {
   Rule rule;
 };
 
-using Operation = std::variant<AddTable, AddSet, AddChain, DeleteChain, FlushChain, DeleteSet,
-                               FlushSet, AddRule, Elements>;
+using Operation = std::variant<AddTable, DeleteTable, AddSet, AddChain, DeleteChain, FlushChain,
+                               DeleteSet, FlushSet, AddRule, Elements>;
 
 struct Transaction {
   std::vector<Operation> operations;
@@ -90,8 +91,11 @@ Transaction removal(std::span<const Hairpin> hairpins);
 // The hairpin elements of all subnets, which nobody needs when nothing is published.
 Transaction hairpins_removal();
 
-// Skeleton and network chain, built anew over whatever is left of them. `jumps`: every network
-// chain there is; `wrong_hooks`: base chains that hang elsewhere and have to go first.
+// The skeleton, built anew over whatever is left of it. `jumps`: every network chain there is;
+// `wrong_hooks`: base chains that hang elsewhere and have to go first.
+Transaction construction(std::span<const std::string> jumps,
+                         std::span<const std::string> wrong_hooks);
+// The same, and a network chain with its maps.
 Transaction construction(const NetworkChain& network, std::span<const std::string> jumps,
                          std::span<const std::string> wrong_hooks);
 

@@ -10,8 +10,16 @@
 
 int main(int argc, char** argv) {
   using namespace portmapper;
-  const std::vector<std::string> arguments(argv + 1, argv + argc);
-  const Outcome outcome = run_ctl(arguments);
-  (void)write_all(STDERR_FILENO, outcome.log);
-  return write_all(STDOUT_FILENO, outcome.out) ? outcome.status : 1;
+  constexpr unsigned kWatchSeconds = 2;
+  const std::vector<std::string> words(argv + 1, argv + argc);
+  for (;;) {
+    Outcome outcome = run_ctl(words);
+    const bool on_terminal = isatty(STDOUT_FILENO) == 1;
+    if (outcome.watch && on_terminal)
+      outcome.out.insert(0, "\033[H\033[J");  // from the top, on an empty screen
+    (void)write_all(STDERR_FILENO, outcome.log);
+    if (!write_all(STDOUT_FILENO, outcome.out)) return 1;
+    if (!outcome.watch) return outcome.status;
+    sleep(kWatchSeconds);
+  }
 }

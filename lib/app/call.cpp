@@ -12,7 +12,7 @@ NetworkChain Call::chain() const {
       !conf.exclude_devices.empty() || !conf.conditions_v4.empty() || !conf.conditions_v6.empty();
   std::string name = needs_its_own ? derived_chain(conf.name) : kSharedChain;
   if (conf.chain) name = *conf.chain;
-  return {std::move(name), conf.exclude_devices};
+  return {std::move(name), conf.exclude_devices, conf.conditions_v4, conf.conditions_v6};
 }
 
 Result<Plan> plan_of(const Call& call, std::string_view result) {

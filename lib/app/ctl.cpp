@@ -1,86 +1,152 @@
 #include "lib/app/ctl.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
-#include <string_view>
 
-#include "lib/app/listing.hpp"
+#include "lib/app/ctl_commands.hpp"
 
 namespace portmapper {
 namespace {
 
 constexpr char kProgram[] = "nft-port-mapperctl";
-constexpr int kUsage = 2;
 
-using Arguments = std::span<const std::string>;
-
-struct Subcommand {
-  std::string_view name;
-  std::string_view summary;
-  std::string_view help;
-  Outcome (*run)(Arguments arguments);
+constexpr std::array kListOptions = {
+    Option{"--json", "", "print JSON, as schemas/list.schema.json says"},
+    Option{"--network", "NAME", "only ports of this network"},
+    Option{"--container", "ID", "only ports of containers whose ID begins so"},
+    Option{"--no-trunc", "", "do not shorten container IDs"},
+    Option{"--watch", "", "print again every two seconds, until interrupted"},
 };
-
-Outcome failure(const Error& error) {
-  std::string log = std::string(kProgram) + ": " + error.message() + "\n";
-  if (error.error_number == EPERM) log += "It needs CAP_NET_ADMIN: run it as root.\n";
-  return {.status = 1, .out = {}, .log = std::move(log)};
-}
-
-Outcome list(Arguments) {
-  Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
-  if (!netlink) return failure(netlink.error());
-  const Result<std::vector<ListedPort>> ports = list_ports(*netlink);
-  if (!ports) return failure(ports.error());
-  return {.status = 0, .out = format_table(*ports), .log = {}};
-}
-
-Outcome version(Arguments) {
-  return {.status = 0, .out = std::string(kProgram) + " " NFT_PORT_MAPPER_VERSION "\n", .log = {}};
-}
+constexpr std::array kCheckOptions = {
+    Option{"--repair", "", "mend in one batch what can be mended"}};
+constexpr std::array kPruneOptions = {Option{"--dry-run", "", "only say what would be removed"}};
+constexpr std::array kRenderOptions = {
+    Option{"--container", "ID", "the container's ID; default example"},
+    Option{"--ifname", "NAME", "its interface; default eth0"},
+};
+constexpr std::array kFlushOptions = {
+    Option{"--network", "NAME", "only what belongs to this network"}};
 
 constexpr std::array kSubcommands = {
     Subcommand{
-        "list", "show every published port of this host",
-        "Usage: nft-port-mapperctl list\n\n"
+        "list", "[OPTION...]", "show every published port of this host",
         "Shows protocol, host address and port, the container address and port it leads to,\n"
-        "container, network, and the connections since the port was published.\n"
-        "0.0.0.0 and [::] stand for any address of this host.\n",
-        list},
-    Subcommand{"version", "show the version", "Usage: nft-port-mapperctl version\n", version},
+        "container, network, the new connections since the port was published, and whether\n"
+        "the container's network namespace exists. 0.0.0.0 and [::] are any address of the host.\n",
+        kListOptions, 0, ctl_list},
+    Subcommand{
+        "owner",
+        "PORT[/PROTOCOL] [ADDRESS]",
+        "say who publishes a port",
+        "Says which container publishes a port of the host, at ADDRESS or anywhere; ss shows no\n"
+        "listener for it, since the kernel translates before any socket is asked. Where nobody\n"
+        "does, the exit status is 1, and a process of the host that listens there is named.\n",
+        {},
+        2,
+        ctl_owner},
+    Subcommand{
+        "check", "[--repair]", "look for what is not as it should be",
+        "Checks that the three elements of every published port agree, that every owner lives,\n"
+        "that skeleton and network chains are intact, and that the guard is there where\n"
+        "route_localnet is set. Prints every finding.\n",
+        kCheckOptions, 0, ctl_check},
+    Subcommand{
+        "prune", "[--dry-run]", "remove ports of containers that are gone",
+        "Removes the ports of attachments whose network namespace does not exist any more.\n",
+        kPruneOptions, 0, ctl_prune},
+    Subcommand{
+        "render", "[CONFIG.json|-]", "print what an ADD would put into the kernel",
+        "Reads a network configuration with prevResult and port mappings, as the plugin gets it,\n"
+        "and prints an nft script that does what the ADD would. Changes nothing.\n",
+        kRenderOptions, 1, ctl_render},
+    Subcommand{
+        "flush", "[--network NAME]", "remove all that is ours",
+        "Removes the table and resets route_localnet of the devices towards the containers;\n"
+        "with --network, the ports and the chain of that network.\n",
+        kFlushOptions, 0, ctl_flush},
+    Subcommand{"version", "", "show the version", "", {}, 0, ctl_version},
 };
 
 std::string usage() {
   std::string text =
-      "Usage: nft-port-mapperctl COMMAND [--help]\n\n"
+      std::string("Usage: ") + kProgram +
+      " COMMAND [OPTION...]\n\n"
       "Shows and mends the container ports that nft-port-mapper published on this host.\n\n"
       "Commands:\n";
-  for (const Subcommand& command : kSubcommands) {
-    text += "  " + std::string(command.name) + std::string(10 - command.name.size(), ' ');
-    text += std::string(command.summary) + "\n";
-  }
-  return text + "\nThe table itself: nft list table inet nft-port-mapper\n";
+  for (const Subcommand& command : kSubcommands)
+    text += "  " + std::string(command.name) + std::string(10 - command.name.size(), ' ') +
+            std::string(command.summary) + "\n";
+  return text +
+         "\nCOMMAND --help tells more. The exit status is 0, 1 when a problem was found, 2 for "
+         "wrong usage.\n"
+         "The table itself: nft list table inet nft-port-mapper\n";
 }
 
-Outcome wrong_usage(const std::string& what) {
-  return {
-      .status = kUsage, .out = {}, .log = std::string(kProgram) + ": " + what + "\n\n" + usage()};
+std::string help_of(const Subcommand& command) {
+  std::string text = std::string("Usage: ") + kProgram + " " + std::string(command.name);
+  if (!command.synopsis.empty()) text += " " + std::string(command.synopsis);
+  text += "\n\n";
+  text += command.description.empty() ? std::string(command.summary) + ".\n"
+                                      : std::string(command.description);
+  if (!command.options.empty()) text += "\n" + describe_options(command.options);
+  return text;
 }
 
 }  // namespace
 
-Outcome run_ctl(Arguments arguments) {
-  if (arguments.empty()) return {.status = kUsage, .out = {}, .log = usage()};
-  const std::string& name = arguments.front();
-  if (name == "--help" || name == "-h") return {.status = 0, .out = usage(), .log = {}};
-  for (const Subcommand& command : kSubcommands) {
-    if (command.name != name) continue;
-    const Arguments rest = arguments.subspan(1);
-    if (rest.empty()) return command.run(rest);
-    if (rest.front() == "--help") return {.status = 0, .out = std::string(command.help), .log = {}};
-    return wrong_usage(name + " does not take '" + rest.front() + "'");
+std::span<const Subcommand> subcommands() {
+  return kSubcommands;
+}
+
+Outcome ctl_failure(const Error& error) {
+  Outcome outcome;
+  outcome.status = kProblem;
+  outcome.log = std::string(kProgram) + ": " + error.message() + "\n";
+  if (error.error_number == EPERM) outcome.log += "It needs CAP_NET_ADMIN: run it as root.\n";
+  return outcome;
+}
+
+Outcome ctl_wrong_usage(const std::string& what) {
+  Outcome outcome;
+  outcome.status = kWrongUsage;
+  outcome.log = std::string(kProgram) + ": " + what + "\n\n" + usage();
+  return outcome;
+}
+
+Outcome ctl_version(const CtlArguments&) {
+  Outcome outcome;
+  outcome.out = std::string(kProgram) + " " NFT_PORT_MAPPER_VERSION "\n";
+  return outcome;
+}
+
+Outcome run_ctl(std::span<const std::string> words) {
+  Outcome outcome;
+  if (words.empty()) {
+    outcome.status = kWrongUsage;
+    outcome.log = usage();
+    return outcome;
   }
-  return wrong_usage("there is no command '" + name + "'");
+  const std::string& name = words.front();
+  const std::span<const std::string> rest = words.subspan(1);
+  if (name == "--help" || name == "-h") {
+    outcome.out = usage();
+    return outcome;
+  }
+  const auto* command = std::find_if(kSubcommands.begin(), kSubcommands.end(),
+                                     [&name](const Subcommand& s) { return s.name == name; });
+  if (command == kSubcommands.end()) return ctl_wrong_usage("there is no command '" + name + "'");
+  if (std::find(rest.begin(), rest.end(), "--help") != rest.end()) {
+    outcome.out = help_of(*command);
+    return outcome;
+  }
+  const Result<CtlArguments> arguments =
+      parse_arguments(rest, command->options, command->most_words);
+  if (arguments) return command->run(*arguments);
+  outcome.status = kWrongUsage;
+  outcome.log = std::string(kProgram) + " " + name + ": " + arguments.error().message() + "\n\n" +
+                help_of(*command);
+  return outcome;
 }
 
 }  // namespace portmapper

@@ -1,6 +1,6 @@
 // nft-port-mapperctl: one table of subcommands, one function each.
 //
-//   Outcome outcome = run_ctl({"list"});
+//   Outcome outcome = run_ctl({"list", "--json"});
 //   // main prints outcome.out and outcome.log, and exits with outcome.status
 //
 // Exit status: 0 all right, 1 a problem was found, 2 wrong usage. Errors: in `log`, with the next
@@ -9,11 +9,31 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 
+#include "lib/app/ctl_options.hpp"
 #include "lib/app/plugin.hpp"
 
 namespace portmapper {
 
-Outcome run_ctl(std::span<const std::string> arguments);
+inline constexpr int kProblem = 1;
+inline constexpr int kWrongUsage = 2;
+
+struct Subcommand {
+  std::string_view name;
+  std::string_view synopsis;  // what follows the name
+  std::string_view summary;   // one line
+  std::string_view description;
+  std::span<const Option> options;
+  std::size_t most_words;
+  Outcome (*run)(const CtlArguments& arguments);
+};
+
+std::span<const Subcommand> subcommands();
+Outcome run_ctl(std::span<const std::string> words);
+
+// For the subcommands: an outcome of status 1 that says what went wrong and what to do next.
+Outcome ctl_failure(const Error& error);
+Outcome ctl_wrong_usage(const std::string& what);
 
 }  // namespace portmapper

@@ -1,7 +1,8 @@
 // Listing: every published port of this host, as an operator wants to see it.
 //
 //   Result<std::vector<ListedPort>> ports = list_ports(netlink);
-//   format_table(*ports);  // PROTO  HOST  ENDPOINT  CONTAINER  NETWORK  CONNECTIONS
+//   format_table(*ports, {});  // PROTO  HOST  ENDPOINT  CONTAINER  NETWORK  CONNECTIONS  OWNER
+//   STATE format_json(*ports);       // schemas/list.schema.json
 //
 // Sorted by protocol, port, address. `connections` counts new connections since the port was
 // published. Names come from the kernel's comments, where whoever has CAP_NET_ADMIN can write, so
@@ -24,12 +25,16 @@ namespace portmapper {
 struct ListedPort {
   PublishedPort published;
   std::optional<Endpoint> endpoint;  // nothing: its target is missing
-  std::string container;
-  std::string network;
+  Attachment attachment;             // parts that the kernel's comment does not tell are "?"
+  std::string chain;
   std::uint64_t connections = 0;
+  bool alive = true;  // its network namespace exists, as far as anybody can tell
 };
 
 Result<std::vector<ListedPort>> list_ports(Transport& transport);
-std::string format_table(const std::vector<ListedPort>& ports);
+
+// Container IDs are shortened to what is unique among them, unless `whole_ids`.
+std::string format_table(const std::vector<ListedPort>& ports, bool whole_ids);
+std::string format_json(const std::vector<ListedPort>& ports);
 
 }  // namespace portmapper

@@ -55,11 +55,17 @@ Result<std::string> run(const Request& request, const std::string& input, std::s
   return std::string();
 }
 
-Result<std::string> answer(const Request& request, const Result<std::string>& input,
-                           const std::string& version, std::string& log) {
+// The version is looked for only where it is printed: every ADD would parse its input twice.
+std::string version_of(const Result<std::string>& input) {
+  return input ? answer_version(*input) : std::string(kNewestCniVersion);
+}
+
+Result<std::string> answer(const Result<Request>& request, const Result<std::string>& input,
+                           std::string& log) {
+  if (!request) return request.error();
   if (!input) return input.error();
-  if (request.command == Command::version) return version_object(version);
-  return run(request, *input, log);
+  if (request->command == Command::version) return version_object(version_of(input));
+  return run(*request, *input, log);
 }
 
 }  // namespace
@@ -70,16 +76,13 @@ Outcome run_plugin(const Environment& environment, const ReadInput& read_input) 
   const bool by_hand = environment("CNI_COMMAND") == nullptr;
   if (by_hand) outcome.log = about();
   const Result<std::string> input = by_hand ? Result<std::string>(std::string()) : read_input();
-  const std::string version =
-      input && !by_hand ? answer_version(*input) : std::string(kNewestCniVersion);
-  Result<std::string> out = request ? answer(*request, input, version, outcome.log)
-                                    : Result<std::string>(request.error());
+  Result<std::string> out = answer(request, input, outcome.log);
   if (out) {
     outcome.out = std::move(*out);
     return outcome;
   }
   outcome.status = 1;
-  outcome.out = error_object(version, out.error());
+  outcome.out = error_object(version_of(input), out.error());
   outcome.log += "nft-port-mapper: " + out.error().message() + "\n";
   return outcome;
 }

@@ -21,6 +21,7 @@ struct Outcome {
   int status = 0;
   std::string out;
   std::string log;
+  bool watch = false;  // the ctl's: print, wait a little, do it again
 };
 
 using ReadInput = std::function<Result<std::string>()>;

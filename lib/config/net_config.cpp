@@ -4,6 +4,7 @@
 
 #include "lib/cni/versions.hpp"
 #include "lib/config/chain_name.hpp"
+#include "lib/config/conditions.hpp"
 #include "lib/config/delegate_input.hpp"
 #include "lib/config/port_mappings.hpp"
 #include "lib/json/document.hpp"
@@ -75,7 +76,7 @@ class Reader {
  private:
   json::Problems& optional_problems() { return is_strict_ ? problems_ : forgotten_; }
   void read_exclude_devices();
-  void read_conditions(std::string_view key, std::vector<std::string>& words);
+  void read_conditions(std::string_view key, Family family, std::vector<Match>& matches);
   void read_bool_option(std::string_view key, bool& option);
   void read_nftables_only();
 
@@ -97,18 +98,22 @@ void Reader::read_identity() {
         value, "is not a network name: a letter or digit, then letters, digits, '_', '.', '-'");
 }
 
+// An ADD with such a chain was refused, so its DEL has nothing to look for there.
 void Reader::read_chain() {
+  json::Problems& problems = command_ == Command::del ? forgotten_ : problems_;
   const json::Value value = root_.member("chain");
   if (!value.present()) {
     if (root_.member("delegate").present())
-      problems_.missing(root_, "chain", "a configuration with a delegate names its nft chain");
+      problems.missing(root_, "chain", "a configuration with a delegate names its nft chain");
     return;
   }
-  const std::optional<std::string_view> chain = json::read_string(value, problems_);
+  const std::optional<std::string_view> chain = json::read_string(value, problems);
   if (!chain) return;
-  conf.chain = *chain;
   const std::string_view complaint = chain_name_complaint(*chain);
-  if (!complaint.empty()) problems_.about(value, complaint);
+  if (complaint.empty())
+    conf.chain = *chain;
+  else
+    problems.about(value, complaint);
 }
 
 void Reader::read_delegate() {
@@ -154,18 +159,23 @@ void Reader::read_exclude_devices() {
   }
 }
 
-void Reader::read_conditions(std::string_view key, std::vector<std::string>& words) {
+void Reader::read_conditions(std::string_view key, Family family, std::vector<Match>& matches) {
   json::Problems& problems = optional_problems();
   const json::Value conditions = root_.member(key);
   if (!json::is_array(conditions, problems)) return;
+  std::vector<std::string> words;
+  bool are_strings = true;
   for (const json::Value condition : conditions) {
     const std::optional<std::string_view> word = json::read_string(condition, problems);
-    if (!word) continue;
-    if (word->starts_with('-') || *word == "!")
-      problems.about(condition, "is of iptables; conditions are words of an nft match expression");
-    else
-      words.emplace_back(*word);
+    words.emplace_back(word.value_or(""));
+    are_strings = are_strings && word;
   }
+  if (!are_strings) return;
+  Result<std::vector<Match>> parsed = parse_conditions(words, family, key);
+  if (parsed)
+    matches = *std::move(parsed);
+  else
+    problems.add(parsed.error().what);
 }
 
 void Reader::read_nftables_only() {
@@ -184,8 +194,8 @@ void Reader::read_options() {
   read_exclude_devices();
   read_bool_option("snat", conf.snat);
   read_bool_option("masqAll", conf.masq_all);
-  read_conditions("conditionsV4", conf.conditions_v4);
-  read_conditions("conditionsV6", conf.conditions_v6);
+  read_conditions("conditionsV4", Family::ipv4, conf.conditions_v4);
+  read_conditions("conditionsV6", Family::ipv6, conf.conditions_v6);
   read_nftables_only();
   const json::Value timeout = root_.member("delegateTimeout");
   if (!timeout.present()) return;

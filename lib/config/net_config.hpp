@@ -20,6 +20,7 @@
 
 #include "lib/base/attachment.hpp"
 #include "lib/base/error.hpp"
+#include "lib/base/match.hpp"
 #include "lib/cni/request.hpp"
 
 namespace portmapper {
@@ -45,8 +46,8 @@ struct NetConf {
   std::vector<PortMapping> mappings;           // identical entries once
   bool snat = true;
   bool masq_all = false;
-  std::vector<std::string> conditions_v4;  // nft words
-  std::vector<std::string> conditions_v6;
+  std::vector<Match> conditions_v4;
+  std::vector<Match> conditions_v6;
   std::optional<std::string> prev_result;                         // its JSON, untouched
   std::optional<std::vector<ValidAttachment>> valid_attachments;  // GC only
 };

@@ -4,6 +4,7 @@
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <optional>
 
@@ -55,6 +56,9 @@ Result<std::vector<IpAddress>> local_addresses() {
   if (error_number != 0)
     return Error{
         ErrorKind::mapping_failed, "cannot list", "the host's addresses", error_number, {}};
+  // Several interfaces may have one address: each of CNI's ptp links has the gateway's.
+  std::sort(addresses.begin(), addresses.end());
+  addresses.erase(std::unique(addresses.begin(), addresses.end()), addresses.end());
   return addresses;
 }
 

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdio>
@@ -41,21 +42,26 @@ bool same(const NetworkNamespace& a, const NetworkNamespace& b) {
   return a.id == 0 || b.id == 0 || a.id == b.id;
 }
 
-// The links in /proc/PID/ns cost a readlink each; only a match is looked at closer.
-bool is_of_a_process(const NetworkNamespace& netns) {
-  const std::string wanted = "net:[" + std::to_string(netns.inode) + "]";
+// The inode number of "net:[4026532288]"; 0 for anything else.
+std::uint64_t inode_of(std::string_view name) {
+  constexpr std::string_view kPrefix = "net:[";
+  std::uint64_t inode = 0;
+  if (name.starts_with(kPrefix))
+    std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), inode);
+  return inode;
+}
+
+template <typename Visit>
+void each_process(Visit visit) {
   const Directory proc(opendir("/proc"));
-  if (!proc) return false;
+  if (!proc) return;
   while (const dirent* entry = readdir(proc.get())) {
     if (entry->d_name[0] < '1' || entry->d_name[0] > '9') continue;
     const std::string link = "/proc/" + std::string(entry->d_name) + "/ns/net";
     std::array<char, 64> target{};
     const ssize_t length = readlink(link.c_str(), target.data(), target.size());
-    if (length > 0 && std::string_view(target.data(), static_cast<std::size_t>(length)) == wanted &&
-        same(netns, identify_netns(link)))
-      return true;
+    if (length > 0) visit(inode_of({target.data(), static_cast<std::size_t>(length)}), link);
   }
-  return false;
 }
 
 // Field `number` (from 0) of a line of /proc/self/mountinfo.
@@ -84,17 +90,20 @@ std::string unescaped(std::string_view text) {
   return result;
 }
 
-bool is_mounted(const NetworkNamespace& netns) {
-  const std::string wanted = "net:[" + std::to_string(netns.inode) + "]";
+template <typename Visit>
+void each_mount(Visit visit) {
   const File mounts(std::fopen("/proc/self/mountinfo", "re"));
-  if (!mounts) return false;
+  if (!mounts) return;
   std::array<char, 8192> buffer{};  // a longer line is no mount of ours
   while (std::fgets(buffer.data(), buffer.size(), mounts.get()) != nullptr) {
     const std::string_view line(buffer.data());
-    if (field(line, 3) == wanted && same(netns, identify_netns(unescaped(field(line, 4)))))
-      return true;
+    const std::uint64_t inode = inode_of(field(line, 3));
+    if (inode != 0) visit(inode, unescaped(field(line, 4)));
   }
-  return false;
+}
+
+bool is_at_its_path(const NetworkNamespace& recorded) {
+  return !recorded.path.empty() && same(recorded, identify_netns(recorded.path));
 }
 
 }  // namespace
@@ -110,11 +119,33 @@ NetworkNamespace identify_netns(const std::string& path) {
 }
 
 bool netns_exists(const NetworkNamespace& recorded, const NetworkNamespace& own) {
-  if (!recorded.is_known()) return true;
-  if (!recorded.path.empty() && same(recorded, identify_netns(recorded.path))) return true;
+  if (!recorded.is_known() || is_at_its_path(recorded)) return true;
   // Its path is gone and ours has its number: the number was used again.
   if (recorded.id == 0 && recorded.inode == own.inode && recorded.path != own.path) return false;
-  return is_of_a_process(recorded) || is_mounted(recorded);
+  return Namespaces().hold(recorded);
+}
+
+Namespaces::ByInode Namespaces::look() {
+  ByInode seen;
+  // Of the many processes in one namespace, one is looked at closer.
+  const auto visit = [&seen](std::uint64_t inode, const std::string& path) {
+    std::vector<NetworkNamespace>& known = seen[inode];
+    if (!known.empty()) return;
+    const NetworkNamespace netns = identify_netns(path);
+    if (netns.is_known()) known.push_back(netns);
+  };
+  each_process(visit);
+  each_mount(visit);
+  return seen;
+}
+
+bool Namespaces::hold(const NetworkNamespace& recorded) {
+  if (!recorded.is_known() || is_at_its_path(recorded)) return true;
+  if (!seen_) seen_ = look();
+  const auto found = seen_->find(recorded.inode);
+  return found != seen_->end() &&
+         std::any_of(found->second.begin(), found->second.end(),
+                     [&](const NetworkNamespace& n) { return same(recorded, n); });
 }
 
 }  // namespace portmapper

@@ -11,7 +11,10 @@
 // Source: namespaces(7), name_to_handle_at(2), proc(5) mountinfo.
 #pragma once
 
+#include <map>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "lib/base/network_namespace.hpp"
 
@@ -19,5 +22,18 @@ namespace portmapper {
 
 NetworkNamespace identify_netns(const std::string& path);
 bool netns_exists(const NetworkNamespace& recorded, const NetworkNamespace& own);
+
+// The same for many recorded namespaces: processes and mounts are looked through once, when the
+// first one is not found by its path.
+class Namespaces {
+ public:
+  bool hold(const NetworkNamespace& recorded);
+
+ private:
+  using ByInode = std::map<std::uint64_t, std::vector<NetworkNamespace>>;
+  static ByInode look();
+
+  std::optional<ByInode> seen_;
+};
 
 }  // namespace portmapper

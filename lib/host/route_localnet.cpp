@@ -1,13 +1,16 @@
 #include "lib/host/route_localnet.hpp"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <libmnl/libmnl.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <memory>
 
 #include "lib/base/attributes.hpp"
 #include "lib/base/netlink.hpp"
@@ -21,6 +24,33 @@ Error no_route(const IpAddress& address, int error_number) {
   return {
       ErrorKind::mapping_failed, "cannot find the route to", address.to_string(), error_number, {}};
 }
+
+constexpr char kConf[] = "/proc/sys/net/ipv4/conf/";
+
+// A device name has no '/' and is not "..", so the path stays below conf/.
+std::string path_of(const std::string& device) {
+  return kConf + device + "/route_localnet";
+}
+
+Status set(const std::string& device, char wanted) {
+  const std::string path = path_of(device);
+  const auto failed = [&] {
+    return Error{
+        ErrorKind::mapping_failed, std::string("cannot set to ") + wanted, path, errno, {}};
+  };
+  const UniqueFd file(open(path.c_str(), O_RDWR | O_CLOEXEC));
+  if (!file) return failed();
+  char value = 0;
+  // Read first: a write would be logged as a change by those who watch sysctls.
+  if (read(file.get(), &value, 1) == 1 && value == wanted) return {};
+  if (lseek(file.get(), 0, SEEK_SET) != 0 || !write_all(file.get(), {&wanted, 1})) return failed();
+  return {};
+}
+
+struct CloseDirectory {
+  void operator()(DIR* directory) const { closedir(directory); }
+};
+using Directory = std::unique_ptr<DIR, CloseDirectory>;
 
 }  // namespace
 
@@ -54,18 +84,24 @@ Result<std::string> device_towards(const IpAddress& address) {
 }
 
 Status enable_route_localnet(const std::string& device) {
-  // A device name has no '/' and is not "..", so the path stays below conf/.
-  const std::string path = "/proc/sys/net/ipv4/conf/" + device + "/route_localnet";
-  const auto failed = [&path] {
-    return Error{ErrorKind::mapping_failed, "cannot set to 1", path, errno, {}};
-  };
-  const UniqueFd file(open(path.c_str(), O_RDWR | O_CLOEXEC));
-  if (!file) return failed();
-  char value = 0;
-  // Read first: a write would be logged as a change by those who watch sysctls.
-  if (read(file.get(), &value, 1) == 1 && value == '1') return {};
-  if (lseek(file.get(), 0, SEEK_SET) != 0 || !write_all(file.get(), "1")) return failed();
-  return {};
+  return set(device, '1');
+}
+
+Status disable_route_localnet(const std::string& device) {
+  return set(device, '0');
+}
+
+std::vector<std::string> devices_with_route_localnet() {
+  std::vector<std::string> devices;
+  const Directory directory(opendir(kConf));
+  while (const dirent* entry = directory ? readdir(directory.get()) : nullptr) {
+    const std::string device = entry->d_name;
+    const UniqueFd file(open(path_of(device).c_str(), O_RDONLY | O_CLOEXEC));
+    char value = 0;
+    if (file && read(file.get(), &value, 1) == 1 && value == '1') devices.push_back(device);
+  }
+  std::sort(devices.begin(), devices.end());
+  return devices;
 }
 
 }  // namespace portmapper

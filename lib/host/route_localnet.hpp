@@ -12,6 +12,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "lib/base/error.hpp"
 #include "lib/base/ip_address.hpp"
@@ -20,5 +21,8 @@ namespace portmapper {
 
 Result<std::string> device_towards(const IpAddress& address);
 Status enable_route_localnet(const std::string& device);
+Status disable_route_localnet(const std::string& device);
+// The devices that have it, "all" and "default" included.
+std::vector<std::string> devices_with_route_localnet();
 
 }  // namespace portmapper

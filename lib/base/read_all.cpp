@@ -1,0 +1,27 @@
+#include "lib/base/read_all.hpp"
+
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+
+namespace portmapper {
+
+Result<std::string> read_all(int fd, std::string_view object) {
+  constexpr std::size_t kLimit = 64U << 20;
+  const auto failed = [object](int error_number) {
+    return Error{ErrorKind::unreadable_input, "cannot read", std::string(object), error_number, {}};
+  };
+  std::string text;
+  std::array<char, 65536> buffer;  // NOLINT: filled by read
+  for (;;) {
+    const ssize_t count = read(fd, buffer.data(), buffer.size());
+    if (count == 0) return text;
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return failed(errno);
+    if (text.size() + static_cast<std::size_t>(count) > kLimit) return failed(EFBIG);
+    text.append(buffer.data(), static_cast<std::size_t>(count));
+  }
+}
+
+}  // namespace portmapper
