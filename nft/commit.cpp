@@ -37,8 +37,9 @@ Status commit(Transport& transport, const Transaction& transaction) {
       refused = Error{ErrorKind::mapping_failed, "nftables refused", object, ack.error_number, {}};
     }
   });
-  if (!sent) return sent.error();
+  // The first refusal is what counts, even where a thousand more of them did not fit the socket.
   if (refused) return *refused;
+  if (!sent) return sent.error();
   if (!acknowledged)
     return Error{
         ErrorKind::mapping_failed, "the kernel did not acknowledge", "the batch", EPROTO, {}};

@@ -132,6 +132,17 @@ Result<bool> others_publish(Transport& transport, const Holding& holding) {
   return others || own < holding.ports.size();
 }
 
+Result<bool> is_set_empty(Transport& transport, const std::string& set) {
+  bool empty = true;
+  Query query;
+  query.all_elements(set);
+  const Status status = query.glance(transport, [&empty](const nlmsghdr& reply) {
+    for_each_element(reply, [&empty](const ElementView&) { empty = false; });
+  });
+  if (!status) return status.error();
+  return empty;
+}
+
 Result<std::vector<Claim>> read_claims(Transport& transport,
                                        const std::vector<PublishedPort>& ports) {
   std::vector<Claim> claims(ports.size());
@@ -206,12 +217,9 @@ Result<Emptiness> read_emptiness(Transport& transport, const std::string& chain)
   emptiness.generation = generation.found_generation();
   emptiness.empty = true;
   for (const Suffix suffix : kSuffixes) {
-    Query query;
-    query.all_elements(target_map(chain, suffix));
-    const Status status = query.glance(transport, [&](const nlmsghdr& reply) {
-      for_each_element(reply, [&](const ElementView&) { emptiness.empty = false; });
-    });
-    if (!status) return status.error();
+    const Result<bool> empty = is_set_empty(transport, target_map(chain, suffix));
+    if (!empty) return empty.error();
+    emptiness.empty = emptiness.empty && *empty;
   }
   return emptiness;
 }

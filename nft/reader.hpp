@@ -59,6 +59,9 @@ Result<Held> read_holding(Transport& transport, const OwnerHash& owner, const st
 // 100,000.
 Result<bool> others_publish(Transport& transport, const Holding& holding);
 
+// A glance too. A set that does not exist is empty.
+Result<bool> is_set_empty(Transport& transport, const std::string& set);
+
 // The claim of a port: whether there is one, and whose it says to be.
 struct Claim {
   bool exists = false;

@@ -77,10 +77,16 @@ Result<std::size_t> Netlink::receive(std::size_t size) {
 
 Status Netlink::exchange(std::span<const std::uint8_t> requests, const OnReply& on_reply) {
   if (const Status sent = send(requests); !sent) return sent;
+  Status lost;
   for (;;) {
     const Result<std::size_t> received = receive(buffer_.size());
+    if (!received && received.error().error_number == ENOBUFS && lost) {
+      lost =
+          received.error();  // there were more replies than fit; the first of them are still there
+      continue;
+    }
     if (!received) return received.error();
-    if (*received == 0) return {};
+    if (*received == 0) return lost;
     each_message({buffer_.data(), *received}, on_reply);
   }
 }

@@ -7,7 +7,8 @@
 // be read (a dump continues with each read): exchange reads until the socket is empty and never
 // waits. Messages are in host byte order, their attributes as the protocol has them. Errors:
 // mapping_failed with the errno of socket, sendmsg or recv; refusals by the kernel are replies
-// (NLMSG_ERROR), which the caller judges. Does not promise: that a reply is well-formed beyond its
+// (NLMSG_ERROR), which the caller judges. ENOBUFS: replies were lost, after
+// those that came were handed on. Does not promise: that a reply is well-formed beyond its
 // length. Source: netlink(7), kernel net/netlink/af_netlink.c.
 #pragma once
 
