@@ -64,7 +64,7 @@ Status Netlink::send(std::span<const std::uint8_t> requests) const {
 Result<std::size_t> Netlink::receive(std::size_t size) {
   ssize_t received = 0;
   do {
-    received = recv(socket_.get(), buffer_.data(), size, MSG_DONTWAIT | MSG_TRUNC);
+    received = recv(socket_.get(), buffer_.get(), size, MSG_DONTWAIT | MSG_TRUNC);
   } while (received < 0 && errno == EINTR);
   if (received < 0 && errno == EAGAIN) return std::size_t{0};
   if (received < 0) return failed("cannot receive");
@@ -79,7 +79,7 @@ Status Netlink::exchange(std::span<const std::uint8_t> requests, const OnReply& 
   if (const Status sent = send(requests); !sent) return sent;
   Status lost;
   for (;;) {
-    const Result<std::size_t> received = receive(buffer_.size());
+    const Result<std::size_t> received = receive(kBufferSize);
     if (!received && received.error().error_number == ENOBUFS && lost) {
       lost =
           received.error();  // there were more replies than fit; the first of them are still there
@@ -87,7 +87,7 @@ Status Netlink::exchange(std::span<const std::uint8_t> requests, const OnReply& 
     }
     if (!received) return received.error();
     if (*received == 0) return lost;
-    each_message({buffer_.data(), *received}, on_reply);
+    each_message({buffer_.get(), *received}, on_reply);
   }
 }
 
@@ -100,7 +100,7 @@ Status Netlink::glance(std::span<const std::uint8_t> requests, const OnReply& on
   if (const Status sent = other->send(requests); !sent) return sent;
   const Result<std::size_t> received = other->receive(kLittle);
   if (!received) return received.error();
-  each_message({other->buffer_.data(), *received}, on_reply);
+  each_message({other->buffer_.get(), *received}, on_reply);
   return {};
 }
 

@@ -16,8 +16,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
-#include <vector>
+#include <string_view>
 
 #include "lib/base/error.hpp"
 #include "lib/base/unique_fd.hpp"
@@ -48,7 +49,9 @@ class Netlink final : public Transport {
 
  private:
   Netlink(UniqueFd socket, int protocol)
-      : socket_(std::move(socket)), protocol_(protocol), buffer_(kBufferSize) {}
+      : socket_(std::move(socket)),
+        protocol_(protocol),
+        buffer_(std::make_unique_for_overwrite<std::uint8_t[]>(kBufferSize)) {}
   [[nodiscard]] Status send(std::span<const std::uint8_t> requests) const;
   // How many bytes came, 0 when there is nothing (more).
   Result<std::size_t> receive(std::size_t size);
@@ -57,7 +60,7 @@ class Netlink final : public Transport {
 
   UniqueFd socket_;
   int protocol_;
-  std::vector<std::uint8_t> buffer_;
+  std::unique_ptr<std::uint8_t[]> buffer_;  // not filled: most answers touch one page of it
 };
 
 // The errno that a reply carries: 0 for an acknowledgement, nothing for every other message.
