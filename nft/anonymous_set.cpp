@@ -1,6 +1,6 @@
 #include "nft/anonymous_set.hpp"
 
-#include <arpa/inet.h>
+#include <endian.h>
 #include <libmnl/libmnl.h>
 #include <libnftnl/set.h>
 #include <libnftnl/udata.h>
@@ -50,7 +50,7 @@ void encode_element(nlmsghdr* header, const AnonymousSet& set,
                     const AnonymousSet::Element& element) {
   nlattr* nest = mnl_attr_nest_start(header, NFTA_LIST_ELEM);
   if (element.is_end)
-    mnl_attr_put_u32(header, NFTA_SET_ELEM_FLAGS, htonl(NFT_SET_ELEM_INTERVAL_END));
+    mnl_attr_put_u32(header, NFTA_SET_ELEM_FLAGS, htobe32(NFT_SET_ELEM_INTERVAL_END));
   nlattr* key = mnl_attr_nest_start(header, NFTA_SET_ELEM_KEY);
   mnl_attr_put(header, NFTA_DATA_VALUE, set.key_length, element.key.data());
   mnl_attr_nest_end(header, key);
@@ -73,7 +73,7 @@ void encode_anonymous_set(Messages& messages, const AnonymousSet& set, std::uint
         messages.begin(NFT_MSG_NEWSETELEM, NLM_F_CREATE, Messages::kDefaultCapacity + count * 64);
     mnl_attr_put_strz(header, NFTA_SET_ELEM_LIST_TABLE, kTable);
     mnl_attr_put_strz(header, NFTA_SET_ELEM_LIST_SET, kAnonymousSet);
-    mnl_attr_put_u32(header, NFTA_SET_ELEM_LIST_SET_ID, htonl(set_id));
+    mnl_attr_put_u32(header, NFTA_SET_ELEM_LIST_SET_ID, htobe32(set_id));
     nlattr* list = mnl_attr_nest_start(header, NFTA_SET_ELEM_LIST_ELEMENTS);
     for (const AnonymousSet::Element& element : rest.first(count))
       encode_element(header, set, element);

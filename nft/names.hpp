@@ -4,7 +4,7 @@
 //   target_map("MESOS-WEB", published)                                 // "MESOS-WEB-hostip6"
 //   container_comment("abc")                                           // "container_id: abc"
 //
-// Comments are at most 127 bytes, nft's limit less the NUL, so that a listing loads again; what
+// Comments are at most 128 bytes, nft's limit, so that a listing loads again; what
 // does not fit is shortened, and the owner hash keeps the exact identity. Parts that come from
 // requests were checked by lib/cni and lib/config, so they need no quoting. Errors: none. Does not
 // promise: that a shortened comment is unique. Source: shared design, section 3.

@@ -19,8 +19,13 @@ std::uint8_t* Messages::make_room(std::size_t capacity) {
 }
 
 nlmsghdr* Messages::begin(std::uint16_t type, std::uint16_t flags, std::size_t capacity) {
+  return begin_of(NFPROTO_INET, type, flags, capacity);
+}
+
+nlmsghdr* Messages::begin_of(std::uint8_t family, std::uint16_t type, std::uint16_t flags,
+                             std::size_t capacity) {
   auto* at = reinterpret_cast<char*>(make_room(capacity));
-  return nftnl_nlmsg_build_hdr(at, type, NFPROTO_INET, flags, sequence_);
+  return nftnl_nlmsg_build_hdr(at, type, family, flags, sequence_);
 }
 
 void Messages::end() {

@@ -5,8 +5,9 @@
 //   nftnl_table_nlmsg_build_payload(header, table.get());
 //   messages.end();
 //
-// Every message has the next sequence number, from 1, and family inet. `begin` makes room for
-// `capacity` bytes of attributes; what libmnl and libnftnl write may not be more.
+// Every message has the next sequence number, from 1, and family inet where no other is asked for;
+// a dump of family NFPROTO_UNSPEC is one of all families. `begin` makes room for `capacity` bytes
+// of attributes; what libmnl and libnftnl write may not be more.
 // Errors: none. Does not promise: pointers that stay valid over the next begin.
 // Source: netlink(7), kernel include/uapi/linux/netfilter/nfnetlink.h.
 #pragma once
@@ -34,6 +35,8 @@ class Messages {
   static constexpr std::size_t kDefaultCapacity = 4096;
 
   nlmsghdr* begin(std::uint16_t type, std::uint16_t flags, std::size_t capacity = kDefaultCapacity);
+  nlmsghdr* begin_of(std::uint8_t family, std::uint16_t type, std::uint16_t flags,
+                     std::size_t capacity = kDefaultCapacity);
   void end();
   // The two ends of a batch; without a generation the kernel takes the batch whatever it is.
   void batch_begin();

@@ -29,11 +29,11 @@ struct NetworkChain {
 };
 
 struct PlanInput {
-  Attachment attachment;
-  NetworkNamespace netns;
-  NetworkChain chain;
-  std::vector<PortMapping> mappings;
-  std::vector<IpPrefix> addresses;  // of the container's interface
+  Attachment attachment{};
+  NetworkNamespace netns{};
+  NetworkChain chain{};
+  std::vector<PortMapping> mappings{};
+  std::vector<IpPrefix> addresses{};  // of the container's interface
   bool snat = true;
   bool masq_all = false;
 };

@@ -1,6 +1,7 @@
 #include "nft/query.hpp"
 
 #include <libmnl/libmnl.h>
+#include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 
@@ -61,6 +62,21 @@ void Query::all_chains() {
   messages_.end();
 }
 
+void Query::everything(std::uint16_t type) {
+  object_ = "the tables";
+  messages_.begin_of(NFPROTO_UNSPEC, type, NLM_F_DUMP);
+  messages_.end();
+}
+
+void Query::foreign_elements(std::uint8_t family, const std::string& table,
+                             const std::string& set) {
+  object_ = "set " + set + " of table " + table;
+  nlmsghdr* header = messages_.begin_of(family, NFT_MSG_GETSETELEM, NLM_F_DUMP);
+  mnl_attr_put_strz(header, NFTA_SET_ELEM_LIST_TABLE, table.c_str());
+  mnl_attr_put_strz(header, NFTA_SET_ELEM_LIST_SET, set.c_str());
+  messages_.end();
+}
+
 Status Query::run(Transport& transport, const OnReply& on_reply) {
   return ask(transport, &Transport::exchange, on_reply);
 }
@@ -87,11 +103,7 @@ Status Query::ask(Transport& transport, Exchange exchange, const OnReply& on_rep
   });
   if (!sent) return sent.error();
   if (error_number != 0)
-    return Error{ErrorKind::mapping_failed,
-                 "cannot read",
-                 std::string("table inet ") + kTable,
-                 error_number,
-                 {}};
+    return Error{ErrorKind::mapping_failed, "cannot read", object_, error_number, {}};
   return {};
 }
 

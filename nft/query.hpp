@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "lib/base/netlink.hpp"
+#include "nft/names.hpp"
 #include "nft/netlink_message.hpp"
 #include "nft/set.hpp"
 #include "nft/transaction.hpp"
@@ -36,6 +37,10 @@ class Query {
   void all_rules(const std::string& chain);   // a dump
   void all_chains();                          // a dump
 
+  // Of all tables, whoever made them: dumps of NFT_MSG_GETCHAIN, NFT_MSG_GETRULE, NFT_MSG_GETSET.
+  void everything(std::uint16_t type);
+  void foreign_elements(std::uint8_t family, const std::string& table, const std::string& set);
+
   Status run(Transport& transport, const OnReply& on_reply);
   // Only the beginning of the answer, as Transport::glance.
   Status glance(Transport& transport, const OnReply& on_reply);
@@ -46,6 +51,7 @@ class Query {
   Status ask(Transport& transport, Exchange exchange, const OnReply& on_reply);
 
   Messages messages_;
+  std::string object_ = std::string("table inet ") + kTable;
   std::uint32_t generation_ = 0;
 };
 

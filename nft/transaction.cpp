@@ -65,6 +65,15 @@ Element element_of(const Hairpin& hairpin) {
           hairpin_key_end(hairpin.source, hairpin.destination)};
 }
 
+Transaction of_hairpins(ElementVerb verb, std::span<const Hairpin> hairpins) {
+  BySet elements(verb, {});
+  for (const Hairpin& hairpin : hairpins)
+    elements[hairpin_spec(hairpin.destination.address.family())].push_back(element_of(hairpin));
+  Transaction transaction;
+  elements.move_to(transaction);
+  return transaction;
+}
+
 // The skeleton with `sets` and `chains` of networks.
 Transaction build(std::vector<SetSpec> sets, std::vector<ChainSpec> chains,
                   std::span<const std::string> jumps, std::span<const std::string> wrong_hooks) {
@@ -159,6 +168,12 @@ void Transaction::append(Transaction other) {
 }
 
 Transaction insertion(const Plan& plan, std::span<const IpAddress> local_addresses) {
+  Transaction transaction = insertion_of_ports(plan, local_addresses);
+  transaction.append(addition(plan.hairpins));
+  return transaction;
+}
+
+Transaction insertion_of_ports(const Plan& plan, std::span<const IpAddress> local_addresses) {
   const OwnerHash hash = owner_hash(plan.attachment);
   const std::string comment = container_comment(plan.attachment.container_id);
   BySet claims(ElementVerb::create, encode({.comment = comment, .owner = hash}));
@@ -177,16 +192,11 @@ Transaction insertion(const Plan& plan, std::span<const IpAddress> local_address
         {key, {}, target_data(translation.endpoint)});
     owners[owners_spec()].push_back({owner_key(hash, index++), {}, owner_data(port)});
   }
-  BySet hairpins(ElementVerb::add, {});
-  for (const Hairpin& hairpin : plan.hairpins)
-    hairpins[hairpin_spec(hairpin.destination.address.family())].push_back(element_of(hairpin));
-
   Transaction transaction;
   overlaps(plan, local_addresses).move_to(transaction);
   claims.move_to(transaction);
   targets.move_to(transaction);
   owners.move_to(transaction);
-  hairpins.move_to(transaction);
   return transaction;
 }
 
@@ -212,13 +222,12 @@ Transaction removal(const Holding& holding) {
   return transaction;
 }
 
+Transaction addition(std::span<const Hairpin> hairpins) {
+  return of_hairpins(ElementVerb::add, hairpins);
+}
+
 Transaction removal(std::span<const Hairpin> hairpins) {
-  BySet removed(ElementVerb::remove, {});
-  for (const Hairpin& hairpin : hairpins)
-    removed[hairpin_spec(hairpin.destination.address.family())].push_back(element_of(hairpin));
-  Transaction transaction;
-  removed.move_to(transaction);
-  return transaction;
+  return of_hairpins(ElementVerb::remove, hairpins);
 }
 
 Transaction hairpins_removal() {
@@ -230,7 +239,18 @@ Transaction hairpins_removal() {
 
 Transaction construction(const NetworkChain& network, std::span<const std::string> jumps,
                          std::span<const std::string> wrong_hooks) {
-  return build(network_sets(network.name), {network_chain(network)}, jumps, wrong_hooks);
+  return construction(std::span(&network, 1), jumps, wrong_hooks);
+}
+
+Transaction construction(std::span<const NetworkChain> networks, std::span<const std::string> jumps,
+                         std::span<const std::string> wrong_hooks) {
+  std::vector<SetSpec> sets;
+  std::vector<ChainSpec> chains;
+  for (const NetworkChain& network : networks) {
+    for (SetSpec& set : network_sets(network.name)) sets.push_back(std::move(set));
+    chains.push_back(network_chain(network));
+  }
+  return build(std::move(sets), std::move(chains), jumps, wrong_hooks);
 }
 
 Transaction construction(std::span<const std::string> jumps,

@@ -85,8 +85,11 @@ struct Transaction {
 // The elements of one ADD. `local_addresses` are the host's: a port on any address asserts that
 // nobody else has it on one of them.
 Transaction insertion(const Plan& plan, std::span<const IpAddress> local_addresses);
+// The same without its hairpins, for many plans whose hairpins were added at once.
+Transaction insertion_of_ports(const Plan& plan, std::span<const IpAddress> local_addresses);
 // All that the kernel holds for one attachment.
 Transaction removal(const Holding& holding);
+Transaction addition(std::span<const Hairpin> hairpins);
 Transaction removal(std::span<const Hairpin> hairpins);
 // The hairpin elements of all subnets, which nobody needs when nothing is published.
 Transaction hairpins_removal();
@@ -95,8 +98,10 @@ Transaction hairpins_removal();
 // `wrong_hooks`: base chains that hang elsewhere and have to go first.
 Transaction construction(std::span<const std::string> jumps,
                          std::span<const std::string> wrong_hooks);
-// The same, and a network chain with its maps.
+// The same, and a network chain with its maps; or several.
 Transaction construction(const NetworkChain& network, std::span<const std::string> jumps,
+                         std::span<const std::string> wrong_hooks);
+Transaction construction(std::span<const NetworkChain> networks, std::span<const std::string> jumps,
                          std::span<const std::string> wrong_hooks);
 
 // A network chain and its maps, taken out; `jumps`: the network chains that stay.

@@ -20,8 +20,14 @@ Status publish_with_effects(const Call& call, const Plan& plan) {
 
 // All of an ADD that comes after the interface.
 Status map_ports(const Call& call, const std::string& result) {
-  const Result<Plan> plan = plan_of(call, result);
-  if (!plan) return plan.error();
+  const std::optional<Delegate>& plugin = call.conf.delegate;
+  const Result<Plan> plan =
+      plan_of(call, result, plugin ? "result of delegate " + plugin->type : "prevResult");
+  if (!plan) {
+    Error error = plan.error();
+    if (plugin && error.kind == ErrorKind::invalid_input) error.kind = ErrorKind::delegate_failed;
+    return error;
+  }
   for (const std::string& note : plan->notes) call.note(note);
   if (plan->translations.empty()) return {};
   return publish_with_effects(call, *plan);

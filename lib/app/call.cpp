@@ -15,16 +15,10 @@ NetworkChain Call::chain() const {
   return {std::move(name), conf.exclude_devices, conf.conditions_v4, conf.conditions_v6};
 }
 
-Result<Plan> plan_of(const Call& call, std::string_view result) {
+Result<Plan> plan_of(const Call& call, std::string_view result, const std::string& what) {
   const NetConf& conf = call.conf;
-  const std::string what =
-      conf.delegate ? "result of delegate " + conf.delegate->type : "prevResult";
   Result<std::vector<IpPrefix>> addresses = container_addresses(result, call.request.ifname, what);
-  if (!addresses) {
-    Error error = addresses.error();
-    if (conf.delegate) error.kind = ErrorKind::delegate_failed;
-    return error;
-  }
+  if (!addresses) return addresses.error();
   if (addresses->empty() && !conf.mappings.empty())
     return Error{ErrorKind::mapping_failed,
                  "cannot publish ports of container " + call.request.container_id,

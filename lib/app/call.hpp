@@ -35,7 +35,8 @@ struct Call {
 };
 
 // What an ADD with this result wants in the kernel; without port mappings, nothing.
-Result<Plan> plan_of(const Call& call, std::string_view result);
+// `what` names the result in errors.
+Result<Plan> plan_of(const Call& call, std::string_view result, const std::string& what);
 
 // Runs the delegate with `command`; prevResult is added where there is one. Empty without a
 // delegate.

@@ -73,7 +73,13 @@ Result<Findings> findings_of(const Plan& plan) {
 
 Status check_mapping(const Call& call) {
   if (call.conf.mappings.empty()) return {};
-  const Result<Plan> plan = plan_of(call, *call.conf.prev_result);
+  if (!call.conf.prev_result)
+    return Error{ErrorKind::invalid_input,
+                 "prevResult is missing: CHECK compares with what ADD returned",
+                 {},
+                 0,
+                 {}};
+  const Result<Plan> plan = plan_of(call, *call.conf.prev_result, "prevResult");
   if (!plan) return plan.error();
   if (plan->translations.empty()) return {};
   const Result<Findings> findings = findings_of(*plan);

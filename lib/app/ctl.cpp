@@ -21,6 +21,11 @@ constexpr std::array kListOptions = {
 constexpr std::array kCheckOptions = {
     Option{"--repair", "", "mend in one batch what can be mended"}};
 constexpr std::array kPruneOptions = {Option{"--dry-run", "", "only say what would be removed"}};
+constexpr std::array kRestoreOptions = {
+    Option{"--from", "DIR",
+           "only what is kept in DIR: a libcni cache or a Mesos agent's directory"},
+    Option{"--dry-run", "", "only say what would be published"},
+};
 constexpr std::array kRenderOptions = {
     Option{"--container", "ID", "the container's ID; default example"},
     Option{"--ifname", "NAME", "its interface; default eth0"},
@@ -55,17 +60,43 @@ constexpr std::array kSubcommands = {
         "prune", "[--dry-run]", "remove ports of containers that are gone",
         "Removes the ports of attachments whose network namespace does not exist any more.\n",
         kPruneOptions, 0, ctl_prune},
+    Subcommand{"restore", "[OPTION...]", "publish again what a flush removed",
+               "Rebuilds the table from what the runtimes keep: libcni's cache "
+               "(/var/lib/cni/results, which\n"
+               "podman, containerd, CRI-O and Nomad use) and the Mesos agent's checkpoints. Only "
+               "attachments\n"
+               "whose network namespace still exists, with their address in it; what is published "
+               "already\n"
+               "stays as it is. Files that cannot be read are named, and the rest goes on.\n",
+               kRestoreOptions, 0, ctl_restore},
     Subcommand{
         "render", "[CONFIG.json|-]", "print what an ADD would put into the kernel",
         "Reads a network configuration with prevResult and port mappings, as the plugin gets it,\n"
         "and prints an nft script that does what the ADD would. Changes nothing.\n",
         kRenderOptions, 1, ctl_render},
     Subcommand{
+        "doctor",
+        "",
+        "look for what keeps published ports from working",
+        "Checks kernel, privileges, forwarding, the rules of other tables and the sysctls that\n"
+        "matter. Each finding says what it is, why it matters, and the command that mends it.\n"
+        "A problem keeps ports from working, or is dangerous; a note may, on some hosts.\n"
+        "Changes nothing.\n",
+        {},
+        0,
+        ctl_doctor},
+    Subcommand{
         "flush", "[--network NAME]", "remove all that is ours",
         "Removes the table and resets route_localnet of the devices towards the containers;\n"
         "with --network, the ports and the chain of that network.\n",
         kFlushOptions, 0, ctl_flush},
-    Subcommand{"version", "", "show the version", "", {}, 0, ctl_version},
+    Subcommand{"version",
+               "",
+               "show the version",
+               "Shows the version of this program.\n",
+               {},
+               0,
+               ctl_version},
 };
 
 std::string usage() {
@@ -87,8 +118,7 @@ std::string help_of(const Subcommand& command) {
   std::string text = std::string("Usage: ") + kProgram + " " + std::string(command.name);
   if (!command.synopsis.empty()) text += " " + std::string(command.synopsis);
   text += "\n\n";
-  text += command.description.empty() ? std::string(command.summary) + ".\n"
-                                      : std::string(command.description);
+  text += std::string(command.description);
   if (!command.options.empty()) text += "\n" + describe_options(command.options);
   return text;
 }
@@ -129,6 +159,7 @@ Outcome run_ctl(std::span<const std::string> words) {
   }
   const std::string& name = words.front();
   const std::span<const std::string> rest = words.subspan(1);
+  if (name == "--version") return ctl_version({});
   if (name == "--help" || name == "-h") {
     outcome.out = usage();
     return outcome;

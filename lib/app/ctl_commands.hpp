@@ -14,7 +14,9 @@ Outcome ctl_list(const CtlArguments& arguments);
 Outcome ctl_owner(const CtlArguments& arguments);
 Outcome ctl_check(const CtlArguments& arguments);
 Outcome ctl_prune(const CtlArguments& arguments);
+Outcome ctl_restore(const CtlArguments& arguments);
 Outcome ctl_render(const CtlArguments& arguments);
+Outcome ctl_doctor(const CtlArguments& arguments);
 Outcome ctl_flush(const CtlArguments& arguments);
 Outcome ctl_version(const CtlArguments& arguments);
 

@@ -20,6 +20,14 @@ Result<std::string> read_config(const std::string& name) {
   return read_all(file.get(), name);
 }
 
+std::string container_of(const CtlArguments& arguments) {
+  return arguments.value("--container").value_or("example");
+}
+
+std::string ifname_of(const CtlArguments& arguments) {
+  return arguments.value("--ifname").value_or("eth0");
+}
+
 Result<Plan> plan_from(const std::string& text, const CtlArguments& arguments) {
   Result<NetConf> conf = parse_net_conf(text, Command::add);
   if (!conf) return conf.error();
@@ -31,22 +39,18 @@ Result<Plan> plan_from(const std::string& text, const CtlArguments& arguments) {
                  {}};
   Request request;
   request.command = Command::add;
-  request.container_id = arguments.value("--container").value_or("example");
-  request.ifname = arguments.value("--ifname").value_or("eth0");
-  if (!is_cni_name(request.container_id) || !is_interface_name(request.ifname))
-    return Error{ErrorKind::invalid_input,
-                 "--container or --ifname is not a name that CNI allows",
-                 {},
-                 0,
-                 {}};
+  request.container_id = container_of(arguments);
+  request.ifname = ifname_of(arguments);
   PluginRunner runner({});
   std::string log;
-  return plan_of(Call{request, *conf, runner, log}, *conf->prev_result);
+  return plan_of(Call{request, *conf, runner, log}, *conf->prev_result, "prevResult");
 }
 
 }  // namespace
 
 Outcome ctl_render(const CtlArguments& arguments) {
+  if (!is_cni_name(container_of(arguments)) || !is_interface_name(ifname_of(arguments)))
+    return ctl_wrong_usage("--container or --ifname is not a name that CNI allows");
   const Result<std::string> text =
       read_config(arguments.words.empty() ? "-" : arguments.words.front());
   if (!text) return ctl_failure(text.error());

@@ -61,13 +61,23 @@ Status open_loopback(const Plan& plan, std::vector<std::string>& notes) {
 }  // namespace
 
 Status effects_of_add(Transport& transport, const Plan& plan, std::vector<std::string>& notes) {
-  if (const Status status = open_loopback(plan, notes); !status) return status;
+  const Plan* const plans[] = {&plan};
+  return effects_of_adds(transport, plans, notes).front();
+}
+
+std::vector<Status> effects_of_adds(Transport& transport, std::span<const Plan* const> plans,
+                                    std::vector<std::string>& notes) {
+  std::vector<Status> results;
   std::vector<UdpPort> ports;
-  for (const Translation& translation : plan.translations)
-    if (const auto port = udp_port(translation.published, translation.endpoint))
-      ports.push_back(*port);
+  for (const Plan* plan : plans) {
+    results.push_back(open_loopback(*plan, notes));
+    if (!results.back()) continue;
+    for (const Translation& translation : plan->translations)
+      if (const auto port = udp_port(translation.published, translation.endpoint))
+        ports.push_back(*port);
+  }
   forget_flows(transport, ports, Stale::leads_elsewhere, notes);
-  return {};
+  return results;
 }
 
 void effects_of_del(Transport& transport, const Holding& gone, std::vector<std::string>& notes) {

@@ -9,6 +9,7 @@
 // Does not promise: that no note repeats. Source: shared design, sections 2 and 3.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,9 @@
 namespace portmapper {
 
 Status effects_of_add(Transport& transport, const Plan& plan, std::vector<std::string>& notes);
+// The same for many plans with one look at the flows; the failure of each in its place.
+std::vector<Status> effects_of_adds(Transport& transport, std::span<const Plan* const> plans,
+                                    std::vector<std::string>& notes);
 void effects_of_del(Transport& transport, const Holding& gone, std::vector<std::string>& notes);
 
 }  // namespace portmapper

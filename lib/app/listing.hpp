@@ -1,8 +1,8 @@
 // Listing: every published port of this host, as an operator wants to see it.
 //
 //   Result<std::vector<ListedPort>> ports = list_ports(netlink);
-//   format_table(*ports, {});  // PROTO  HOST  ENDPOINT  CONTAINER  NETWORK  CONNECTIONS  OWNER
-//   STATE format_json(*ports);       // schemas/list.schema.json
+//   format_table(*ports, false);  // "PROTO  HOST  ENDPOINT ...", a line for each port
+//   format_json(*ports);          // as schemas/list.schema.json says
 //
 // Sorted by protocol, port, address. `connections` counts new connections since the port was
 // published. Names come from the kernel's comments, where whoever has CAP_NET_ADMIN can write, so

@@ -107,6 +107,11 @@ Status publish(Transport& transport, const Plan& plan) {
 
 namespace {
 
+// Whatever of its path was kept.
+bool same_namespace(const NetworkNamespace& a, const NetworkNamespace& b) {
+  return a.device == b.device && a.inode == b.inode && a.id == b.id;
+}
+
 Status remove(Transport& transport, Held held, bool with_hairpins) {
   if (!with_hairpins) held.holding.hairpins.clear();
   Transaction transaction = removal(held.holding);
@@ -121,11 +126,13 @@ Status remove(Transport& transport, Held held, bool with_hairpins) {
 
 }  // namespace
 
-Result<Holding> withdraw(Transport& transport, const OwnerHash& owner, const std::string& chain) {
+Result<Holding> withdraw(Transport& transport, const OwnerHash& owner, const std::string& chain,
+                         const NetworkNamespace* only) {
   bool with_hairpins = true;
   for (Retry retry; retry.again();) {
     Result<Held> held = read_holding(transport, owner, chain);
     if (held && held->holding.empty()) return std::move(held->holding);
+    if (held && only != nullptr && !same_namespace(held->holding.netns, *only)) return Holding{};
     const Status status = held ? remove(transport, *held, with_hairpins) : Status(held.error());
     if (status) return std::move(held->holding);
     const int error_number = status.error().error_number;

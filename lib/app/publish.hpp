@@ -23,8 +23,10 @@ namespace portmapper {
 
 Status publish(Transport& transport, const Plan& plan);
 
-// `chain`: where the targets are if the owner entries do not say.
-Result<Holding> withdraw(Transport& transport, const OwnerHash& owner, const std::string& chain);
+// `chain`: where the targets are if the owner entries do not say. `only`: nothing is withdrawn from
+// an attachment that was made again and lives in another namespace.
+Result<Holding> withdraw(Transport& transport, const OwnerHash& owner, const std::string& chain,
+                         const NetworkNamespace* only = nullptr);
 
 // Could an ADD to this network work now? Nothing is changed.
 Status rehearse(Transport& transport, const NetworkChain& chain);

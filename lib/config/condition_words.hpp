@@ -34,5 +34,6 @@ struct ConditionWord {
 
 // The texts live as long as `elements`.
 std::vector<ConditionWord> split_words(const std::vector<std::string>& elements);
+std::vector<ConditionWord> split_words(std::vector<std::string>&& elements) = delete;
 
 }  // namespace portmapper

@@ -134,6 +134,7 @@ bool Parser::check_family(const Phrase& phrase) {
 // The words up to the operator.
 bool Parser::parse_phrase(Match& match) {
   std::vector<const Phrase*> possible;
+  possible.reserve(kPhrases.size());
   for (const Phrase& phrase : kPhrases) possible.push_back(&phrase);
   std::size_t depth = 0;
   while (depth == 0 || (depth < 3 && !possible.front()->words[depth].empty())) {

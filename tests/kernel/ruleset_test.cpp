@@ -24,18 +24,18 @@ TEST_CASE("ruleset: the table after an ADD is the golden, and empty of elements 
   const Runtime runtime(lab, example_options);
   lab.container("abc", "10.22.0.2/16", "fd00::2/64");
   REQUIRE(runtime.add("abc", example_ports) == done);
-  CHECK(normalise(listing(lab.host())) == golden_listing());
+  CHECK(difference(normalise(listing(lab.host())), golden_listing()) == "");
 
   REQUIRE(runtime.del("abc") == done);
   const std::string empty = normalise(listing(lab.host()));
-  CHECK(empty == without_elements(golden_listing()));
+  CHECK(difference(empty, without_elements(golden_listing())) == "");
   CHECK(empty.find("elements") == std::string::npos);
   CHECK(empty.find("container_id") == std::string::npos);
 
   lab.remove("abc");
   lab.container("def", "10.22.0.2/16", "fd00::2/64");
   REQUIRE(runtime.add("def", example_ports) == done);
-  CHECK(normalise(listing(lab.host())) == golden_of("def", "2"));
+  CHECK(difference(normalise(listing(lab.host())), golden_of("def", "2")) == "");
 }
 
 TEST_CASE("ruleset: its listing loads again with nft -f and lists the same") {
@@ -49,10 +49,10 @@ TEST_CASE("ruleset: its listing loads again with nft -f and lists the same") {
                       {.result = result_of("10.22.0.9/16", "fd00::9/64")}) == done);
   const std::string saved = listing(lab.host());
   nft(lab.host(), "delete table inet nft-port-mapper\n" + saved);
-  CHECK(listing(lab.host()) == saved);
+  CHECK(difference(listing(lab.host()), saved) == "");
   Lab other;
   nft(other.host(), saved);
-  CHECK(listing(other.host()) == saved);
+  CHECK(difference(listing(other.host()), saved) == "");
 }
 
 TEST_CASE("ruleset: the hairpins of a subnet stay until its last container is gone") {
@@ -63,7 +63,7 @@ TEST_CASE("ruleset: the hairpins of a subnet stay until its last container is go
   REQUIRE(runtime.add("def", {{9090, 80}}) == done);
   REQUIRE(runtime.add("abc", example_ports) == done);
   REQUIRE(runtime.del("def") == done);
-  CHECK(normalise(listing(lab.host())) == golden_listing());
+  CHECK(difference(normalise(listing(lab.host())), golden_listing()) == "");
   REQUIRE(runtime.add("def", {{8080, 80, "udp"}, {5353, 53, "tcp", "192.0.2.1"}}) == done);
   REQUIRE(runtime.del("abc") == done);
   std::string expected = golden_of("def", "3");
@@ -71,9 +71,24 @@ TEST_CASE("ruleset: the hairpins of a subnet stay until its last container is go
     const std::string tcp = "tcp . " + port, udp = "udp . " + port;
     expected = replaced(expected, port == "8080" ? tcp : udp, port == "8080" ? udp : tcp);
   }
-  CHECK(normalise(listing(lab.host())) == expected);
+  CHECK(difference(normalise(listing(lab.host())), expected) == "");
   REQUIRE(runtime.del("def") == done);
-  CHECK(normalise(listing(lab.host())) == without_elements(golden_listing()));
+  CHECK(difference(normalise(listing(lab.host())), without_elements(golden_listing())) == "");
+}
+
+TEST_CASE("ruleset: a last container with a thousand ports leaves no hairpins either") {
+  Lab lab;
+  const Runtime runtime(lab, example_options);
+  lab.container("abc", "10.22.0.2/16", "fd00::2/64");
+  for (const int count : {50, 200, 1000}) {
+    CAPTURE(count);
+    Mappings ports;
+    for (int i = 0; i < count; ++i)
+      ports.push_back({static_cast<std::uint16_t>(10000 + i), 80});
+    REQUIRE(runtime.add("abc", ports) == done);
+    REQUIRE(runtime.del("abc") == done);
+    CHECK(difference(normalise(listing(lab.host())), without_elements(golden_listing())) == "");
+  }
 }
 
 TEST_CASE("ruleset: containers with addresses of their own leave no hairpins behind them") {
@@ -89,7 +104,7 @@ TEST_CASE("ruleset: containers with addresses of their own leave no hairpins beh
   CHECK(both.find("127.0.0.0/8 . 10.99.0.9") != std::string::npos);
   CHECK(both.find("fd99::9 . fd99::9") != std::string::npos);
   REQUIRE(runtime.del("def") == done);
-  CHECK(normalise(listing(lab.host())) == golden_listing());
+  CHECK(difference(normalise(listing(lab.host())), golden_listing()) == "");
 }
 
 TEST_CASE(

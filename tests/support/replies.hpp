@@ -6,12 +6,11 @@
 //   kernel.requests[0];                         // the bytes it sent
 //
 // Each exchange or glance takes the next answer; without one there is silence, as on a socket that
-// is empty. `failure` is what the socket itself says. Attributes are written without libmnl, so
-// that reader and encoder are not tested with themselves; a wrong length can be written too.
-// Source: kernel include/uapi/linux/netlink.h, nf_tables.h.
+// is empty. `failure` is what the socket itself says after the answer. Attributes are written
+// without libmnl, so that reader and encoder are not tested with themselves; a wrong length can be
+// written too. Source: kernel include/uapi/linux/netlink.h, nf_tables.h.
 #pragma once
 
-#include <arpa/inet.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
@@ -47,7 +46,7 @@ class Attrs {
     return put(type, {reinterpret_cast<const std::uint8_t*>(text.c_str()), text.size() + 1});
   }
   Attrs& number(std::uint16_t type, std::uint32_t value) {
-    const std::uint32_t big = htonl(value);
+    const std::uint32_t big = htobe32(value);
     return put(type, {reinterpret_cast<const std::uint8_t*>(&big), sizeof big});
   }
   Attrs& nest(std::uint16_t type, const Attrs& inner) {
@@ -65,10 +64,12 @@ struct FakeElement {
   Buffer data{};
   std::string userdata{};
   std::optional<std::uint32_t> packets{};
+  Buffer key_end{};  // of intervals
 
   [[nodiscard]] Attrs attributes() const {
     Attrs all;
     if (!key.empty()) all.nest(NFTA_SET_ELEM_KEY, Attrs().put(NFTA_DATA_VALUE, key));
+    if (!key_end.empty()) all.nest(NFTA_SET_ELEM_KEY_END, Attrs().put(NFTA_DATA_VALUE, key_end));
     if (!data.empty()) all.nest(NFTA_SET_ELEM_DATA, Attrs().put(NFTA_DATA_VALUE, data));
     if (!userdata.empty()) all.put(NFTA_SET_ELEM_USERDATA, bytes_of(userdata));
     if (packets) {
@@ -153,15 +154,14 @@ class FakeTransport final : public Transport {
  public:
   Status exchange(std::span<const std::uint8_t> bytes, const OnReply& on_reply) override {
     requests.emplace_back(bytes.begin(), bytes.end());
-    if (failure) return *failure;
-    if (answers.empty()) return {};
-    const Buffer answer = answers.front().bytes();
-    answers.pop_front();
+    const Buffer answer = answers.empty() ? Buffer() : answers.front().bytes();
+    if (!answers.empty()) answers.pop_front();
     for (std::size_t at = 0; at < answer.size();) {
       const auto* reply = reinterpret_cast<const nlmsghdr*>(answer.data() + at);
       on_reply(*reply);
       at += NLMSG_ALIGN(reply->nlmsg_len);
     }
+    if (failure) return *failure;
     return {};
   }
   Status glance(std::span<const std::uint8_t> bytes, const OnReply& on_reply) override {

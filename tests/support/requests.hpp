@@ -2,8 +2,8 @@
 //
 //   const std::vector<Request> all = requests_in(batch.messages.bytes());
 //   all[1].summary();                            // "NEWTABLE create #2"
-//   dump(all[1].attributes());                   // "1: 6e66... 2: ..."
-//   expressions(all[1]);                         // "meta 1: 00000001 2: 00000006\n..."
+//   dump(all[1].attributes());                   // "1: 6e66..., 2: ..."
+//   expressions(all[1]);                         // "meta 1: 00000001, 2: 00000006\n..."
 //
 // The requests point into the buffer and live as long as it. Unlike libmnl's, these loops fail a
 // test where a length is wrong. Source: kernel nf_tables.h, nfnetlink.h.
@@ -37,6 +37,7 @@ struct Request {
         {NFT_MSG_DELRULE, "DELRULE"},       {NFT_MSG_NEWSET, "NEWSET"},
         {NFT_MSG_NEWSETELEM, "NEWSETELEM"}, {NFT_MSG_DELSETELEM, "DELSETELEM"},
         {NFT_MSG_GETSETELEM, "GETSETELEM"}, {NFT_MSG_GETGEN, "GETGEN"},
+        {NFT_MSG_DELSET, "DELSET"},         {NFT_MSG_GETSET, "GETSET"},
         {NFT_MSG_GETCHAIN, "GETCHAIN"},     {NFT_MSG_GETRULE, "GETRULE"}};
     const auto found = names.find(type());
     return is_nft() && found != names.end() ? found->second : std::to_string(header->nlmsg_type);
@@ -90,12 +91,15 @@ inline std::string summaries(const std::vector<Request>& requests) {
   return text;
 }
 
-// "1: 00000001 2: 00000006": one level, nested ones as their bytes.
+// "1: 00000001, 2: 00000006": one level by type, since libnftnl is free to choose the order; nested
+// ones as their bytes.
 inline std::string dump(const Attributes& attributes) {
-  std::string text;
+  std::multimap<std::uint16_t, std::string> sorted;
   for (const Attribute& attribute : attributes)
-    text +=
-        (text.empty() ? "" : ", ") + std::to_string(attribute.type) + ": " + hex(attribute.payload);
+    sorted.emplace(attribute.type, hex(attribute.payload));
+  std::string text;
+  for (const auto& [type, value] : sorted)
+    text += (text.empty() ? "" : ", ") + std::to_string(type) + ": " + value;
   return text;
 }
 

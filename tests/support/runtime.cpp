@@ -1,8 +1,10 @@
 #include "tests/support/runtime.hpp"
 
+#include <algorithm>
 #include <future>
 #include <latch>
 #include <regex>
+#include <sstream>
 
 #include "tests/support/files.hpp"
 
@@ -21,6 +23,13 @@ std::string answer(const RunResult& result, const std::string& success) {
   }
   return "status " + std::to_string(result.status) + ", stdout \"" + result.out + "\", stderr \"" +
          result.err + "\"";
+}
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
 }
 
 }  // namespace
@@ -62,15 +71,33 @@ std::string Runtime::del(const std::string& container) const {
                 "");
 }
 
-std::string golden_listing() {
-  const Lab lab;
-  nft(lab.host(), read_file(GOLDEN "/ruleset.nft"));
-  return normalise(listing(lab.host()));
+const std::string& golden_listing() {
+  static const std::string text = [] {
+    const Lab lab;
+    nft(lab.host(), read_file(GOLDEN "/ruleset.nft"));
+    return normalise(listing(lab.host()));
+  }();
+  return text;
 }
 
 std::string without_elements(const std::string& listing) {
   static const std::regex elements("\t*elements = \\{[^}]*\\}\n");
   return std::regex_replace(listing, elements, "");
+}
+
+std::string difference(const std::string& is, const std::string& expected) {
+  const std::vector<std::string> left = lines_of(is);
+  const std::vector<std::string> right = lines_of(expected);
+  const std::size_t shorter = std::min(left.size(), right.size());
+  std::size_t first = 0;
+  while (first < shorter && left[first] == right[first]) ++first;
+  std::size_t last = 0;  // counted from the end
+  while (last < shorter - first && left[left.size() - 1 - last] == right[right.size() - 1 - last])
+    ++last;
+  std::string text;
+  for (std::size_t i = first; i < left.size() - last; ++i) text += "-" + left[i] + "\n";
+  for (std::size_t i = first; i < right.size() - last; ++i) text += "+" + right[i] + "\n";
+  return text;
 }
 
 std::string replaced(std::string text, const std::string& from, const std::string& to) {

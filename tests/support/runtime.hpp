@@ -67,9 +67,12 @@ inline const std::string example_options =
     R"("chain":"MESOS-WEB","excludeDevices":["mesos-cni0","docker0"])";
 inline const Mappings example_ports = {{8080, 80}, {5353, 53, "udp", "192.0.2.1"}};
 // The golden as nft lists it, normalised.
-std::string golden_listing();
+const std::string& golden_listing();
 // The same listing, sets and maps empty.
 std::string without_elements(const std::string& listing);
+// Empty when both are the same, else the lines in which they differ, "-" before those of `is` and
+// "+" before those of `expected`. A failed comparison of listings is unreadable without.
+std::string difference(const std::string& is, const std::string& expected);
 std::string replaced(std::string text, const std::string& from, const std::string& to);
 
 // The answer of an ADD of `container` when `port` ("0.0.0.0:8080/tcp") is `owner`'s; several ports

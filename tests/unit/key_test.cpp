@@ -187,6 +187,32 @@ TEST_CASE("intervals are printed as prefixes, single addresses without a length"
   CHECK(interval("::/0", "fd00::2/128") == "::/0 . fd00::2");
 }
 
+TEST_CASE("hairpins parse to the prefixes that they were built from") {
+  const auto parsed = [](const char* source, const char* destination) {
+    const Key from = hairpin_key(prefix(source), prefix(destination));
+    const Key to = hairpin_key_end(prefix(source), prefix(destination));
+    const auto pair =
+        parse_hairpin_key(from.bytes(), to.bytes(), prefix(source).address.family()).value();
+    return pair.first.to_string() + " . " + pair.second.to_string();
+  };
+  CHECK(parsed("10.22.0.2/16", "10.22.3.4/25") == "10.22.0.0/16 . 10.22.3.0/25");
+  CHECK(parsed("0.0.0.0/0", "10.22.0.2/32") == "0.0.0.0/0 . 10.22.0.2/32");
+  CHECK(parsed("::/0", "fd00::2/64") == "::/0 . fd00::/64");
+}
+
+TEST_CASE("hairpins of another size are nothing") {
+  const Buffer four(4), eight(8), nine(9), sixteen(16), thirty_two(32);
+  CHECK(parse_hairpin_key(eight, eight, Family::ipv4));
+  CHECK(parse_hairpin_key(thirty_two, thirty_two, Family::ipv6));
+  CHECK_FALSE(parse_hairpin_key({}, {}, Family::ipv4));
+  CHECK_FALSE(parse_hairpin_key(four, four, Family::ipv4));
+  CHECK_FALSE(parse_hairpin_key(nine, nine, Family::ipv4));
+  CHECK_FALSE(parse_hairpin_key(eight, {}, Family::ipv4));
+  CHECK_FALSE(parse_hairpin_key(eight, nine, Family::ipv4));
+  CHECK_FALSE(parse_hairpin_key(eight, eight, Family::ipv6));
+  CHECK_FALSE(parse_hairpin_key(sixteen, sixteen, Family::ipv6));
+}
+
 TEST_CASE("field types have nft's names, numbers and lengths") {
   std::string all;
   for (const FieldType type : {FieldType::ipv4_addr, FieldType::ipv6_addr, FieldType::inet_proto,

@@ -77,10 +77,29 @@ TEST_CASE("a comment that was not shortened tells its attachment") {
 }
 
 TEST_CASE("a comment that was shortened, or is another's, tells none") {
-  for (const char* comment : {"", "web", "web/abc", "/", "web/abc/...", "web/abc/eth...", "..."})
+  for (const char* comment : {"", "web", "web/abc", "/", "..."})
     CHECK_MESSAGE(parsed(comment) == "-", comment);
   CHECK(parsed(attachment_comment({"web", std::string(120, 'x'), "eth0"})) == "-");
   CHECK(parsed(attachment_comment({"web", std::string(500, 'x'), "eth0"})) == "-");
+}
+
+TEST_CASE("an interface may be called with dots: only a comment of full length was shortened") {
+  CHECK(parsed("web/abc/eth...") == "web|abc|eth...");
+  CHECK(parsed("web/abc/...") == "web|abc|...");
+}
+
+TEST_CASE("the network of a comment, whole or shortened") {
+  CHECK(is_of_network("web/abc/eth0", "web"));
+  CHECK_FALSE(is_of_network("web2/abc/eth0", "web"));
+  CHECK_FALSE(is_of_network("web/abc/eth0", "web2"));
+  CHECK_FALSE(is_of_network("web", "web"));
+  CHECK_FALSE(is_of_network("", "web"));
+  CHECK_FALSE(is_of_network("we...", "web"));
+  CHECK(is_of_network(attachment_comment({"web", std::string(500, 'x'), "eth0"}), "web"));
+  CHECK_FALSE(is_of_network(attachment_comment({"web", std::string(500, 'x'), "eth0"}), "we"));
+  const std::string name(130, 'n');
+  CHECK(is_of_network(attachment_comment({name, "abc", "eth0"}), name));
+  CHECK_FALSE(is_of_network(attachment_comment({name, "abc", "eth0"}), "m" + name));
 }
 
 TEST_CASE("the hash of an attachment never changes: DEL must find what an older version added") {

@@ -267,17 +267,22 @@ TEST_CASE("without a delegate ADD and CHECK need a prevResult, the others do not
       CHECK_FALSE(parsed(text, command).prev_result);
 }
 
-TEST_CASE("a chain name that cannot be is refused, for DEL as well") {
+TEST_CASE(
+    "a chain name that cannot be is refused, but does not keep DEL from releasing an address") {
   const std::string rule =
       " is not an nft chain name: a letter, '_' or '.', then letters, digits, '_', '.', '-', '/'; "
       "at most 100 bytes";
-  for (const Command command : {Command::add, Command::del}) {
-    CHECK(error_of(chained(R"("chain":"ip")"), command) ==
-          "chain: \"ip\" is a word of nft's own language");
-    CHECK(error_of(chained(R"("chain":5)"), command) == "chain: 5 is not a string");
-    CHECK(error_of(chained(R"("chain":"})" + std::string(4095, 'x') + "\""), command) ==
+  const std::string word = chained(R"("chain":"ip")");
+  const std::string number = chained(R"("chain":5)");
+  const std::string endless = chained(R"("chain":"})" + std::string(4095, 'x') + "\"");
+  for (const Command command : {Command::add, Command::check, Command::gc, Command::status}) {
+    CHECK(error_of(word, command) == "chain: \"ip\" is a word of nft's own language");
+    CHECK(error_of(number, command) == "chain: 5 is not a string");
+    CHECK(error_of(endless, command) ==
           "chain: \"}" + std::string(63, 'x') + "\"... (4096 bytes)" + rule);
   }
+  for (const std::string& text : {word, number, endless})
+    CHECK_FALSE(parsed(text, Command::del).chain);
 }
 
 TEST_CASE("options of the wrong type or value") {
@@ -295,9 +300,13 @@ TEST_CASE("options of the wrong type or value") {
            "; excludeDevices[7]: \"not\\u0020found\"" + device},
       {chained(R"("conditionsV4":["!","-s","10.0.0.0/8"],"conditionsV6":"x")"),
        "conditionsV4[0]: \"!\" is of iptables; conditions are words of an nft match expression; "
-       "conditionsV4[1]: \"-s\" is of iptables; conditions are words of an nft match expression; "
        "conditionsV6: \"x\" is not an array"},
-      {chained(R"("conditionsV6":[[]])"), "conditionsV6[0]: an array is not a string"},
+      {chained(R"("conditionsV6":[[],"log",7])"),
+       "conditionsV6[0]: an array is not a string; conditionsV6[2]: 7 is not a string"},
+      {chained(
+           R"("conditionsV4":["tcp","dport","0x"],"conditionsV6":["tcp dport", "{ 80"],"snat":0)"),
+       "snat: 0 is not true or false; conditionsV4[2]: \"0x\" is not a port (0-65535) or a range "
+       "such as 1024-65535; conditionsV6[1]: \"{\" opens a set that does not end"},
       {chained(R"("backend":"iptables")"),
        "backend: \"iptables\" is not \"nftables\", the only backend there is"},
       {chained(R"("backend":true)"),
@@ -327,7 +336,9 @@ TEST_CASE("options that are right") {
       Command::check);
   CHECK_FALSE(conf.snat);
   CHECK(conf.masq_all);
-  CHECK(conf.conditions_v4 == std::vector<std::string>{"ip", "saddr", "10.0.0.0/8"});
+  CHECK(conf.conditions_v4 ==
+        std::vector<Match>{{.field = MatchField::ip_saddr,
+                            .values = {MatchValue::prefix(*IpPrefix::parse("10.0.0.0/8"))}}});
   CHECK(conf.conditions_v6.empty());
   CHECK(conf.chain == "C");
   CHECK(conf.exclude_devices == std::vector<std::string>{"a", "b"});

@@ -1,0 +1,70 @@
+// Checkpoints: what container runtimes keep on disk of the attachments they made with our plugin.
+//
+//   Scan scan = scan_checkpoints(default_sources(), {});
+//   for (const Reading& reading : scan.readings) reading.kept->config, ->result, ->attachment ...
+//
+//   libcni  <cache>/results/<network>-<container>-<interface>: podman (as root), containerd, CRI-O
+//           and Nomad all keep it in /var/lib/cni
+//   mesos   <root>/<container>/ns, <network>/network.conf, <network>/<interface>/network.info, in
+//           the agent's runtime directory or, with --network_cni_root_dir_persist, its work
+//           directory
+//
+// A file that was read in the same state before (`known`) is not read again. Files are judged by
+// lib/host/directory, and a libcni entry must have the name that libcni would give it, since that
+// is the one its DEL removes. Errors: each file or directory with its reason; the others are read
+// all the same. Does not promise: that an attachment lives, or that its configuration is valid.
+// Source: containernetworking/cni libcni/api.go, apache/mesos isolators/network/cni/paths.hpp.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lib/base/attachment.hpp"
+#include "lib/base/error.hpp"
+#include "lib/host/directory.hpp"
+
+namespace portmapper {
+
+struct Source {
+  enum class Kind { libcni, mesos };
+  Kind kind;
+  std::string path;
+  bool optional = true;  // where it does not exist, nothing was kept there
+};
+
+std::vector<Source> default_sources();
+// What a directory is that an operator names: a libcni cache or its `results`, otherwise a Mesos
+// agent's directory or the CNI root in it.
+Source source_of(const std::string& directory);
+
+// Of the files of one attachment.
+struct CheckpointState {
+  FileState config;
+  FileState result;  // libcni has one file for both
+  bool operator==(const CheckpointState&) const = default;
+};
+using CheckpointStates = std::map<std::string, CheckpointState>;  // by path
+
+struct Kept {
+  Attachment attachment;
+  std::string netns;   // empty: nothing tells
+  std::string config;  // what our plugin got on stdin
+  std::string result;  // the delegate's; empty where it is the prevResult of `config`
+};
+
+struct Reading {
+  std::string path;
+  Result<std::optional<Kept>> kept;  // nothing: not made by our plugin
+};
+
+struct Scan {
+  CheckpointStates states;        // every attachment there is
+  std::vector<Reading> readings;  // of those that are not `known` in this state; oldest first
+  std::vector<Error> problems;    // beside those of readings
+};
+
+Scan scan_checkpoints(const std::vector<Source>& sources, const CheckpointStates& known);
+
+}  // namespace portmapper

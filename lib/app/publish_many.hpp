@@ -1,0 +1,35 @@
+// publish_many: the ports of thousands of attachments into the kernel, in a few batches.
+//
+//   Status mended = mend(netlink, plans);                            // skeleton, chains, hairpins
+//   std::vector<Status> each = publish_many(netlink, missing, {});   // in the order of the plans
+//
+// mend builds in one batch what is missing or not ours of the skeleton and of the plans' network
+// chains, and adds the hairpins that are not there; what is as we build it is not touched. Plans
+// come oldest first: where two disagree about a network chain that has to be built, the later
+// counts, as its ADD would have. publish_many then inserts elements alone, some thousands in a
+// batch. A batch that is refused is halved until the plans that were refused stand alone, which are
+// published as an ADD does it. Errors: as publish, for each plan. Does not promise: one batch for
+// all; each plan is in the kernel whole or not at all. Source: shared design, section 6.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "lib/base/error.hpp"
+#include "lib/base/netlink.hpp"
+#include "nft/plan.hpp"
+#include "nft/transaction.hpp"
+
+namespace portmapper {
+
+using Plans = std::span<const Plan* const>;
+
+// What mend would do; no operations where there is nothing to do.
+Result<Transaction> mending(Transport& transport, Plans plans);
+Status mend(Transport& transport, Plans plans);
+
+enum class Doing { publish, rehearse };
+// Doing::rehearse changes nothing, and says what would be refused.
+std::vector<Status> publish_many(Transport& transport, Plans plans, Doing doing);
+
+}  // namespace portmapper

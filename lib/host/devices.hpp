@@ -1,0 +1,25 @@
+// The devices of this network namespace by which packets of others come in.
+//
+//   Result<std::vector<Device>> devices = outer_devices();  // {{"eth0", 2}, {"cni0", 4}}
+//
+// Not lo, and not the ports of bridges and bonds: what comes by them comes by their master.
+// Errors: mapping_failed with the errno of the rtnetlink dump. Does not promise: that they are up,
+// or have an address. Source: rtnetlink(7), RTM_GETLINK.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "lib/base/error.hpp"
+
+namespace portmapper {
+
+struct Device {
+  std::string name;
+  std::uint32_t index = 0;
+};
+
+Result<std::vector<Device>> outer_devices();
+
+}  // namespace portmapper

@@ -1,0 +1,38 @@
+// Residents: which addresses are inside other network namespaces.
+//
+//   const auto inside = look_inside({"/run/netns/web"});
+//   inside.at("/run/netns/web").addresses;   // 127.0.0.1, 10.22.0.2, ...
+//
+// An attachment lives as long as its address is in its namespace: a path alone may lead to another
+// namespace by now, or to the host's own (that of a process whose number was used again), and a DEL
+// takes the interface away before the runtime forgets the attachment. The paths come from files, so
+// nothing is opened for reading but network namespaces. A thread of its own goes inside: the
+// caller's stays where it is. Errors: in `error`, with the errno of setns(2) or of the dump; EPERM
+// without CAP_SYS_ADMIN. Does not promise: to be still true. Source: setns(2), ioctl_ns(2).
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "lib/base/error.hpp"
+#include "lib/base/ip_address.hpp"
+
+namespace portmapper {
+
+struct Inside {
+  enum class Kind {
+    none,     // the path leads to no network namespace
+    ours,     // to the caller's own
+    another,  // to another one, which has `addresses`
+  };
+  Kind kind = Kind::none;
+  std::vector<IpAddress> addresses;  // sorted
+  std::optional<Error> error;
+};
+
+std::map<std::string, Inside> look_inside(const std::set<std::string>& paths);
+
+}  // namespace portmapper

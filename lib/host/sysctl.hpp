@@ -1,0 +1,21 @@
+// Sysctls of this network namespace, and what this process may do there.
+//
+//   std::optional<std::int64_t> value = read_sysctl("net/ipv4/ip_forward");  // 1
+//
+// Names are paths below /proc/sys, since a device's name may have a '.'. Errors: nothing for what
+// does not exist, cannot be read or is no number (its module is not loaded, say). Does not promise:
+// to change any. Source: proc(5), kernel ip-sysctl.rst; capabilities(7), capget(2).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace portmapper {
+
+std::optional<std::int64_t> read_sysctl(const std::string& name);
+
+// CAP_NET_ADMIN, which every change of the ruleset needs.
+bool may_administer_network();
+
+}  // namespace portmapper

@@ -1,0 +1,318 @@
+// Stale flows: UDP clients that keep their source port follow the port to its new owner; nobody
+// else's flows are touched.
+#include <doctest/doctest.h>
+#include <poll.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <regex>
+#include <sstream>
+
+#include "tests/support/join.hpp"
+#include "tests/support/runtime.hpp"
+#include "tests/support/service.hpp"
+#include "tests/support/tool.hpp"
+#include "tests/support/traced.hpp"
+
+using namespace portmapper;
+using namespace portmapper::test;
+
+namespace {
+
+constexpr std::uint16_t port = 5353;
+constexpr std::uint16_t fixed = 5000;  // the source port that every client keeps
+const std::string container = "10.22.0.2";
+
+// Where a client with one fixed source port sends, and how the port is published.
+struct Path {
+  const char* from;          // "client", "host" or "def"
+  const char* to;            // the host's address
+  const char* host_address;  // hostIP
+};
+constexpr std::array paths = {Path{"client", "192.0.2.1", ""},
+                              Path{"client", "192.0.2.11", ""},
+                              Path{"client", "2001:db8::1", ""},
+                              Path{"client", "192.0.2.11", "192.0.2.11"},
+                              Path{"client", "2001:db8::1", "2001:db8::1"},
+                              Path{"host", "192.0.2.1", ""},
+                              Path{"host", "127.0.0.1", ""},
+                              Path{"host", "127.0.0.53", ""},
+                              Path{"host", "127.0.0.1", "127.0.0.1"},
+                              Path{"host", "fd00::1", ""},
+                              Path{"def", "192.0.2.1", ""},
+                              Path{"def", "2001:db8::1", "2001:db8::1"}};
+
+// Container a at 10.22.0.2 and b at 10.22.0.4 publish the port in turn; def is their neighbour.
+struct Turns {
+  Lab lab;
+  Runtime runtime{lab};
+  std::string a = lab.container("a", container + "/16", "fd00::2/64");
+  std::string b = lab.container("b", "10.22.0.4/16", "fd00::4/64");
+  std::string def = lab.container("def", "10.22.0.3/16", "fd00::3/64");
+
+  [[nodiscard]] std::string add(const std::string& name, const Path& path) const {
+    return runtime.add(name, {{port, 53, "udp", path.host_address}});
+  }
+  // The next datagram: who answers it?
+  [[nodiscard]] std::string next(const Path& path) const {
+    const std::string answer = probe(lab.ns(path.from), Protocol::udp, path.to, port,
+                                     {.source_port = fixed, .timeout = std::chrono::seconds(2)});
+    return answer.substr(0, answer.find(' '));
+  }
+};
+
+// The flows in the host's conntrack of one protocol, a line each, without what changes by itself.
+std::vector<std::string> flows(const Lab& lab, const std::string& protocol) {
+  std::vector<std::string> lines;
+  for (const char* family : {"ipv4", "ipv6"}) {
+    std::istringstream text(
+        tool(lab.host(), "conntrack -L -o id -p " + protocol + " -f " + family));
+    static const std::regex timeout("^(\\w+ +\\d+) \\d+");
+    for (std::string line; std::getline(text, line);)
+      lines.push_back(std::regex_replace(line, timeout, "$1"));
+  }
+  std::sort(lines.begin(), lines.end());
+  return lines;
+}
+
+// Those that are in `before` and not in `after`; "src=... dst=... sport=... dport=..." of each.
+std::string lost(const std::vector<std::string>& before, const std::vector<std::string>& after) {
+  std::vector<std::string> gone;
+  std::set_difference(before.begin(), before.end(), after.begin(), after.end(),
+                      std::back_inserter(gone));
+  static const std::regex original("src=\\S+ dst=\\S+ sport=\\d+ dport=\\d+");
+  for (std::string& line : gone) {
+    std::smatch match;
+    if (std::regex_search(line, match, original)) line = match[0].str();
+  }
+  return join(gone);
+}
+
+// A TCP connection through the host that is kept open.
+class Connection {
+ public:
+  Connection(const std::string& server_ns, std::uint16_t server_port, const std::string& client_ns,
+             const std::string& address, std::uint16_t host_port) {
+    const UniqueFd listener = open_socket(server_ns, Family::ipv4, SOCK_STREAM, 0);
+    const SocketAddress here(parse_address("0.0.0.0"), server_port);
+    REQUIRE(bind(listener.get(), here.get(), here.length) == 0);
+    REQUIRE(listen(listener.get(), 1) == 0);
+    client_ = open_socket(client_ns, Family::ipv4, SOCK_STREAM, 0);
+    const SocketAddress there(parse_address(address), host_port);
+    (void)connect(client_.get(), there.get(), there.length);
+    wait(listener);
+    server_ = UniqueFd(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    REQUIRE(static_cast<bool>(server_));
+  }
+  // Whether bytes still pass in both directions.
+  [[nodiscard]] bool works() const { return passes(client_, server_) && passes(server_, client_); }
+
+ private:
+  static bool wait(const UniqueFd& fd) {
+    pollfd entry{fd.get(), POLLIN, 0};
+    return poll(&entry, 1, 2000) == 1;
+  }
+  static bool passes(const UniqueFd& from, const UniqueFd& to) {
+    char byte = '!';
+    return send(from.get(), &byte, 1, MSG_NOSIGNAL) == 1 && wait(to) &&
+           recv(to.get(), &byte, 1, 0) == 1;
+  }
+
+  UniqueFd client_;
+  UniqueFd server_;
+};
+
+// A kernel without ctnetlink: strace turns the plugin's first request to it into one for a
+// subsystem that does not exist (EINVAL from the kernel itself), or lets the system call fail.
+class WithoutConntrack {
+ public:
+  // The calls are the same each time, so a first one in a lab of its own tells which to change.
+  WithoutConntrack() {
+    const Turns turns;
+    for (const char* command : {"ADD", "DEL"}) {
+      (void)call(turns, command, "");
+      std::istringstream lines(traced_.calls());
+      std::string line;
+      do {
+        REQUIRE(std::getline(lines, line));
+        ++number_[command];
+      } while (line.find("NFNL_SUBSYS_CTNETLINK") == std::string::npos);
+      REQUIRE(line.find("[{nlmsg_len=64, ") != std::string::npos);
+    }
+  }
+
+  [[nodiscard]] RunResult call(const Turns& turns, const std::string& command,
+                               const std::string& how) const {
+    std::string options = "-e trace=sendto";
+    if (!how.empty())
+      options += " -e inject=sendto:" + how + ":when=" + std::to_string(number_.at(command));
+    const Lab& lab = turns.lab;
+    return traced_.plugin(options).call(
+        lab, lab.host(), command, "a",
+        chained_config("web", lab.previous_result("a"), to_json({{port, 53, "udp"}}),
+                       R"("chain":"MESOS-WEB")"));
+  }
+
+ private:
+  Traced traced_;
+  std::map<std::string, int> number_;
+};
+
+}  // namespace
+
+TEST_CASE("stale flows: after DEL A and ADD B, the next datagram from the same port reaches B") {
+  for (const Path& path : paths) {
+    CAPTURE(path.from);
+    CAPTURE(path.to);
+    CAPTURE(path.host_address);
+    const Turns turns;
+    const Service a(turns.a, "a", 53);
+    const Service b(turns.b, "b", 53);
+    REQUIRE(turns.add("a", path) == done);
+    REQUIRE(turns.next(path) == "a");
+    REQUIRE(turns.runtime.del("a") == done);
+    REQUIRE(turns.add("b", path) == done);
+    CHECK(turns.next(path) == "b");
+  }
+}
+
+TEST_CASE("stale flows: a client that goes on sending between DEL A and ADD B reaches B") {
+  const Turns turns;
+  const Service a(turns.a, "a", 53);
+  const Service b(turns.b, "b", 53);
+  for (const Path& path : {paths[0], paths[2], paths[6]}) {
+    CAPTURE(path.to);
+    REQUIRE(turns.add("a", path) == done);
+    REQUIRE(turns.next(path) == "a");
+    REQUIRE(turns.runtime.del("a") == done);
+    CHECK(turns.next(path) == "refused");
+    REQUIRE(turns.add("b", path) == done);
+    CHECK(turns.next(path) == "b");
+    REQUIRE(turns.runtime.del("b") == done);
+  }
+}
+
+TEST_CASE("stale flows: after DEL A, the next datagram reaches a process of the host") {
+  for (const Path& path : paths) {
+    CAPTURE(path.from);
+    CAPTURE(path.to);
+    CAPTURE(path.host_address);
+    const Turns turns;
+    const Service a(turns.a, "a", 53);
+    REQUIRE(turns.add("a", path) == done);
+    REQUIRE(turns.next(path) == "a");
+    REQUIRE(turns.runtime.del("a") == done);
+    const Service host(turns.lab.host(), "host", port);
+    CHECK(turns.next(path) == "host");
+  }
+}
+
+TEST_CASE("stale flows: at the first ADD, flows of a process of the host go to the container") {
+  for (const bool translating : {false, true}) {
+    for (const Path& path : paths) {
+      CAPTURE(translating);
+      CAPTURE(path.from);
+      CAPTURE(path.to);
+      CAPTURE(path.host_address);
+      const Turns turns;
+      const Service host(turns.lab.host(), "host", port);
+      const Service a(turns.a, "a", 53);
+      // The kernel follows flows only where a ruleset asks for it: a firewall, or our own table.
+      nft(turns.lab.host(),
+          "table inet firewall { chain input { type filter hook input priority 0; "
+          "ct state invalid drop; }; }");
+      if (translating) REQUIRE(turns.runtime.add("b", {{6000, 53, "udp"}}) == done);
+      REQUIRE(turns.next(path) == "host");
+      REQUIRE(flows(turns.lab, "udp").size() == 1);
+      REQUIRE(turns.add("a", path) == done);
+      CHECK(turns.next(path) == "a");
+    }
+  }
+}
+
+TEST_CASE("stale flows: a port that moves to another port of its container takes its clients") {
+  const Turns turns;
+  const Service a(turns.a, "a", 53);
+  const Service other(turns.a, "other", 54);
+  REQUIRE(turns.add("a", paths[0]) == done);
+  REQUIRE(turns.next(paths[0]) == "a");
+  REQUIRE(turns.runtime.add("a", {{port, 54, "udp"}}) == done);
+  CHECK(turns.next(paths[0]) == "other");
+}
+
+TEST_CASE("stale flows: a TCP connection goes on after DEL, as conntrack has it") {
+  const Turns turns;
+  const Lab& lab = turns.lab;
+  REQUIRE(turns.runtime.add("a", {{port, 80, "tcp"}, {port, 53, "udp"}}) == done);
+  const Connection connection(turns.a, 80, lab.client(), "192.0.2.1", port);
+  CHECK(connection.works());
+  const std::vector<std::string> before = flows(lab, "tcp");
+  REQUIRE(before.size() == 1);
+  REQUIRE(turns.runtime.del("a") == done);
+  CHECK(join(flows(lab, "tcp")) == join(before));
+  CHECK(connection.works());
+  CHECK(probe(lab.client(), Protocol::tcp, "192.0.2.1", port) == "refused");
+  REQUIRE(turns.runtime.add("b", {{port, 80, "tcp"}, {port, 53, "udp"}}) == done);
+  CHECK(connection.works());
+}
+
+TEST_CASE("stale flows: of all UDP flows, ADD and DEL delete those of their ports and no others") {
+  const Turns turns;
+  const Lab& lab = turns.lab;
+  const Service a(turns.a, "a", 53);
+  const Service b(turns.b, "b", 53);
+  const Service outside(lab.client(), "client", port);
+  const Service host(lab.host(), "host", port);
+  REQUIRE(turns.runtime.add("b", {{6000, 53, "udp"}}) == done);
+  const auto fill = [&] {
+    const auto datagram = [](const std::string& from, const std::string& to, std::uint16_t number) {
+      return ask(from, Protocol::udp, to, number, fixed);
+    };
+    REQUIRE(datagram(lab.client(), "192.0.2.1", 6000) == "b 192.0.2.2");      // another owner's
+    REQUIRE(datagram(lab.client(), "2001:db8::1", 6000) == "b 2001:db8::2");  // another owner's
+    REQUIRE(datagram(lab.client(), container, 53) == "a 192.0.2.2");          // routed
+    REQUIRE(datagram(turns.a, "192.0.2.2", port) == "client 10.22.0.2");      // from the container
+    REQUIRE(datagram(turns.def, "2001:db8::2", port) == "client fd00::3");  // same number, not ours
+    REQUIRE(datagram(lab.host(), "192.0.2.2", port) == "client 192.0.2.1");  // the host's own
+  };
+  fill();
+  REQUIRE(ask(lab.client(), Protocol::udp, "192.0.2.1", port, fixed) == "host 192.0.2.2");
+  REQUIRE(ask(lab.client(), Protocol::udp, "192.0.2.11", port, fixed) == "host 192.0.2.2");
+  std::vector<std::string> before = flows(lab, "udp");
+  REQUIRE(turns.runtime.add("a", {{port, 53, "udp", "192.0.2.1"}}) == done);
+  CHECK(lost(before, flows(lab, "udp")) == "src=192.0.2.2 dst=192.0.2.1 sport=5000 dport=5353");
+
+  REQUIRE(ask(lab.client(), Protocol::udp, "192.0.2.1", port, fixed) == "a 192.0.2.2");
+  before = flows(lab, "udp");
+  REQUIRE(turns.runtime.del("a") == done);
+  CHECK(lost(before, flows(lab, "udp")) == "src=192.0.2.2 dst=192.0.2.1 sport=5000 dport=5353");
+  fill();
+}
+
+TEST_CASE("stale flows: without conntrack there is a note, and ADD and DEL succeed") {
+  const std::string words =
+      "; UDP clients that keep their source port may go on with the old translation for some "
+      "seconds\n";
+  const WithoutConntrack kernel;
+  // Length 64 and type 0x7f00, which is no subsystem of netfilter's.
+  for (const auto& [how, what] :
+       {std::pair("poke_enter=@arg2=40000000007f",
+                  "cannot list: conntrack flows of UDP ports: Invalid argument"),
+        std::pair("error=EOPNOTSUPP", "cannot send: netlink socket: Operation not supported")}) {
+    CAPTURE(what);
+    const Turns turns;
+    const Lab& lab = turns.lab;
+    const Service a(turns.a, "a", 53);
+    const RunResult added = kernel.call(turns, "ADD", how);
+    CHECK(added.status == 0);
+    CHECK(added.out == lab.previous_result("a"));
+    CHECK(added.err == std::string("nft-port-mapper: ") + what + words);
+    CHECK(turns.next(paths[0]) == "a");
+    const RunResult deleted = kernel.call(turns, "DEL", how);
+    CHECK(deleted.status == 0);
+    CHECK(deleted.out == "");
+    CHECK(deleted.err == std::string("nft-port-mapper: ") + what + words);
+    CHECK(listing(lab.host()).find("elements") == std::string::npos);
+  }
+}

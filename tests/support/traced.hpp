@@ -1,0 +1,31 @@
+// Traced: the plugin below strace, which shows its system calls or spoils some of them.
+//
+//   const Traced traced;
+//   traced.plugin("-e trace=sendto -e inject=sendto:error=EPERM:when=3").call(lab, ...);
+//   traced.calls();  // "4711 sendto(3, ...) = 20\n..."
+//
+// Errors: those of run(). Does not promise: to count on calls that another version of the plugin
+// makes; look them up in calls(). Source: strace(1), "Tampering".
+#pragma once
+
+#include <string>
+
+#include "tests/support/files.hpp"
+#include "tests/support/plugin.hpp"
+
+namespace portmapper::test {
+
+class Traced {
+ public:
+  [[nodiscard]] Plugin plugin(const std::string& options) const {
+    scratch_.script("traced",
+                    "exec strace -f -qq -o " + scratch_.path("calls") + " " + options + " " PLUGIN);
+    return Plugin{scratch_.path("traced")};
+  }
+  [[nodiscard]] std::string calls() const { return read_file(scratch_.path("calls")); }
+
+ private:
+  ScratchDirectory scratch_;
+};
+
+}  // namespace portmapper::test

@@ -1,0 +1,164 @@
+// nft/commit: what the kernel's answers to a batch become.
+#include "nft/commit.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cerrno>
+#include <string>
+
+#include "tests/support/example.hpp"
+#include "tests/support/replies.hpp"
+#include "tests/support/requests.hpp"
+
+using namespace portmapper;
+using namespace portmapper::test;
+
+namespace {
+
+// The text of the error that the answer becomes; "" for success.
+std::string outcome(const Transaction& transaction, const Replies& answer,
+                    int expected_error_number = 0) {
+  FakeTransport kernel;
+  kernel.answers.push_back(answer);
+  const Status status = commit(kernel, transaction);
+  CHECK(kernel.requests.size() == 1);
+  CHECK(kernel.glances == 0);
+  if (status) return "";
+  CHECK(status.error().kind == ErrorKind::mapping_failed);
+  CHECK(status.error().error_number == expected_error_number);
+  return status.error().message();
+}
+
+Transaction example() {
+  return insertion(example_plan(), {});
+}
+
+// Sequence numbers of the example: 1 begins; 2 and 3 assert, 4 to 6 claim, 7 to 9 are targets, 10
+// owners, 11 and 12 hairpins; 13 ends.
+constexpr std::uint32_t kLast = 12;
+
+std::string rehearsed(const Replies& answer) {
+  FakeTransport kernel;
+  kernel.answers.push_back(answer);
+  const Status status = rehearse(kernel, hairpins_removal());
+  CHECK(summaries(requests_in(kernel.requests.front())) ==
+        "BEGIN #1\nDELSETELEM #2\nDELSETELEM #3\nDELCHAIN ack #4\nEND #5\n");
+  return status ? "" : status.error().message();
+}
+
+}  // namespace
+
+TEST_CASE("a batch is taken when its last operation is acknowledged") {
+  CHECK(outcome(example(), Replies().acknowledge(kLast)) == "");
+}
+
+TEST_CASE("silence is no success") {
+  CHECK(outcome(example(), Replies(), EPROTO) ==
+        "the kernel did not acknowledge: the batch: Protocol error");
+  CHECK(outcome(example(), Replies().generation(1, 7).done(1), EPROTO) ==
+        "the kernel did not acknowledge: the batch: Protocol error");
+}
+
+TEST_CASE("a refusal names the element and the errno") {
+  CHECK(outcome(example(), Replies().error(4, EEXIST), EEXIST) ==
+        "nftables refused: create element inet nft-port-mapper published-ip { tcp . 8080 comment "
+        "\"container_id: abc\" }: File exists");
+  CHECK(outcome(example(), Replies().error(8, ENOENT), ENOENT) ==
+        "nftables refused: create element inet nft-port-mapper MESOS-WEB-hostip { 192.0.2.1 . udp "
+        ". 5353 comment \"container_id: abc\" : 10.22.0.2 . 53 }: No such file or directory");
+}
+
+TEST_CASE("a refused list of several elements is named by its set") {
+  CHECK(outcome(example(), Replies().error(10, ENOENT), ENOENT) ==
+        "nftables refused: owners (3 elements): No such file or directory");
+}
+
+TEST_CASE("a refusal of what is no element names the operation") {
+  const Transaction transaction =
+      construction({"MESOS-WEB", {}}, std::vector<std::string>{"MESOS-WEB"}, {});
+  CHECK(outcome(transaction, Replies().error(2, EOPNOTSUPP), EOPNOTSUPP) ==
+        "nftables refused: add table inet nft-port-mapper { comment \"published container ports\"; "
+        "}: Operation not supported");
+  CHECK(outcome(transaction, Replies().error(14, EBUSY), EBUSY) ==
+        "nftables refused: add chain inet nft-port-mapper MESOS-WEB: Device or resource busy");
+}
+
+TEST_CASE("either half of an assertion is named as the claim that it tries") {
+  const Transaction transaction =
+      insertion(example_plan(), std::vector{address("192.0.2.9"), address("2001:db8::1")});
+  for (const std::uint32_t sequence : {2U, 3U})
+    CHECK(outcome(transaction, Replies().error(sequence, EEXIST), EEXIST) ==
+          "nftables refused: create element inet nft-port-mapper published-hostip { 192.0.2.9 . "
+          "tcp . 8080 }: File exists");
+}
+
+TEST_CASE("the kernel's own words are kept") {
+  CHECK(outcome(example(), Replies().error(11, EOPNOTSUPP, "Interval sets are not built in"),
+                EOPNOTSUPP) ==
+        "nftables refused: hairpin-ip (2 elements) (Interval sets are not built in): "
+        "Operation not supported");
+}
+
+TEST_CASE("of several refusals the first is told, acknowledged or not") {
+  CHECK(outcome(example(),
+                Replies().error(4, EEXIST).error(7, ENOENT).error(11, ENOENT).acknowledge(kLast),
+                EEXIST) ==
+        "nftables refused: create element inet nft-port-mapper published-ip { tcp . 8080 comment "
+        "\"container_id: abc\" }: File exists");
+}
+
+TEST_CASE("a moved generation is told as that, not as the first operation") {
+  Transaction transaction = example();
+  transaction.generation = 7;
+  CHECK(outcome(transaction, Replies().error(1, ERESTART), ERESTART) ==
+        "nftables refused: the ruleset generation: Interrupted system call should be restarted");
+}
+
+TEST_CASE("a refusal of no operation is the batch's") {
+  CHECK(outcome(example(), Replies().error(13, EINVAL), EINVAL) ==
+        "nftables refused: the batch: Invalid argument");
+  CHECK(outcome(example(), Replies().error(4000000000U, EINVAL), EINVAL) ==
+        "nftables refused: the batch: Invalid argument");
+  CHECK(outcome(example(), Replies().error(0, EINVAL), EINVAL) ==
+        "nftables refused: the batch: Invalid argument");
+}
+
+TEST_CASE("what the socket says is the error, unless the kernel refused something before") {
+  FakeTransport kernel;
+  kernel.failure =
+      Error{ErrorKind::mapping_failed, "cannot receive", "netlink socket", ENOBUFS, {}};
+  kernel.answers.push_back(Replies().acknowledge(kLast));
+  Status status = commit(kernel, example());
+  REQUIRE_FALSE(status);
+  CHECK(status.error().message() == "cannot receive: netlink socket: No buffer space available");
+  kernel.answers.push_back(Replies().error(10, EEXIST));
+  status = commit(kernel, example());
+  REQUIRE_FALSE(status);
+  CHECK(status.error().message() == "nftables refused: owners (3 elements): File exists");
+}
+
+TEST_CASE("what is sent is the encoded transaction") {
+  FakeTransport kernel;
+  kernel.answers.push_back(Replies().acknowledge(3));
+  Transaction transaction = hairpins_removal();
+  transaction.generation = 5;
+  CHECK(commit(kernel, transaction));
+  const auto requests = requests_in(kernel.requests.front());
+  CHECK(summaries(requests) == "BEGIN #1\nDELSETELEM #2\nDELSETELEM ack #3\nEND #4\n");
+  CHECK(dump(requests.front().attributes()) == "1: 00000005");
+}
+
+TEST_CASE("a rehearsal succeeds when only what must be refused was") {
+  CHECK(rehearsed(Replies().error(4, ENOENT)) == "");
+  CHECK(rehearsed(Replies().error(4, ENOENT, "no such chain")) == "");
+}
+
+TEST_CASE("a rehearsal fails with any other refusal, and where nothing was refused") {
+  CHECK(rehearsed(Replies().error(2, EPERM).error(4, ENOENT)) ==
+        "nftables refused: flush set inet nft-port-mapper hairpin-ip: Operation not permitted");
+  CHECK(rehearsed(Replies().error(2, ENOENT).error(4, ENOENT)) ==
+        "nftables refused: flush set inet nft-port-mapper hairpin-ip: No such file or directory");
+  CHECK(rehearsed(Replies().error(4, EBUSY)) ==
+        "nftables refused: delete chain inet nft-port-mapper rehearsal: Device or resource busy");
+  CHECK(rehearsed(Replies()) == "the kernel did not acknowledge: the batch: Protocol error");
+}

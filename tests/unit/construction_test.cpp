@@ -1,0 +1,99 @@
+// nft/transaction: the batch that builds skeleton and network chain anew, as a whole text.
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "nft/transaction.hpp"
+
+using namespace portmapper;
+
+namespace {
+
+const std::string kSets = R"(add table inet nft-port-mapper { comment "published container ports"; }
+add set inet nft-port-mapper published-ip { type inet_proto . inet_service; }
+add set inet nft-port-mapper published-hostip { type ipv4_addr . inet_proto . inet_service; }
+add set inet nft-port-mapper published-ip6 { type inet_proto . inet_service; }
+add set inet nft-port-mapper published-hostip6 { type ipv6_addr . inet_proto . inet_service; }
+add map inet nft-port-mapper owners { type ifname . mark : ipv6_addr . inet_proto . inet_service; }
+add set inet nft-port-mapper hairpin-ip { type ipv4_addr . ipv4_addr; flags interval; }
+add set inet nft-port-mapper hairpin-ip6 { type ipv6_addr . ipv6_addr; flags interval; }
+add map inet nft-port-mapper MESOS-WEB-ip { type inet_proto . inet_service : ipv4_addr . inet_service; counter; }
+add map inet nft-port-mapper MESOS-WEB-hostip { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; counter; }
+add map inet nft-port-mapper MESOS-WEB-ip6 { type inet_proto . inet_service : ipv6_addr . inet_service; counter; }
+add map inet nft-port-mapper MESOS-WEB-hostip6 { type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; counter; }
+)";
+
+const std::string kNetwork = R"(add chain inet nft-port-mapper MESOS-WEB
+flush chain inet nft-port-mapper MESOS-WEB
+add rule inet nft-port-mapper MESOS-WEB iifname { "docker0", "mesos-cni0" } return
+add rule inet nft-port-mapper MESOS-WEB dnat ip to ip daddr . meta l4proto . th dport map @MESOS-WEB-hostip
+add rule inet nft-port-mapper MESOS-WEB dnat ip to meta l4proto . th dport map @MESOS-WEB-ip
+add rule inet nft-port-mapper MESOS-WEB dnat ip6 to ip6 daddr . meta l4proto . th dport map @MESOS-WEB-hostip6
+add rule inet nft-port-mapper MESOS-WEB dnat ip6 to meta l4proto . th dport map @MESOS-WEB-ip6
+add chain inet nft-port-mapper networks
+flush chain inet nft-port-mapper networks
+)";
+
+const std::string kBase =
+    R"(add chain inet nft-port-mapper prerouting { type nat hook prerouting priority -99; policy accept; }
+flush chain inet nft-port-mapper prerouting
+add rule inet nft-port-mapper prerouting fib daddr type local jump networks
+add chain inet nft-port-mapper output { type nat hook output priority -99; policy accept; }
+flush chain inet nft-port-mapper output
+add rule inet nft-port-mapper output fib daddr type local jump networks
+add chain inet nft-port-mapper postrouting { type nat hook postrouting priority 99; policy accept; }
+flush chain inet nft-port-mapper postrouting
+add rule inet nft-port-mapper postrouting ct status dnat ip saddr . ip daddr @hairpin-ip masquerade
+add rule inet nft-port-mapper postrouting ct status dnat ip6 saddr . ip6 daddr @hairpin-ip6 masquerade
+add chain inet nft-port-mapper localnet-guard { type filter hook prerouting priority -300; policy accept; }
+flush chain inet nft-port-mapper localnet-guard
+add rule inet nft-port-mapper localnet-guard iifname != "lo" ip daddr 127.0.0.0/8 drop
+)";
+
+std::string built(const std::vector<std::string>& jumps,
+                  const std::vector<std::string>& wrong_hooks) {
+  return to_string(construction({"MESOS-WEB", {"mesos-cni0", "docker0"}}, jumps, wrong_hooks));
+}
+
+}  // namespace
+
+TEST_CASE("construction of ruleset.nft's skeleton: what is jumped to comes first") {
+  CHECK(built({"MESOS-WEB"}, {}) ==
+        kSets + kNetwork + "add rule inet nft-port-mapper networks jump MESOS-WEB\n" + kBase);
+}
+
+TEST_CASE("construction keeps the jumps to all other networks") {
+  CHECK(built({"A", "MESOS-WEB", "hostports"}, {}) ==
+        kSets + kNetwork +
+            "add rule inet nft-port-mapper networks jump A\n"
+            "add rule inet nft-port-mapper networks jump MESOS-WEB\n"
+            "add rule inet nft-port-mapper networks jump hostports\n" +
+            kBase);
+}
+
+TEST_CASE("base chains that hang elsewhere go before they are built") {
+  CHECK(built({}, {"output", "postrouting"}) ==
+        kSets +
+            "flush chain inet nft-port-mapper output\n"
+            "delete chain inet nft-port-mapper output\n"
+            "flush chain inet nft-port-mapper postrouting\n"
+            "delete chain inet nft-port-mapper postrouting\n" +
+            kNetwork + kBase);
+}
+
+TEST_CASE("construction carries no generation of its own") {
+  CHECK_FALSE(construction({"c", {}}, {}, {}).generation);
+}
+
+TEST_CASE("demolition takes the jump, the chain, then its maps; other networks keep their jumps") {
+  CHECK(to_string(demolition("MESOS-WEB", std::vector<std::string>{"A", "hostports"})) ==
+        "flush chain inet nft-port-mapper networks\n"
+        "add rule inet nft-port-mapper networks jump A\n"
+        "add rule inet nft-port-mapper networks jump hostports\n"
+        "flush chain inet nft-port-mapper MESOS-WEB\n"
+        "delete chain inet nft-port-mapper MESOS-WEB\n"
+        "delete set inet nft-port-mapper MESOS-WEB-ip\n"
+        "delete set inet nft-port-mapper MESOS-WEB-hostip\n"
+        "delete set inet nft-port-mapper MESOS-WEB-ip6\n"
+        "delete set inet nft-port-mapper MESOS-WEB-hostip6\n");
+}

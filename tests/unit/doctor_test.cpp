@@ -1,0 +1,252 @@
+// lib/app/doctor: judging a host, nothing read.
+#include "lib/app/doctor.hpp"
+
+#include <doctest/doctest.h>
+#include <linux/netfilter.h>
+
+using namespace portmapper;
+
+namespace {
+
+RoutedPort port(const std::string& address, std::uint16_t number, const std::string& endpoint,
+                std::uint16_t endpoint_number) {
+  return {{*IpAddress::parse(address), Protocol::tcp, *Port::from(number)},
+          {*IpAddress::parse(endpoint), *Port::from(endpoint_number)},
+          {"cni0", 3}};
+}
+
+Host healthy() {
+  Host host;
+  host.ports = {port("0.0.0.0", 8080, "10.22.0.2", 80), port("::", 8080, "fd00::2", 80)};
+  host.addresses = {*IpAddress::parse("192.0.2.1"), *IpAddress::parse("2001:db8::1")};
+  host.devices = {{"eth0", 2}, {"cni0", 3}};
+  host.forwards = 1;
+  host.forwards6 = 1;
+  host.has_table = true;
+  host.is_guarded = true;
+  host.localnet_devices = {"cni0"};
+  host.bridge_calls = 0;
+  host.bridge_calls6 = 0;
+  host.connections = 10;
+  host.most_connections = 1000;
+  return host;
+}
+
+// What is found, a line each: "problem: what | why | command".
+std::string told(const std::vector<Finding>& findings) {
+  std::string text;
+  for (const Finding& finding : findings) {
+    if (finding.level == Finding::Level::ok) continue;
+    text += finding.level == Finding::Level::note ? "note: " : "problem: ";
+    text += finding.what + " | " + finding.why + " | " + finding.command + "\n";
+  }
+  return text;
+}
+
+const TableId filter{NFPROTO_INET, "filter"};
+
+ForeignChain forward(bool policy_drop, std::vector<ForeignRule> rules = {}) {
+  return {filter, "forward", 1, ForeignHook{"filter", NF_INET_FORWARD, 0, policy_drop},
+          std::move(rules)};
+}
+
+Host with(const ForeignChain& chain) {
+  Host host = healthy();
+  host.others.chains.emplace(std::pair(chain.table, chain.name), chain);
+  return host;
+}
+
+ForeignRule rule(std::uint64_t handle, Verdict::Kind kind, std::vector<Condition> conditions = {}) {
+  return {handle, std::move(conditions), {kind, {}}, std::nullopt};
+}
+
+Condition opaque(const std::string& text) {
+  return {.key = {{PacketField::opaque, text, 4}}};
+}
+
+Condition dport(std::uint16_t number) {
+  const Blob bytes = {static_cast<std::uint8_t>(number >> 8),
+                      static_cast<std::uint8_t>(number & 0xff)};
+  return {.key = {{PacketField::dport, "dport", 2}}, .values = {{bytes, bytes}}};
+}
+
+}  // namespace
+
+TEST_CASE("doctor: a healthy host has eleven lines of ok") {
+  const std::vector<Finding> findings = diagnose(healthy());
+  CHECK(findings.size() == 11);
+  CHECK(told(findings) == "");
+  const std::string text = format(findings);
+  CHECK(text.starts_with("ok       privileges: CAP_NET_ADMIN is there\n"));
+  CHECK(text.ends_with("ok       conntrack: the table has room\n\nno problems, no notes\n"));
+}
+
+TEST_CASE("doctor: without privileges nothing else is judged") {
+  Host host;
+  host.may_administer = false;
+  CHECK(told(diagnose(host)) ==
+        "problem: CAP_NET_ADMIN is missing | nothing can be read or published without it, so this "
+        "is all that was checked | sudo nft-port-mapperctl doctor\n");
+  CHECK(diagnose(host).size() == 1);
+}
+
+TEST_CASE("doctor: a kernel without nf_tables") {
+  Host host = healthy();
+  host.has_table = false;
+  host.refusal = "nftables refused: add table inet nft-port-mapper: Operation not supported";
+  CHECK(told(diagnose(host)) ==
+        "problem: the kernel does not take what an ADD builds: nftables refused: add table inet "
+        "nft-port-mapper: Operation not supported | no port can be published; nf_tables or one of "
+        "its modules may be missing | modprobe -a nf_tables nft_chain_nat nft_ct nft_fib_inet "
+        "nft_nat nft_masq\n");
+}
+
+TEST_CASE("doctor: forwarding matters for the families of the ports that are there") {
+  Host host = healthy();
+  host.ports.resize(1);
+  host.forwards6 = 0;
+  CHECK(told(diagnose(host)) ==
+        "note: net.ipv6.conf.all.forwarding is 0 | ports published to IPv6 addresses would not "
+        "answer; now there are none | sysctl -w net.ipv6.conf.all.forwarding=1\n");
+  host.forwards6 = std::nullopt;  // a kernel without IPv6
+  CHECK(told(diagnose(host)) == "");
+  host.ports.push_back(port("0.0.0.0", 8081, "10.22.0.2", 81));
+  host.forwards = 0;
+  CHECK(told(diagnose(host)) ==
+        "problem: net.ipv4.ip_forward is 0 | the host passes no IPv4 packet on, so 2 published "
+        "ports do not answer others than the host itself | sysctl -w net.ipv4.ip_forward=1\n");
+}
+
+TEST_CASE("doctor: route_localnet is our business only with a table of ours") {
+  Host host = healthy();
+  host.is_guarded = false;
+  host.localnet_devices = {"a", "b", "c", "d", "e", "f"};
+  CHECK(told(diagnose(host)) ==
+        "problem: route_localnet is set without our guard on a, b, c, d and 2 more | neighbours on "
+        "such a device reach what listens on the host's 127.0.0.1 (CVE-2020-8558) | "
+        "nft-port-mapperctl check --repair\n");
+  host.has_table = false;
+  CHECK(told(diagnose(host)) == "");
+}
+
+TEST_CASE("doctor: a conntrack table is nearly full from 90 per cent on") {
+  Host host = healthy();
+  host.connections = 899;
+  CHECK(told(diagnose(host)) == "");
+  host.connections = 900;
+  CHECK(told(diagnose(host)) ==
+        "problem: the conntrack table is nearly full: 900 of 1000 | when it is full the kernel "
+        "drops new connections, those to published ports too | sysctl -w "
+        "net.netfilter.nf_conntrack_max=2000\n");
+  host.connections = std::nullopt;
+  CHECK(told(diagnose(host)) == "");
+}
+
+TEST_CASE("doctor: bridge netfilter of one family; a device whose name has a dot") {
+  Host host = healthy();
+  host.bridge_calls6 = 1;
+  host.strict_devices = {"eth0.100", "a;reboot"};
+  const std::string text = told(diagnose(host));
+  CHECK(text.starts_with("note: net.bridge.bridge-nf-call-ip6tables is 1 | "));
+  CHECK(text.find(" | sysctl -w net.bridge.bridge-nf-call-ip6tables=0\n") != std::string::npos);
+  CHECK(text.find(" | sysctl -w net/ipv4/conf/eth0.100/rp_filter=2\n") != std::string::npos);
+  CHECK(text.ends_with("it may not be | \n"));  // no command with a name that a shell would run
+}
+
+TEST_CASE("doctor: many ports are counted, not listed") {
+  Host host = with(forward(true));
+  host.ports.clear();
+  for (std::uint16_t number = 1; number <= 100; ++number)
+    host.ports.push_back(port("0.0.0.0", number, "10.22.0.2", number));
+  CHECK(told(find_forward_drops(host)) ==
+        "problem: table inet filter, chain forward (handle 1): its policy drops what goes to "
+        "0.0.0.0:1/tcp, 0.0.0.0:2/tcp, 0.0.0.0:3/tcp, 0.0.0.0:4/tcp and 96 more | no rule before "
+        "that accepts connections that were translated, as those to published ports are | nft add "
+        "rule inet filter forward ct status dnat accept\n");
+}
+
+TEST_CASE("doctor: names that a shell would not take as they are get no command") {
+  ForeignChain chain = forward(true);
+  chain.table.name = "x; reboot";
+  const std::vector<Finding> findings = find_forward_drops(with(chain));
+  REQUIRE(findings.size() == 1);
+  CHECK(findings[0].level == Finding::Level::problem);
+  CHECK(findings[0].command == "");
+  CHECK(is_plain("CNI-DN-01"));
+  CHECK(is_plain("eth0.100"));
+  for (const char* name : {"", "-f", "a b", "$(reboot)", "a'b", "a\nb", "a;b", "a*"})
+    CHECK_FALSE(is_plain(name));
+}
+
+TEST_CASE("doctor: what comes before a drop decides how sure it is") {
+  // A drop that only some packets meet, and an accept that only some do.
+  const auto levels = [](std::vector<ForeignRule> rules, bool policy_drop = false) {
+    std::string text;
+    for (const Finding& finding : find_forward_drops(with(forward(policy_drop, std::move(rules)))))
+      text +=
+          (finding.level == Finding::Level::problem ? "problem: " : "note: ") + finding.what + "\n";
+    return text;
+  };
+  using Kind = Verdict::Kind;
+  const std::string place = "table inet filter, chain forward, rule handle 7: ";
+  const std::string ports = "what goes to 0.0.0.0:8080/tcp, [::]:8080/tcp";
+  CHECK(levels({rule(5, Kind::none), rule(6, Kind::accept), rule(7, Kind::drop)}) == "");
+  CHECK(levels({rule(6, Kind::accept, {dport(81)}), rule(7, Kind::drop)}) ==
+        "problem: " + place + "drops " + ports + "\n");
+  CHECK(levels({rule(6, Kind::accept, {opaque("limit")}), rule(7, Kind::reject)}) ==
+        "note: " + place + "rejects " +
+            "the answers of 0.0.0.0:8080/tcp, [::]:8080/tcp except where limit\n" +
+            "note: " + place + "rejects " + ports + " except where limit\n");
+  CHECK(levels({rule(7, Kind::drop, {opaque("limit"), opaque("meta mark")})})
+            .find("note: " + place + "drops " + ports + " where limit and meta mark\n") !=
+        std::string::npos);
+  CHECK(levels({rule(7, Kind::queue, {dport(80)})}) ==
+        "note: " + place + "hands to a program " + ports + "\n");
+  CHECK(levels({rule(6, Kind::leave), rule(7, Kind::drop)}) == "");
+  CHECK(levels({rule(6, Kind::leave, {dport(80)}), rule(7, Kind::drop)}, true)
+            .starts_with("problem: table inet filter, chain forward (handle 1): its policy drops " +
+                         ports));
+}
+
+TEST_CASE("doctor: chains of other hooks, families and priorities are let be") {
+  ForeignChain input = forward(true);
+  input.hook->number = NF_INET_LOCAL_IN;
+  CHECK(told(find_forward_drops(with(input))) == "");
+  ForeignChain six = forward(true);
+  six.table.family = NFPROTO_IPV6;
+  CHECK(told(find_forward_drops(with(six))).find("drops what goes to [::]:8080/tcp |") !=
+        std::string::npos);
+  ForeignChain nat = forward(false, {rule(4, Verdict::Kind::translate, {dport(8080)})});
+  nat.hook = ForeignHook{"nat", NF_INET_PRE_ROUTING, -98, false};
+  CHECK(told(find_earlier_translations(with(nat))) == "");
+  nat.hook->priority = -100;
+  CHECK(
+      told(find_earlier_translations(with(nat))) ==
+      "problem: table inet filter, chain forward, rule handle 4: translates 0.0.0.0:8080/tcp, "
+      "[::]:8080/tcp | chain forward of that table has priority -100, ours have -99: connections "
+      "go where that rule says, not to our container | nft delete rule inet filter forward handle "
+      "4\n");
+}
+
+TEST_CASE("doctor: a translation whose conditions do not name the port") {
+  ForeignChain nat = forward(false, {rule(4, Verdict::Kind::translate, {opaque("meta mark")}),
+                                     rule(5, Verdict::Kind::translate)});
+  nat.hook = ForeignHook{"nat", NF_INET_PRE_ROUTING, -100, false};
+  const std::string text = told(find_earlier_translations(with(nat)));
+  CHECK(
+      text.starts_with("note: table inet filter, chain forward, rule handle 4: translates "
+                       "0.0.0.0:8080/tcp, [::]:8080/tcp where meta mark | "));
+  CHECK(text.find("\nproblem: table inet filter, chain forward, rule handle 5: translates "
+                  "0.0.0.0:8080/tcp, [::]:8080/tcp | ") != std::string::npos);
+}
+
+TEST_CASE("doctor: a long line is broken at blanks, a command never") {
+  const std::string word(50, 'x');
+  const std::string text =
+      format({{Finding::Level::problem, word + " " + word, word + " " + word, word + " " + word}});
+  CHECK(text == "problem  " + word + "\n         " + word + "\n         why:  " + word +
+                    "\n               " + word + "\n         mend: " + word + " " + word +
+                    "\n\n1 problem, no notes\n");
+  CHECK(format({{Finding::Level::note, "a\x1b[2J", "b", ""}}) ==
+        "note     a?[2J\n         why:  b\n\nno problems, 1 note\n");
+}

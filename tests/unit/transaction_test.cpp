@@ -1,0 +1,271 @@
+// nft/transaction: plans and holdings in, the whole printed batch out.
+#include "nft/transaction.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <string>
+
+#include "nft/hairpin_tag.hpp"
+#include "nft/userdata.hpp"
+#include "tests/support/example.hpp"
+
+using namespace portmapper;
+using namespace portmapper::test;
+
+namespace {
+
+// "create published-ip { tcp . 8080 ... }": the printed lines without the words all have.
+std::string brief(const Transaction& transaction) {
+  const std::string words = " element inet nft-port-mapper ";
+  std::string text = to_string(transaction);
+  for (std::size_t at = text.find(words); at != std::string::npos; at = text.find(words))
+    text.replace(at, words.size(), " ");
+  return text;
+}
+
+// The asserting lines of an insertion: those before its first claim with a comment.
+std::string asserted(std::vector<PortMapping> mappings, const std::vector<IpAddress>& local) {
+  PlanInput input = example_input();
+  input.mappings = std::move(mappings);
+  Transaction transaction = insertion(make_plan(std::move(input)), local);
+  std::erase_if(transaction.operations, [](const Operation& operation) {
+    const auto* elements = std::get_if<Elements>(&operation);
+    return elements == nullptr || elements->verb != ElementVerb::assert_absent;
+  });
+  return brief(transaction);
+}
+
+const std::vector<IpAddress> kLocal = {address("127.0.0.1"), address("192.0.2.1"), address("::1"),
+                                       address("2001:db8::1")};
+
+Elements elements_of(const Transaction& transaction, const std::string& set) {
+  for (const Operation& operation : transaction.operations)
+    if (const auto* elements = std::get_if<Elements>(&operation))
+      if (elements->set.name == set && elements->verb != ElementVerb::assert_absent)
+        return *elements;
+  FAIL("no elements of " << set);
+  return {};
+}
+
+ElementData userdata_of(const Transaction& transaction, const std::string& set) {
+  const std::string bytes = elements_of(transaction, set).userdata;
+  return parse_element_data({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()});
+}
+
+// "published-ip 06000000..." of every element with that verb, sorted.
+std::vector<std::string> keys_with(const Transaction& transaction, ElementVerb verb) {
+  std::vector<std::string> keys;
+  for (const Operation& operation : transaction.operations) {
+    const auto* elements = std::get_if<Elements>(&operation);
+    if (elements == nullptr || elements->verb != verb) continue;
+    for (const Element& element : elements->elements) {
+      const auto bytes = element.key.bytes();
+      const auto end = element.key_end.bytes();
+      keys.push_back(elements->set.name + " " + std::string(bytes.begin(), bytes.end()) +
+                     std::string(end.begin(), end.end()));
+    }
+  }
+  std::sort(keys.begin(), keys.end());
+  return keys;
+}
+
+}  // namespace
+
+TEST_CASE("the insertion of ruleset.nft's example") {
+  CHECK(to_string(insertion(example_plan(), {})) ==
+        R"(create element inet nft-port-mapper published-ip { udp . 5353 }
+delete element inet nft-port-mapper published-ip { udp . 5353 }
+create element inet nft-port-mapper published-ip { tcp . 8080 comment "container_id: abc" }
+create element inet nft-port-mapper published-hostip { 192.0.2.1 . udp . 5353 comment "container_id: abc" }
+create element inet nft-port-mapper published-ip6 { tcp . 8080 comment "container_id: abc" }
+create element inet nft-port-mapper MESOS-WEB-ip { tcp . 8080 comment "container_id: abc" : 10.22.0.2 . 80 }
+create element inet nft-port-mapper MESOS-WEB-hostip { 192.0.2.1 . udp . 5353 comment "container_id: abc" : 10.22.0.2 . 53 }
+create element inet nft-port-mapper MESOS-WEB-ip6 { tcp . 8080 comment "container_id: abc" : fd00::2 . 80 }
+create element inet nft-port-mapper owners { "kjuc1tc0rsd2rf4" . 0x00000000 comment "web/abc/eth0" : ::ffff:0.0.0.0 . tcp . 8080 }
+create element inet nft-port-mapper owners { "kjuc1tc0rsd2rf4" . 0x00000001 comment "web/abc/eth0" : ::ffff:192.0.2.1 . udp . 5353 }
+create element inet nft-port-mapper owners { "kjuc1tc0rsd2rf4" . 0x00000002 comment "web/abc/eth0" : :: . tcp . 8080 }
+add element inet nft-port-mapper hairpin-ip { 10.22.0.0/16 . 10.22.0.0/16 }
+add element inet nft-port-mapper hairpin-ip { 127.0.0.0/8 . 10.22.0.0/16 }
+add element inet nft-port-mapper hairpin-ip6 { fd00::/64 . fd00::/64 }
+)");
+}
+
+TEST_CASE("claims name their owner, owner entries their network's chain and namespace") {
+  Plan plan = example_plan();
+  plan.netns = {.path = "/run/netns/web", .device = 4, .inode = 7, .id = 9};
+  const Transaction transaction = insertion(plan, {});
+  const OwnerHash owner = owner_hash(plan.attachment);
+  for (const char* set : {"published-ip", "published-hostip", "published-ip6"})
+    CHECK(userdata_of(transaction, set) ==
+          ElementData{.comment = "container_id: abc", .owner = owner});
+  for (const char* set : {"MESOS-WEB-ip", "MESOS-WEB-hostip", "MESOS-WEB-ip6"})
+    CHECK(userdata_of(transaction, set) == ElementData{.comment = "container_id: abc"});
+  CHECK(userdata_of(transaction, "owners") ==
+        ElementData{.comment = "web/abc/eth0", .netns = plan.netns, .chain = "MESOS-WEB"});
+  CHECK(elements_of(transaction, "hairpin-ip").userdata.empty());
+}
+
+TEST_CASE("owner entries of a single address carry its hairpin tag") {
+  PlanInput input = example_input();
+  input.addresses = {prefix("10.22.0.2/32"), prefix("fd00::2/128")};
+  const Plan plan = make_plan(std::move(input));
+  CHECK(userdata_of(insertion(plan, {}), "owners").hairpin == hairpin_tag(plan.hairpins));
+  CHECK(hairpin_tag(plan.hairpins) != 0);
+}
+
+TEST_CASE("a port on any address asserts that nobody has it on a local one of its family") {
+  CHECK(asserted({mapping("0.0.0.0", Protocol::tcp, 8080, 80)}, kLocal) ==
+        "create published-hostip { 127.0.0.1 . tcp . 8080 }\n"
+        "delete published-hostip { 127.0.0.1 . tcp . 8080 }\n"
+        "create published-hostip { 192.0.2.1 . tcp . 8080 }\n"
+        "delete published-hostip { 192.0.2.1 . tcp . 8080 }\n");
+  CHECK(asserted({mapping(nullptr, Protocol::udp, 53, 53)}, kLocal) ==
+        "create published-hostip { 127.0.0.1 . udp . 53 }\n"
+        "delete published-hostip { 127.0.0.1 . udp . 53 }\n"
+        "create published-hostip { 192.0.2.1 . udp . 53 }\n"
+        "delete published-hostip { 192.0.2.1 . udp . 53 }\n"
+        "create published-hostip6 { ::1 . udp . 53 }\n"
+        "delete published-hostip6 { ::1 . udp . 53 }\n"
+        "create published-hostip6 { 2001:db8::1 . udp . 53 }\n"
+        "delete published-hostip6 { 2001:db8::1 . udp . 53 }\n");
+  CHECK(asserted({mapping(nullptr, Protocol::udp, 53, 53)}, {}) == "");
+}
+
+TEST_CASE("a port on one address asserts that nobody has it on any, whatever is local") {
+  const std::string expected =
+      "create published-ip { tcp . 8080 }\n"
+      "delete published-ip { tcp . 8080 }\n";
+  CHECK(asserted({mapping("192.0.2.1", Protocol::tcp, 8080, 80)}, kLocal) == expected);
+  CHECK(asserted({mapping("192.0.2.1", Protocol::tcp, 8080, 80)}, {}) == expected);
+  CHECK(asserted({mapping("2001:db8::1", Protocol::tcp, 8080, 80)}, kLocal) ==
+        "create published-ip6 { tcp . 8080 }\n"
+        "delete published-ip6 { tcp . 8080 }\n");
+}
+
+TEST_CASE("two addresses of one port assert the same absence once: twice would refuse itself") {
+  CHECK(asserted({mapping("192.0.2.1", Protocol::tcp, 8080, 80),
+                  mapping("192.0.2.2", Protocol::tcp, 8080, 81),
+                  mapping("192.0.2.1", Protocol::udp, 8080, 80)},
+                 kLocal) ==
+        "create published-ip { tcp . 8080 }\n"
+        "delete published-ip { tcp . 8080 }\n"
+        "create published-ip { udp . 8080 }\n"
+        "delete published-ip { udp . 8080 }\n");
+}
+
+TEST_CASE("one owner may have a port on any address and on one: neither asserts the other") {
+  CHECK(asserted({mapping("0.0.0.0", Protocol::tcp, 8080, 80),
+                  mapping("192.0.2.1", Protocol::tcp, 8080, 81)},
+                 kLocal) ==
+        "create published-hostip { 127.0.0.1 . tcp . 8080 }\n"
+        "delete published-hostip { 127.0.0.1 . tcp . 8080 }\n");
+  // Only the same port and protocol are its own.
+  CHECK(asserted({mapping("0.0.0.0", Protocol::tcp, 8080, 80),
+                  mapping("192.0.2.1", Protocol::udp, 8080, 81)},
+                 {address("192.0.2.1")}) ==
+        "create published-hostip { 192.0.2.1 . tcp . 8080 }\n"
+        "delete published-hostip { 192.0.2.1 . tcp . 8080 }\n"
+        "create published-ip { udp . 8080 }\n"
+        "delete published-ip { udp . 8080 }\n");
+}
+
+TEST_CASE("asserting comes before claiming") {
+  const std::string text = brief(insertion(example_plan(), kLocal));
+  CHECK(text.find("delete published-hostip { 127.0.0.1 . tcp . 8080 }") <
+        text.find("create published-ip { tcp . 8080 comment"));
+}
+
+TEST_CASE("the removal of ruleset.nft's example leaves the subnet's hairpins to its neighbours") {
+  CHECK(to_string(removal(example_holding())) ==
+        R"(delete element inet nft-port-mapper owners { "kjuc1tc0rsd2rf4" . 0x00000000 }
+delete element inet nft-port-mapper owners { "kjuc1tc0rsd2rf4" . 0x00000001 }
+delete element inet nft-port-mapper owners { "kjuc1tc0rsd2rf4" . 0x00000002 }
+delete element inet nft-port-mapper published-ip { tcp . 8080 }
+delete element inet nft-port-mapper MESOS-WEB-ip { tcp . 8080 }
+delete element inet nft-port-mapper published-hostip { 192.0.2.1 . udp . 5353 }
+delete element inet nft-port-mapper MESOS-WEB-hostip { 192.0.2.1 . udp . 5353 }
+delete element inet nft-port-mapper published-ip6 { tcp . 8080 }
+delete element inet nft-port-mapper MESOS-WEB-ip6 { tcp . 8080 }
+)");
+}
+
+TEST_CASE("removal takes only what is there and this owner's") {
+  Holding holding = example_holding();
+  holding.ports[0].claimed = false;          // another's claim
+  holding.ports[1].endpoint = std::nullopt;  // its target was removed by hand
+  holding.ports[2].index = std::nullopt;     // a claim that no owner entry stands for
+  holding.ports[2].endpoint = std::nullopt;
+  CHECK(brief(removal(holding)) ==
+        "delete owners { \"kjuc1tc0rsd2rf4\" . 0x00000000 }\n"
+        "delete owners { \"kjuc1tc0rsd2rf4\" . 0x00000001 }\n"
+        "delete MESOS-WEB-ip { tcp . 8080 }\n"
+        "delete published-hostip { 192.0.2.1 . udp . 5353 }\n"
+        "delete published-ip6 { tcp . 8080 }\n");
+  CHECK(to_string(removal(Holding{})) == "");
+}
+
+TEST_CASE("hairpins that are the attachment's own go with it, even if an operator was quicker") {
+  Holding holding = example_holding();
+  holding.ports.erase(holding.ports.begin() + 1, holding.ports.end());
+  holding.hairpins = {{prefix("10.22.0.2/32"), prefix("10.22.0.2/32")},
+                      {prefix("127.0.0.0/8"), prefix("10.22.0.2/32")}};
+  CHECK(brief(removal(holding)) ==
+        "add hairpin-ip { 10.22.0.2 . 10.22.0.2 }\n"
+        "add hairpin-ip { 127.0.0.0/8 . 10.22.0.2 }\n"
+        "delete owners { \"kjuc1tc0rsd2rf4\" . 0x00000000 }\n"
+        "delete published-ip { tcp . 8080 }\n"
+        "delete MESOS-WEB-ip { tcp . 8080 }\n"
+        "delete hairpin-ip { 10.22.0.2 . 10.22.0.2 }\n"
+        "delete hairpin-ip { 127.0.0.0/8 . 10.22.0.2 }\n");
+}
+
+TEST_CASE("removal mirrors insertion: every element that was created, no other") {
+  for (const char* container : {"10.22.0.2/16", "10.22.0.2/32"}) {
+    PlanInput input = example_input();
+    input.addresses[0] = prefix(container);
+    input.addresses[1] = prefix("fd00::2/128");
+    const Plan plan = make_plan(std::move(input));
+    Holding holding = example_holding();
+    holding.hairpins = hairpins_of_tag(hairpin_tag(plan.hairpins),
+                                       std::vector{address("10.22.0.2"), address("fd00::2")});
+    const Transaction inserted = insertion(plan, kLocal);
+    std::vector<std::string> expected = keys_with(inserted, ElementVerb::create);
+    // Of the hairpins, those of a single address; a subnet's stay.
+    for (const std::string& key : keys_with(inserted, ElementVerb::add))
+      if (key.starts_with("hairpin-ip6 ") || std::string(container).ends_with("/32"))
+        expected.push_back(key);
+    std::sort(expected.begin(), expected.end());
+    CHECK(keys_with(removal(holding), ElementVerb::remove) == expected);
+  }
+}
+
+TEST_CASE("hairpins that are replaced are removed by family") {
+  CHECK(to_string(removal(std::vector<Hairpin>{})) == "");
+  CHECK(brief(removal(std::vector<Hairpin>{{prefix("10.22.0.0/16"), prefix("10.22.0.0/16")},
+                                           {prefix("::/0"), prefix("fd00::/64")},
+                                           {prefix("127.0.0.0/8"), prefix("10.22.0.0/16")}})) ==
+        "delete hairpin-ip { 10.22.0.0/16 . 10.22.0.0/16 }\n"
+        "delete hairpin-ip { 127.0.0.0/8 . 10.22.0.0/16 }\n"
+        "delete hairpin-ip6 { ::/0 . fd00::/64 }\n");
+}
+
+TEST_CASE("removing the hairpins of all subnets empties both sets") {
+  CHECK(to_string(hairpins_removal()) ==
+        "flush set inet nft-port-mapper hairpin-ip\n"
+        "flush set inet nft-port-mapper hairpin-ip6\n");
+}
+
+TEST_CASE("append keeps the order and the generation") {
+  Transaction transaction = hairpins_removal();
+  transaction.generation = 7;
+  Transaction other;
+  other.generation = 8;
+  other.operations.emplace_back(FlushChain{"networks"});
+  transaction.append(std::move(other));
+  CHECK(brief(transaction) ==
+        "flush set inet nft-port-mapper hairpin-ip\n"
+        "flush set inet nft-port-mapper hairpin-ip6\n"
+        "flush chain inet nft-port-mapper networks\n");
+  CHECK(transaction.generation == 7);
+}
