@@ -64,6 +64,7 @@ class Encoder {
     const Owned<nftnl_table, nftnl_table_free> table(nftnl_table_alloc());
     const std::string comment = encode_comment(kTableComment);
     nftnl_table_set_str(table.get(), NFTNL_TABLE_NAME, kTable);
+    nftnl_table_set_u32(table.get(), NFTNL_TABLE_FLAGS, 0);  // wakes a dormant one
     nftnl_table_set_data(table.get(), NFTNL_TABLE_USERDATA, comment.data(),
                          static_cast<std::uint32_t>(comment.size()));
     nftnl_table_nlmsg_build_payload(messages().begin(NFT_MSG_NEWTABLE, NLM_F_CREATE), table.get());

@@ -66,7 +66,7 @@ Status read_chains(Transport& transport, ForeignRuleset& ruleset) {
   std::set<TableId> tables;
   Query query;
   query.everything(NFT_MSG_GETCHAIN);
-  const Status status = query.run(transport, [&](const nlmsghdr& reply) {
+  Status status = query.run(transport, [&](const nlmsghdr& reply) {
     if (!is(reply, NFT_MSG_NEWCHAIN)) return;
     ForeignChain chain = parse_chain(reply);
     if (!is_foreign(chain.table)) return;
@@ -108,8 +108,8 @@ RawElement parse_element(const Attribute& attribute) {
 }
 
 Blob one_less(Blob number) {
-  for (auto digit = number.rbegin(); digit != number.rend(); ++digit)
-    if ((*digit)-- != 0) break;
+  for (std::size_t i = number.size(); i-- > 0;)
+    if (number[i]-- != 0) break;
   return number;
 }
 
@@ -160,7 +160,7 @@ Status read_elements(Transport& transport, const ForeignName& name, ForeignSet& 
   std::vector<RawElement> raw;
   Query query;
   query.foreign_elements(name.first.family, name.first.name, name.second);
-  const Status status = query.run(transport, [&raw](const nlmsghdr& reply) {
+  Status status = query.run(transport, [&raw](const nlmsghdr& reply) {
     if (!is(reply, NFT_MSG_NEWSETELEM)) return;
     const auto list =
         Attributes(message_attributes(reply, sizeof(nfgenmsg))).find(NFTA_SET_ELEM_LIST_ELEMENTS);

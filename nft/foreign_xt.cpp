@@ -58,7 +58,8 @@ std::optional<std::vector<Condition>> conntrack(const xt_conntrack_mtinfo3& info
 }
 
 std::optional<std::vector<Condition>> destination_type(const xt_addrtype_info_v1& info) {
-  if (info.source != 0 || info.dest == 0 || (info.flags & ~XT_ADDRTYPE_INVERT_DEST) != 0)
+  if (info.source != 0 || info.dest == 0 ||
+      (info.flags & ~std::uint32_t{XT_ADDRTYPE_INVERT_DEST}) != 0)
     return std::nullopt;
   Condition condition{.key = {{PacketField::daddr_type, "fib daddr type", 4}},
                       .inverted = (info.flags & XT_ADDRTYPE_INVERT_DEST) != 0};

@@ -16,17 +16,22 @@ std::string with_suffix(std::string_view prefix, Suffix suffix) {
   return name;
 }
 
-std::string shortened(std::string text) {
-  if (text.size() <= kCommentLimit) return text;
-  text.resize(kCommentLimit - kCut.size());
-  return text.append(kCut);
-}
-
+// Shorter ones are whole, whatever they end in: see kLongComment.
 bool is_shortened(std::string_view comment) {
-  return comment.size() == kCommentLimit && comment.ends_with(kCut);
+  return comment.size() > kLongComment && comment.ends_with(kCut);
 }
 
 }  // namespace
+
+std::string shortened(std::string text, std::size_t limit) {
+  if (text.size() <= limit) return text;
+  text.resize(limit - kCut.size());
+  return text.append(kCut);
+}
+
+OwnerHash network_hash(std::string_view network) {
+  return owner_hash({std::string(network), {}, {}});
+}
 
 std::string claim_set(Suffix suffix) {
   return with_suffix("published", suffix);
@@ -41,18 +46,16 @@ std::string hairpin_set(Family family) {
 }
 
 std::string container_comment(std::string_view container_id) {
-  return shortened(kContainerId + std::string(container_id));
+  return shortened(kContainerId + std::string(container_id), kCommentLimit);
 }
 
 std::string attachment_comment(const Attachment& attachment) {
-  return shortened(attachment.network + "/" + attachment.container_id + "/" + attachment.ifname);
+  return shortened(attachment.network + "/" + attachment.container_id + "/" + attachment.ifname,
+                   kCommentLimit);
 }
 
 bool is_of_network(std::string_view comment, std::string_view network) {
-  const std::string prefix = std::string(network) + "/";
-  if (!is_shortened(comment)) return comment.starts_with(prefix);
-  const std::string_view kept = comment.substr(0, comment.size() - kCut.size());
-  return kept.starts_with(prefix) || std::string_view(prefix).starts_with(kept);
+  return comment.starts_with(std::string(network) + "/");
 }
 
 bool parse_attachment_comment(std::string_view comment, Attachment& attachment) {
@@ -90,7 +93,7 @@ std::string derived_chain(std::string_view network) {
   std::string name = std::string(kSharedChain) + "-" + std::string(network);
   if (name.size() <= kLimit) return name;
   // Too long: the hash in place of the end keeps two such networks apart.
-  const OwnerHash hash = owner_hash({std::string(network), {}, {}});
+  const OwnerHash hash = network_hash(network);
   name.resize(kLimit - hash.size() - 1);
   return name + "-" + std::string(to_string(hash));
 }

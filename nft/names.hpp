@@ -49,8 +49,11 @@ std::string container_comment(std::string_view container_id);
 std::string attachment_comment(const Attachment& attachment);
 // The other way round: the attachment of a comment that was not shortened.
 bool parse_attachment_comment(std::string_view comment, Attachment& attachment);
-// Whether the attachment of a comment, shortened or not, is of this network.
+// Whether a comment says so. One that was shortened may not tell; then the owner entry keeps the
+// network_hash, and every comment longer than kLongComment counts as one that may have been.
 bool is_of_network(std::string_view comment, std::string_view network);
+inline constexpr std::size_t kLongComment = 90;
+std::string shortened(std::string text, std::size_t limit);
 
 // The name of an attachment in `owners`: "k" and 14 digits of base 32, 70 bits of SHA-256.
 using OwnerHash = std::array<char, 15>;
@@ -58,6 +61,8 @@ OwnerHash owner_hash(const Attachment& attachment);
 inline std::string_view to_string(const OwnerHash& hash) {
   return {hash.data(), hash.size()};
 }
+
+OwnerHash network_hash(std::string_view network);
 
 // The chain of a network that needs one of its own but names none.
 std::string derived_chain(std::string_view network);

@@ -19,6 +19,7 @@ void Query::generation() {
 }
 
 void Query::elements(const std::string& set, std::span<const Element> elements) {
+  asks_for_keys_ = true;
   while (!elements.empty())
     elements = elements.subspan(
         encode_elements(messages_, NFT_MSG_GETSETELEM, 0, set, 0, elements, {}, true));
@@ -57,6 +58,11 @@ void Query::all_rules(const std::string& chain) {
   messages_.end();
 }
 
+void Query::all_sets() {
+  mnl_attr_put_strz(messages_.begin(NFT_MSG_GETSET, NLM_F_DUMP), NFTA_SET_TABLE, kTable);
+  messages_.end();
+}
+
 void Query::all_chains() {
   messages_.begin(NFT_MSG_GETCHAIN, NLM_F_DUMP);
   messages_.end();
@@ -91,7 +97,10 @@ Status Query::ask(Transport& transport, Exchange exchange, const OnReply& on_rep
     if ((reply.nlmsg_flags & NLM_F_DUMP_INTR) != 0) error_number = EINTR;
     const Acknowledgement ack = acknowledgement(reply);
     if (ack.present) {
-      if (ack.error_number != 0 && ack.error_number != ENOENT) error_number = ack.error_number;
+      // EINVAL: a set of ours has another type, so it has no such element.
+      const bool absent =
+          ack.error_number == ENOENT || (asks_for_keys_ && ack.error_number == EINVAL);
+      if (ack.error_number != 0 && !absent) error_number = ack.error_number;
       return;
     }
     if (reply.nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN)) {

@@ -36,6 +36,7 @@ class Query {
   void all_elements(const std::string& set);  // a dump
   void all_rules(const std::string& chain);   // a dump
   void all_chains();                          // a dump
+  void all_sets();                            // a dump
 
   // Of all tables, whoever made them: dumps of NFT_MSG_GETCHAIN, NFT_MSG_GETRULE, NFT_MSG_GETSET.
   void everything(std::uint16_t type);
@@ -52,6 +53,7 @@ class Query {
 
   Messages messages_;
   std::string object_ = std::string("table inet ") + kTable;
+  bool asks_for_keys_ = false;
   std::uint32_t generation_ = 0;
 };
 

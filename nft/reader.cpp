@@ -13,7 +13,7 @@ namespace portmapper {
 namespace {
 
 // Answers come one by one, a socket buffer holds some 200 of them: so many keys at a time.
-constexpr std::uint32_t kFirstKeys = 8;
+constexpr std::uint32_t kFirstKeys = 4;
 constexpr std::uint32_t kMoreKeys = 128;
 
 std::uint32_t index_of(Bytes owner_key_bytes) {
@@ -43,37 +43,44 @@ Status read_each(Transport& transport, const std::vector<PublishedPort>& ports, 
   return {};
 }
 
-// Owner entries of one attachment, in the order of their indexes; stops at the first that is
 // missing.
+void take_entry(Holding& holding, const ElementView& element) {
+  const auto published = parse_owner_data(element.data);
+  if (!published || element.key.size() != 20) return;
+  if (holding.ports.empty()) {
+    const ElementData data = parse_element_data(element.userdata);
+    holding.comment = data.comment;
+    holding.netns = data.netns;
+    if (!data.chain.empty()) holding.chain = data.chain;
+    holding.hairpin = data.hairpin;
+    holding.count = data.count;
+  }
+  holding.ports.push_back({index_of(element.key), *published, false, {}});
+}
+
+// Owner entries of one attachment, in the order of their indexes. Each is asked for by itself, so
+// that one that an operator deleted does not hide those behind it; any of the first tells how many
+// there are. Entries of a table that was saved and loaded again do not: their end is where none is.
 Status read_entries(Transport& transport, Held& held) {
   Holding& holding = held.holding;
   std::uint32_t next = 0;
   for (std::uint32_t count = kFirstKeys;; count = kMoreKeys) {
-    std::vector<Element> keys;
-    for (std::uint32_t i = 0; i < count; ++i) keys.push_back({owner_key(holding.owner, next + i)});
+    const std::uint32_t end =
+        holding.count == 0 ? next + count : std::min(next + count, holding.count);
     Query query;
     if (next == 0) query.generation();
-    query.elements(kOwners, keys);
-    std::uint32_t found = 0;
+    for (std::uint32_t index = next; index < end; ++index) {
+      const Element key{owner_key(holding.owner, index)};
+      query.elements(kOwners, {&key, 1});
+    }
+    const std::size_t before = holding.ports.size();
     const Status status = query.run(transport, [&](const nlmsghdr& reply) {
-      for_each_element(reply, [&](const ElementView& element) {
-        const auto published = parse_owner_data(element.data);
-        if (!published || element.key.size() != 20) return;
-        if (holding.ports.empty()) {
-          const ElementData data = parse_element_data(element.userdata);
-          holding.comment = data.comment;
-          holding.netns = data.netns;
-          if (!data.chain.empty()) holding.chain = data.chain;
-          holding.hairpin = data.hairpin;
-        }
-        holding.ports.push_back({index_of(element.key), *published, false, {}});
-        ++found;
-      });
+      for_each_element(reply, [&](const ElementView& element) { take_entry(holding, element); });
     });
     if (!status) return status.error();
     if (next == 0) held.generation = query.found_generation();
-    next += count;
-    if (found < count) return {};
+    next = end;
+    if (holding.count == 0 ? holding.ports.size() == before : next >= holding.count) return {};
   }
 }
 
@@ -119,17 +126,19 @@ Result<bool> others_publish(Transport& transport, const Holding& holding) {
   std::size_t own = 0;
   Query query;
   query.all_elements(kOwners);
-  const Status status = query.glance(transport, [&](const nlmsghdr& reply) {
+  const auto count = [&](const nlmsghdr& reply) {
     for_each_element(reply, [&](const ElementView& element) {
       const bool is_own =
           element.key.size() == 20 &&
           std::equal(holding.owner.begin(), holding.owner.end(), element.key.begin());
       is_own ? static_cast<void>(++own) : static_cast<void>(others = true);
     });
-  });
-  if (!status) return status.error();
-  // A glance full of its own entries has not seen the end.
-  return others || own < holding.ports.size();
+  };
+  if (const Status status = query.glance(transport, count); !status) return status.error();
+  if (others || own == holding.ports.size()) return others;
+  // A glance full of its own entries: whoever has so large a part of the map may look at all of it.
+  if (const Status status = query.run(transport, count); !status) return status.error();
+  return others;
 }
 
 Result<bool> is_set_empty(Transport& transport, const std::string& set) {
@@ -233,8 +242,13 @@ Result<std::vector<OwnerEntry>> read_owners(Transport& transport) {
       const auto published = parse_owner_data(element.data);
       if (!published || element.key.size() != 20) return;
       const ElementData data = parse_element_data(element.userdata);
-      OwnerEntry& entry = entries.emplace_back(
-          OwnerEntry{{}, index_of(element.key), data.comment, data.netns, data.chain, *published});
+      OwnerEntry& entry = entries.emplace_back(OwnerEntry{{},
+                                                          index_of(element.key),
+                                                          data.comment,
+                                                          data.netns,
+                                                          data.chain,
+                                                          *published,
+                                                          data.network});
       std::copy_n(element.key.begin(), entry.owner.size(), entry.owner.begin());
     });
   });

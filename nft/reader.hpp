@@ -95,6 +95,7 @@ struct OwnerEntry {
   NetworkNamespace netns;
   std::string chain;
   PublishedPort published;
+  std::optional<OwnerHash> network{};  // where the comment may not tell
 };
 Result<std::vector<OwnerEntry>> read_owners(Transport& transport);
 

@@ -6,6 +6,7 @@
 #include <linux/netfilter/nfnetlink.h>
 
 #include <algorithm>
+#include <set>
 
 #include "lib/base/attributes.hpp"
 #include "nft/query.hpp"
@@ -23,7 +24,6 @@ struct ChainView {
   std::uint32_t hook = 0;
   std::int32_t priority = 0;
   std::uint32_t policy = NF_ACCEPT;
-  std::uint32_t use = 0;  // rules in it and jumps to it
 };
 
 ChainView view_of(const nlmsghdr& reply) {
@@ -42,9 +42,6 @@ ChainView view_of(const nlmsghdr& reply) {
       case NFTA_CHAIN_POLICY:
         view.policy = attribute.number32();
         break;
-      case NFTA_CHAIN_USE:
-        view.use = attribute.number32();
-        break;
       case NFTA_CHAIN_HOOK:
         view.hooked = true;
         for (const Attribute& part : Attributes(attribute.payload)) {
@@ -62,6 +59,12 @@ ChainView view_of(const nlmsghdr& reply) {
 
 bool is_chain(const nlmsghdr& reply) {
   return reply.nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWCHAIN);
+}
+
+bool is_dormant_table(const nlmsghdr& reply) {
+  if (reply.nlmsg_type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWTABLE)) return false;
+  const auto flags = Attributes(message_attributes(reply, sizeof(nfgenmsg))).find(NFTA_TABLE_FLAGS);
+  return flags && (flags->number32() & NFT_TABLE_F_DORMANT) != 0;
 }
 
 bool same_hook(const ChainView& view, const Hook& hook) {
@@ -103,10 +106,13 @@ std::string lacks_jump(const std::string& chain) {
 Status check_chains(Transport& transport, const std::vector<ChainSpec>& chains, Ruleset& ruleset) {
   Query query;
   query.generation();
+  query.table();
   for (const ChainSpec& chain : chains) query.chain(chain.name);
   std::vector<bool> found(chains.size());
   const Status status = query.run(transport, [&](const nlmsghdr& reply) {
-    const std::size_t number = reply.nlmsg_seq - std::size_t{2};  // the generation was the first
+    if (is_dormant_table(reply))
+      ruleset.damage.push_back(std::string("table ") + kTable + " is dormant");
+    const std::size_t number = reply.nlmsg_seq - std::size_t{3};  // generation and table came first
     if (!is_chain(reply) || number >= chains.size()) return;
     found[number] = true;
     const ChainSpec& chain = chains[number];
@@ -118,9 +124,6 @@ Status check_chains(Transport& transport, const std::vector<ChainSpec>& chains, 
     } else if (chain.hook && view.policy != NF_ACCEPT) {
       ruleset.damage.push_back("chain " + chain.name + " has another policy than accept");
     }
-    // A network's own rules, and the one jump in `networks`, whose other rules are other networks'.
-    if (!chain.hook && chain.name != kNetworks && view.use != chain.rules.size() + 1)
-      ruleset.damage.push_back(lacks_jump(chain.name));
   });
   if (!status) return status.error();
   ruleset.generation = query.found_generation();
@@ -166,6 +169,25 @@ std::vector<ChainSpec> skeleton_with_networks() {
   return chains;
 }
 
+bool jumps_once(const std::vector<std::uint64_t>& tags, const std::string& chain) {
+  return std::count(tags.begin(), tags.end(), fingerprint({.action = Jump{chain}})) == 1;
+}
+
+// Chain networks holds a jump for each network, so what all of it is nobody knows: but each rule is
+// one of ours, and `network`, where there is one, is jumped to.
+Status check_networks(Transport& transport, const ChainSpec* network, Ruleset& ruleset) {
+  const std::string missing = std::string("chain ") + kNetworks + " is missing";
+  std::vector<std::string>& damage = ruleset.damage;
+  if (std::find(damage.begin(), damage.end(), missing) != damage.end()) return {};
+  const Result<std::vector<std::uint64_t>> tags = read_tags(transport, kNetworks);
+  if (!tags) return tags.error();
+  if (network != nullptr && !jumps_once(*tags, network->name))
+    damage.push_back(lacks_jump(network->name));
+  if (std::find(tags->begin(), tags->end(), 0) != tags->end())
+    damage.push_back(std::string("chain ") + kNetworks + " has rules that are not ours");
+  return {};
+}
+
 Result<Ruleset> check(Transport& transport, const std::vector<ChainSpec>& chains) {
   Ruleset ruleset;
   if (const Status status = check_chains(transport, chains, ruleset); !status)
@@ -178,16 +200,25 @@ Result<Ruleset> check(Transport& transport, const std::vector<ChainSpec>& chains
   return ruleset;
 }
 
+Result<Ruleset> check_with_networks(Transport& transport, const std::vector<ChainSpec>& chains,
+                                    const ChainSpec* network) {
+  Result<Ruleset> ruleset = check(transport, chains);
+  if (!ruleset) return ruleset;
+  if (const Status status = check_networks(transport, network, *ruleset); !status)
+    return status.error();
+  return ruleset;
+}
+
 }  // namespace
 
 Result<Ruleset> read_ruleset(Transport& transport, const NetworkChain& network) {
   std::vector<ChainSpec> chains = skeleton_with_networks();
   chains.push_back(network_chain(network));
-  return check(transport, chains);
+  return check_with_networks(transport, chains, &chains.back());
 }
 
 Result<Ruleset> read_skeleton(Transport& transport) {
-  return check(transport, skeleton_with_networks());
+  return check_with_networks(transport, skeleton_with_networks(), nullptr);
 }
 
 Result<bool> has_table(Transport& transport) {
@@ -215,14 +246,9 @@ Result<ChainDamage> read_chain_damage(Transport& transport, const std::string& c
   if (tags->size() < kFewest) damage.rules.push_back("chain " + chain + " lacks rules");
   if (std::find(tags->begin(), tags->end(), 0) != tags->end())
     damage.rules.push_back("chain " + chain + " has rules that are not ours");
-  std::uint32_t use = 0;
-  Query query;
-  query.chain(chain);
-  const Status status = query.run(transport, [&use](const nlmsghdr& reply) {
-    if (is_chain(reply)) use = view_of(reply).use;
-  });
-  if (!status) return status.error();
-  damage.lacks_jump = use != tags->size() + 1;
+  const Result<std::vector<std::uint64_t>> jumps = read_tags(transport, kNetworks);
+  if (!jumps) return jumps.error();
+  damage.lacks_jump = !jumps_once(*jumps, chain);
   return damage;
 }
 
@@ -248,14 +274,25 @@ Result<std::vector<std::string>> read_set_damage(Transport& transport, const std
   return damage;
 }
 
+// A network chain is one with target maps; other chains in the table are an operator's own.
 Result<std::vector<std::string>> read_network_chains(Transport& transport) {
+  const std::string suffix = target_map("", kSuffixes.back());
+  std::set<std::string, std::less<>> with_maps;
+  Query sets;
+  sets.all_sets();
+  const Status listed = sets.run(transport, [&](const nlmsghdr& reply) {
+    const auto name = Attributes(message_attributes(reply, sizeof(nfgenmsg))).find(NFTA_SET_NAME);
+    if (!name || !name->text().ends_with(suffix)) return;
+    with_maps.emplace(name->text().substr(0, name->text().size() - suffix.size()));
+  });
+  if (!listed) return listed.error();
   std::vector<std::string> names;
   Query query;
   query.all_chains();
-  const Status status = query.run(transport, [&names](const nlmsghdr& reply) {
+  const Status status = query.run(transport, [&](const nlmsghdr& reply) {
     if (!is_chain(reply)) return;
     const ChainView view = view_of(reply);
-    if (view.table == kTable && !view.hooked && view.name != kNetworks)
+    if (view.table == kTable && !view.hooked && with_maps.contains(view.name))
       names.emplace_back(view.name);
   });
   if (!status) return status.error();

@@ -178,10 +178,13 @@ Transaction insertion_of_ports(const Plan& plan, std::span<const IpAddress> loca
   const std::string comment = container_comment(plan.attachment.container_id);
   BySet claims(ElementVerb::create, encode({.comment = comment, .owner = hash}));
   BySet targets(ElementVerb::create, encode(ElementData{.comment = comment}));
-  BySet owners(ElementVerb::create, encode({.comment = attachment_comment(plan.attachment),
-                                            .netns = plan.netns,
-                                            .chain = plan.chain.name,
-                                            .hairpin = hairpin_tag(plan.hairpins)}));
+  ElementData owner{.comment = attachment_comment(plan.attachment),
+                    .netns = plan.netns,
+                    .chain = plan.chain.name,
+                    .hairpin = hairpin_tag(plan.hairpins),
+                    .count = static_cast<std::uint32_t>(plan.translations.size())};
+  if (owner.comment.size() > kLongComment) owner.network = network_hash(plan.attachment.network);
+  BySet owners(ElementVerb::create, encode(owner));
   std::uint32_t index = 0;
   for (const Translation& translation : plan.translations) {
     const PublishedPort& port = translation.published;

@@ -17,6 +17,8 @@ enum Type : std::uint8_t {
   kChain = 0xa3,
   kHairpin = 0xa4,
   kRuleTag = 0xa5,
+  kCount = 0xa6,    // 8 bytes
+  kNetwork = 0xa7,  // a hash, as kOwner
 };
 
 void add(std::string& bytes, Type type, std::string_view value) {
@@ -35,6 +37,13 @@ std::uint64_t parse_number(std::string_view bytes) {
   return number;
 }
 
+std::optional<OwnerHash> parse_hash(std::string_view bytes) {
+  OwnerHash hash{};
+  if (bytes.size() != hash.size()) return std::nullopt;
+  std::copy(bytes.begin(), bytes.end(), hash.begin());
+  return hash;
+}
+
 template <typename Visit>
 void for_each(std::span<const std::uint8_t> bytes, Visit visit) {
   while (bytes.size() >= 2) {
@@ -48,17 +57,27 @@ void for_each(std::span<const std::uint8_t> bytes, Visit visit) {
 }  // namespace
 
 std::string encode(const ElementData& data) {
-  std::string bytes = encode_comment(data.comment);
-  if (data.owner) add(bytes, kOwner, to_string(*data.owner));
+  std::string rest;
+  if (data.owner) add(rest, kOwner, to_string(*data.owner));
   if (data.netns.is_known()) {
     std::string numbers;
     append_number(numbers, data.netns.device);
     append_number(numbers, data.netns.inode);
     append_number(numbers, data.netns.id);
-    add(bytes, kNamespace, numbers);
+    add(rest, kNamespace, numbers);
   }
-  if (!data.chain.empty()) add(bytes, kChain, data.chain);
-  if (data.hairpin != 0) add(bytes, kHairpin, {reinterpret_cast<const char*>(&data.hairpin), 1});
+  if (!data.chain.empty()) add(rest, kChain, data.chain);
+  if (data.hairpin != 0) add(rest, kHairpin, {reinterpret_cast<const char*>(&data.hairpin), 1});
+  if (data.count != 0) {
+    std::string number;
+    append_number(number, data.count);
+    add(rest, kCount, number);
+  }
+  if (data.network) add(rest, kNetwork, to_string(*data.network));
+  constexpr std::size_t kAround = 3;  // type, length, NUL
+  std::string bytes =
+      encode_comment(shortened(data.comment, NFT_USERDATA_MAXLEN - kAround - rest.size()));
+  bytes += rest;
   const std::string& path = data.netns.path;
   if (!path.empty() && bytes.size() + 2 + path.size() <= NFT_USERDATA_MAXLEN)
     add(bytes, kNamespacePath, path);
@@ -69,10 +88,10 @@ ElementData parse_element_data(std::span<const std::uint8_t> bytes) {
   ElementData data;
   for_each(bytes, [&data](std::uint8_t type, std::string_view value) {
     if (type == kComment) data.comment = value.substr(0, value.find('\0'));
-    if (type == kOwner && value.size() == OwnerHash{}.size()) {
-      data.owner.emplace();
-      std::copy(value.begin(), value.end(), data.owner->begin());
-    }
+    if (type == kOwner) data.owner = parse_hash(value);
+    if (type == kNetwork) data.network = parse_hash(value);
+    if (type == kCount && value.size() == 8)
+      data.count = static_cast<std::uint32_t>(parse_number(value));
     if (type == kNamespace && value.size() == 24) {
       data.netns.device = parse_number(value);
       data.netns.inode = parse_number(value.substr(8));

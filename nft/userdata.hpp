@@ -6,7 +6,7 @@
 // Layout: type (1 byte), length (1 byte), value; numbers big-endian. Type 0 is nft's comment, which
 // it lists; the others are ours, and nft skips them. So a table that was saved with `nft list` and
 // loaded again has lost ours: everything that reads them lives without. At most 256 bytes in all
-// (NFT_USERDATA_MAXLEN); a namespace path that does not fit any more is left out.
+// (NFT_USERDATA_MAXLEN): a comment is shortened for it, and a namespace path left out.
 // Errors: what cannot be parsed is not there. Source: libnftnl udata.h, kernel nf_tables.h.
 #pragma once
 
@@ -26,6 +26,9 @@ struct ElementData {
   NetworkNamespace netns{};          // on owner entries
   std::string chain{};               // on owner entries: prefix of the target maps
   std::uint8_t hairpin = 0;  // on owner entries: a HairpinTag; 0 where DEL has none to remove
+  std::uint32_t count = 0;   // on owner entries: how many there are of this owner
+  std::optional<OwnerHash>
+      network{};  // on owner entries whose comment was shortened: whose network
 
   bool operator==(const ElementData&) const = default;
 };

@@ -18,16 +18,18 @@ Truth lies_between(const Packet& packet, const Operand& operand, const std::uint
   if (candidates == nullptr || length == 0) return Truth::maybe;
   std::size_t inside = 0;
   for (const Blob& candidate : *candidates) {
-    Blob value = candidate;
-    if (value.size() < length) return Truth::maybe;
-    value.resize(length);
-    for (std::size_t i = 0; i < std::min(operand.mask.size(), length); ++i)
-      value[i] = static_cast<std::uint8_t>(value[i] & operand.mask[i]);
-    const bool above =
-        !std::lexicographical_compare(value.begin(), value.end(), first, first + length);
-    const bool below =
-        !std::lexicographical_compare(last, last + length, value.begin(), value.end());
-    if (above && below) ++inside;
+    if (candidate.size() < length) return Truth::maybe;
+    // As lexicographical comparisons with `first` and `last`; nothing is copied, since maps of
+    // others may have tens of thousands of elements.
+    int above = 0;
+    int below = 0;
+    for (std::size_t i = 0; i < length && (above == 0 || below == 0); ++i) {
+      const int mask = i < operand.mask.size() ? operand.mask[i] : 0xff;
+      const int byte = candidate[i] & mask;
+      if (above == 0) above = byte - first[i];
+      if (below == 0) below = last[i] - byte;
+    }
+    if (above >= 0 && below >= 0) ++inside;
   }
   if (inside == 0) return Truth::no;
   return inside == candidates->size() ? Truth::yes : Truth::maybe;
@@ -38,8 +40,7 @@ struct Hit {
   bool by_port = false;  // its part about the destination port is true
 };
 
-Hit matches(const Packet& packet, const std::vector<Operand>& key,
-              const ForeignElement& element) {
+Hit matches(const Packet& packet, const std::vector<Operand>& key, const ForeignElement& element) {
   Hit match{Truth::yes};
   std::size_t at = 0;
   for (const Operand& operand : key) {
@@ -48,11 +49,11 @@ Hit matches(const Packet& packet, const std::vector<Operand>& key,
       return {Truth::maybe};
     const Truth truth =
         lies_between(packet, operand, element.first.data() + at, element.last.data() + at, length);
+    if (truth == Truth::no) return {};
     match.truth = std::min(match.truth, truth);
     if (operand.field == PacketField::dport && truth == Truth::yes) match.by_port = true;
     at += padded(operand.length);
   }
-  if (match.truth == Truth::no) match.by_port = false;
   return match;
 }
 

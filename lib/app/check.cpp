@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <map>
 
 #include "lib/app/call.hpp"
 #include "nft/hairpin_fit.hpp"
@@ -20,11 +21,13 @@ Status check_ports(Transport& transport, const Plan& plan, Findings& findings) {
   const Holding& holding = held->holding;
   if (!holding.empty() && holding.chain != plan.chain.name)
     findings.push_back("its ports are in chain " + holding.chain + ", not in " + plan.chain.name);
-  std::size_t index = 0;
+  std::map<std::uint32_t, const HeldPort*> by_index;
+  for (const HeldPort& port : holding.ports) by_index.emplace(port.index.value_or(0), &port);
+  std::uint32_t index = 0;
   for (const Translation& translation : plan.translations) {
     const PublishedPort& port = translation.published;
-    const HeldPort* found = index < holding.ports.size() ? &holding.ports[index] : nullptr;
-    ++index;
+    const auto entry = by_index.find(index++);
+    const HeldPort* found = entry == by_index.end() ? nullptr : entry->second;
     if (found == nullptr || found->published != port) {
       findings.push_back(
           element(kOwners, port) +
@@ -40,9 +43,8 @@ Status check_ports(Transport& transport, const Plan& plan, Findings& findings) {
       findings.push_back(element(map, port) + " leads to " + to_string(*found->endpoint) +
                          ", not to " + to_string(translation.endpoint));
   }
-  for (; index < holding.ports.size(); ++index)
-    findings.push_back(element(kOwners, holding.ports[index].published) +
-                       " is not in the configuration");
+  for (auto extra = by_index.lower_bound(index); extra != by_index.end(); ++extra)
+    findings.push_back(element(kOwners, extra->second->published) + " is not in the configuration");
   return {};
 }
 
@@ -74,11 +76,7 @@ Result<Findings> findings_of(const Plan& plan) {
 Status check_mapping(const Call& call) {
   if (call.conf.mappings.empty()) return {};
   if (!call.conf.prev_result)
-    return Error{ErrorKind::invalid_input,
-                 "prevResult is missing: CHECK compares with what ADD returned",
-                 {},
-                 0,
-                 {}};
+    return Error{ErrorKind::invalid_input, "prevResult is missing", {}, 0, {}};
   const Result<Plan> plan = plan_of(call, *call.conf.prev_result, "prevResult");
   if (!plan) return plan.error();
   if (plan->translations.empty()) return {};

@@ -257,7 +257,7 @@ std::string cleaning(const ForeignRuleset& all, const TableId& table,
   for (const char* verb : {"flush chain ", "delete chain "})
     for (const std::string& chain : chains) {
       if (!are_plain(table, chain)) return {};
-      text += verb + where + chain + "; ";
+      text.append(verb).append(where).append(chain).append("; ");
     }
   text.resize(text.size() - 2);
   return "nft '" + text + "'";

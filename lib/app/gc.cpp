@@ -36,9 +36,12 @@ Result<std::map<OwnerHash, std::string>> unknown_attachments(Transport& transpor
   std::set<OwnerHash> valid;
   for (const ValidAttachment& attachment : *call.conf.valid_attachments)
     valid.insert(owner_hash({call.conf.name, attachment.container_id, attachment.ifname}));
+  const OwnerHash network = network_hash(call.conf.name);
   std::map<OwnerHash, std::string> unknown;
   for (const OwnerEntry& entry : *entries) {
-    if (valid.contains(entry.owner) || !is_of_network(entry.comment, call.conf.name)) continue;
+    const bool is_its =
+        entry.network ? *entry.network == network : is_of_network(entry.comment, call.conf.name);
+    if (valid.contains(entry.owner) || !is_its) continue;
     unknown.emplace(entry.owner, entry.chain.empty() ? call.chain().name : entry.chain);
   }
   return unknown;

@@ -37,39 +37,48 @@ struct Found {
   std::vector<PublishedPort> ownerless;  // claims that no owner entry stands for
 };
 
-// Claims that were saved and loaded again with nft name no owner: their owner entries are looked
-// through once, since the port is what they lead to.
-Status find_owners_of_unnamed(Transport& transport, std::vector<PublishedPort> unnamed,
+// A port that somebody has, without a claim that names the owner.
+struct Unnamed {
+  PublishedPort port;
+  bool claimed;
+};
+
+// Their owner entries are looked through once, since the port is what those lead to.
+Status find_owners_of_unnamed(Transport& transport, const std::vector<Unnamed>& unnamed,
                               Found& found) {
   if (unnamed.empty()) return {};
   const Result<std::vector<OwnerEntry>> entries = read_owners(transport);
   if (!entries) return entries.error();
   std::map<PublishedPort, OwnerHash> owners;
   for (const OwnerEntry& entry : *entries) owners.emplace(entry.published, entry.owner);
-  for (const PublishedPort& port : unnamed) {
+  for (const auto& [port, claimed] : unnamed) {
     const auto owner = owners.find(port);
-    if (owner == owners.end())
-      found.ownerless.push_back(port);
-    else
+    if (owner != owners.end())
       found.by_owner[owner->second].push_back(port);
+    else if (claimed)
+      found.ownerless.push_back(port);
   }
   return {};
 }
 
-Result<Found> find_claims(Transport& transport, const std::vector<PublishedPort>& ports) {
+// A claim that was saved and loaded again with nft does not name its owner; where an operator
+// flushed the claims, the target in our way is left of the port.
+Result<Found> find_claims(Transport& transport, const Plan& plan,
+                          const std::vector<PublishedPort>& ports) {
   const Result<std::vector<Claim>> claims = read_claims(transport, ports);
   if (!claims) return claims.error();
+  const auto targets = read_targets(transport, plan.chain.name, ports);
+  if (!targets) return targets.error();
   Found found;
-  std::vector<PublishedPort> unnamed;
+  std::vector<Unnamed> unnamed;
   for (std::size_t i = 0; i < ports.size(); ++i) {
     const Claim& claim = (*claims)[i];
-    if (!claim.exists) continue;
-    if (claim.owner)
+    if (claim.exists && claim.owner)
       found.by_owner[*claim.owner].push_back(ports[i]);
-    else
-      unnamed.push_back(ports[i]);
+    else if (claim.exists || (*targets)[i])
+      unnamed.push_back({ports[i], claim.exists});
   }
-  if (const Status status = find_owners_of_unnamed(transport, std::move(unnamed), found); !status)
+  if (const Status status = find_owners_of_unnamed(transport, unnamed, found); !status)
     return status.error();
   return found;
 }
@@ -149,7 +158,7 @@ Result<Holding> leftovers(Transport& transport, const Plan& plan,
 Result<Transaction> clear_obstacles(Transport& transport, const Plan& plan,
                                     std::span<const IpAddress> local_addresses) {
   const OwnerHash self = owner_hash(plan.attachment);
-  Result<Found> found = find_claims(transport, claims_wanted(plan, local_addresses));
+  Result<Found> found = find_claims(transport, plan, claims_wanted(plan, local_addresses));
   if (!found) return found.error();
   found->by_owner[self];  // its old entries go even where none of its old ports is wanted again
 

@@ -233,18 +233,24 @@ TEST_CASE("check: a prevResult with another address does not match what is publi
           "10.22.0.9:53; element of [::]:8080/tcp in owners is not in the configuration"));
 }
 
-TEST_CASE("check: a port that another container took is another's") {
+TEST_CASE("check: a port that another container took is missing") {
   Checked checked;
   checked.lab.container("def", "10.22.0.3/16", "fd00::3/64");
+  const Runtime runtime(checked.lab, example_options);
   checked.nft(expanded(
       "delete element published-ip { tcp . 8080 }; delete element published-ip6 { tcp . 8080 }"));
-  REQUIRE(Runtime(checked.lab, example_options).add("def", {{8080, 80}}) == done);
-  CHECK(
-      checked.check() ==
-      finding(
-          "element of 0.0.0.0:8080/tcp in published-ip is missing or another's; element of "
-          "0.0.0.0:8080/tcp in MESOS-WEB-ip is missing; element of [::]:8080/tcp in published-ip6 "
-          "is missing or another's; element of [::]:8080/tcp in MESOS-WEB-ip6 is missing"));
+  // A claim alone is not the port: what else "abc" has of it says whose it is.
+  CHECK(runtime.add("def", {{8080, 80}}) ==
+        conflict("def", published_by("0.0.0.0:8080/tcp", "abc") + "; " +
+                            published_by("[::]:8080/tcp", "abc")));
+  checked.nft(replaced(expanded("delete element MESOS-WEB-ip { tcp . 8080 }; "
+                                "delete element MESOS-WEB-ip6 { tcp . 8080 }; "
+                                "delete element owners { OWNER . 0 }; "
+                                "delete element owners { OWNER . 2 }"),
+                       "OWNER", checked.owner()));
+  REQUIRE(runtime.add("def", {{8080, 80}}) == done);
+  CHECK(checked.check() == finding("element of 0.0.0.0:8080/tcp in owners is missing; "
+                                   "element of [::]:8080/tcp in owners is missing"));
 }
 
 TEST_CASE("check: a base chain that is gone, or hangs elsewhere, is named") {
@@ -257,10 +263,10 @@ TEST_CASE("check: a base chain that is gone, or hangs elsewhere, is named") {
       {"flush chain localnet-guard; delete chain localnet-guard",
        "chain localnet-guard is missing; " + lacks_guard},
       {"flush chain networks; flush chain MESOS-WEB; delete chain MESOS-WEB",
-       "chain MESOS-WEB is missing; " + lacks_network_rules},
+       "chain MESOS-WEB is missing; " + lacks_network_rules +
+           "; chain networks lacks rule: jump MESOS-WEB"},
       {"flush chain prerouting; flush chain output; flush chain networks; delete chain networks",
-       "chain networks lacks rule: jump MESOS-WEB; chain networks is missing; " +
-           lacks_prerouting_jump + "; " + lacks_output_jump},
+       "chain networks is missing; " + lacks_prerouting_jump + "; " + lacks_output_jump},
       {"flush chain prerouting; delete chain prerouting; add chain prerouting { type nat hook "
        "prerouting priority -98; }",
        "chain prerouting has another hook or priority than { type nat hook prerouting priority "
@@ -373,8 +379,12 @@ TEST_CASE("check: the jump to the network chain is missed wherever else one lead
   CHECK(checked.check() == lacks);
   CHECK(checked.add() == done);
   CHECK(checked.check() == "ok");
+  const std::string foreign = "chain networks has rules that are not ours";
   checked.nft("replace rule" + in_table + jump() + " counter");
-  CHECK(checked.check() == lacks);
+  CHECK(checked.check() == lacks + "; " + foreign);
+  checked.restore();
+  checked.nft("insert rule" + in_table + "networks return");
+  CHECK(checked.check() == finding(foreign));
   checked.restore();
   checked.nft("delete rule" + in_table + jump() + "\nadd chain" + in_table + "mine\nadd rule" +
               in_table + "mine jump MESOS-WEB");

@@ -219,12 +219,16 @@ TEST_CASE("gc: an attachment that cannot be removed does not keep the next one")
   REQUIRE(add(lab, 1, "web", "abc") == done);
   REQUIRE(Runtime(lab, web_chain).add("def", {{9090, 80}}, {.result = result_number(2)}) == done);
   REQUIRE(Runtime(lab, web_chain).add("ghi", {{9091, 80}}, {.result = result_number(3)}) == done);
-  // The keys of "abc" do not fit this set.
+  // An operator made the set of "abc" one that the kernel does not change while a rule uses it.
   nft(lab.host(),
       "delete set inet nft-port-mapper published-hostip\n"
-      "add set inet nft-port-mapper published-hostip { type inet_service; }\n");
+      "add set inet nft-port-mapper published-hostip { type ipv4_addr . inet_proto . inet_service; "
+      "flags constant; elements = { 192.0.2.1 . udp . 8001 }; }\n"
+      "add chain inet nft-port-mapper mine\n"
+      "add rule inet nft-port-mapper mine ip daddr . meta l4proto . th dport @published-hostip\n");
   CHECK(gc(lab, "web", web_chain + "," + valid({})) ==
-        "103 cniVersion 1.1.0: cannot read: table inet nft-port-mapper: Invalid argument");
+        "103 cniVersion 1.1.0: nftables refused: delete element inet nft-port-mapper "
+        "published-hostip { 192.0.2.1 . udp . 8001 }: Device or resource busy");
   CHECK(connections(lab, "MESOS-WEB-ip", "tcp . 8001") == "0");
   CHECK(connections(lab, "MESOS-WEB-ip", "tcp . 9090") == "none");
   CHECK(connections(lab, "MESOS-WEB-ip", "tcp . 9091") == "none");

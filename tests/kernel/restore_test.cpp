@@ -68,6 +68,23 @@ TEST_CASE("restore: after a flush the table is as it was, and traffic flows agai
   CHECK(difference(host.now(), without_elements(before)) == "");
 }
 
+TEST_CASE("restore: 127.0.0.1 and UDP clients that asked in between find the container again") {
+  const Host host;
+  const Server tcp(host.abc, "abc", Protocol::tcp, "0.0.0.0", 80);
+  const Server udp(host.abc, "abc", Protocol::udp, "0.0.0.0", 53);
+  host.flush();
+  write_sysctl(host.lab.host(), "net/ipv4/conf/cni0/route_localnet", "0");
+  // Somebody else's rule keeps track of connections all the time.
+  nft(host.lab.host(),
+      "table inet other { chain input { type filter hook input priority 0; ct state new accept; }; "
+      "}");
+  const Server bound(host.lab.host(), "host", Protocol::udp, "192.0.2.1", 5353);
+  REQUIRE(ask(host.lab.client(), Protocol::udp, "192.0.2.1", 5353, 40000) == "host 192.0.2.2");
+  CHECK(host.restore() == restored_both());
+  CHECK(ask(host.lab.client(), Protocol::udp, "192.0.2.1", 5353, 40000) == "abc 192.0.2.2");
+  CHECK(ask(host.lab.host(), Protocol::tcp, "127.0.0.1", 8080) == "abc 10.22.0.1");
+}
+
 TEST_CASE("restore: what is published already stays as it is, counters included") {
   const Host host;
   const Server server(host.abc, "abc", Protocol::tcp, "0.0.0.0", 80);

@@ -83,8 +83,7 @@ TEST_CASE("ruleset: a last container with a thousand ports leaves no hairpins ei
   for (const int count : {50, 200, 1000}) {
     CAPTURE(count);
     Mappings ports;
-    for (int i = 0; i < count; ++i)
-      ports.push_back({static_cast<std::uint16_t>(10000 + i), 80});
+    for (int i = 0; i < count; ++i) ports.push_back({static_cast<std::uint16_t>(10000 + i), 80});
     REQUIRE(runtime.add("abc", ports) == done);
     REQUIRE(runtime.del("abc") == done);
     CHECK(difference(normalise(listing(lab.host())), without_elements(golden_listing())) == "");
@@ -145,5 +144,9 @@ TEST_CASE("ruleset: networks without a chain share one, those with excludeDevice
   CHECK(text.find("chain networks {\n\t\tjump hostports\n\t}") != std::string::npos);
   REQUIRE(Runtime(lab, R"("excludeDevices":["cni0"])", "guarded").add("abc", {{8082, 80}}) == done);
   text = listing(lab.host());
-  CHECK(text.find("{\n\t\tiifname \"cni0\" return\n\t\tdnat ip to") != std::string::npos);
+  CHECK(text.find("chain networks {\n\t\tjump hostports\n\t\tjump hostports-guarded\n\t}") !=
+        std::string::npos);
+  CHECK(text.find("chain hostports {\n\t\tdnat ip to ip daddr") != std::string::npos);
+  CHECK(text.find("chain hostports-guarded {\n\t\tiifname \"cni0\" return\n\t\tdnat ip to") !=
+        std::string::npos);
 }

@@ -5,10 +5,10 @@
 //   read_holding(kernel, owner, "hostports");   // gets those two messages
 //   kernel.requests[0];                         // the bytes it sent
 //
-// Each exchange or glance takes the next answer; without one there is silence, as on a socket that
-// is empty. `failure` is what the socket itself says after the answer. Attributes are written
-// without libmnl, so that reader and encoder are not tested with themselves; a wrong length can be
-// written too. Source: kernel include/uapi/linux/netlink.h, nf_tables.h.
+// Each exchange or glance takes the next answer, or asks `respond`; without either there is
+// silence, as on a socket that is empty. `failure` is what the socket itself says after the answer.
+// Attributes are written without libmnl, so that reader and encoder are not tested with themselves;
+// a wrong length can be written too. Source: kernel include/uapi/linux/netlink.h, nf_tables.h.
 #pragma once
 
 #include <linux/netfilter/nf_tables.h>
@@ -17,6 +17,7 @@
 
 #include <cstring>
 #include <deque>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -154,8 +155,7 @@ class FakeTransport final : public Transport {
  public:
   Status exchange(std::span<const std::uint8_t> bytes, const OnReply& on_reply) override {
     requests.emplace_back(bytes.begin(), bytes.end());
-    const Buffer answer = answers.empty() ? Buffer() : answers.front().bytes();
-    if (!answers.empty()) answers.pop_front();
+    const Buffer answer = next_answer(bytes).bytes();
     for (std::size_t at = 0; at < answer.size();) {
       const auto* reply = reinterpret_cast<const nlmsghdr*>(answer.data() + at);
       on_reply(*reply);
@@ -170,9 +170,18 @@ class FakeTransport final : public Transport {
   }
 
   std::deque<Replies> answers;
+  std::function<Replies(Bytes)> respond;
   std::vector<Buffer> requests;
   std::size_t glances = 0;
   std::optional<Error> failure;
+
+ private:
+  Replies next_answer(Bytes request) {
+    if (answers.empty()) return respond ? respond(request) : Replies();
+    Replies answer = std::move(answers.front());
+    answers.pop_front();
+    return answer;
+  }
 };
 
 }  // namespace portmapper::test

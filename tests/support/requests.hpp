@@ -37,6 +37,7 @@ struct Request {
         {NFT_MSG_DELRULE, "DELRULE"},       {NFT_MSG_NEWSET, "NEWSET"},
         {NFT_MSG_NEWSETELEM, "NEWSETELEM"}, {NFT_MSG_DELSETELEM, "DELSETELEM"},
         {NFT_MSG_GETSETELEM, "GETSETELEM"}, {NFT_MSG_GETGEN, "GETGEN"},
+        {NFT_MSG_GETTABLE, "GETTABLE"},     {NFT_MSG_DELTABLE, "DELTABLE"},
         {NFT_MSG_DELSET, "DELSET"},         {NFT_MSG_GETSET, "GETSET"},
         {NFT_MSG_GETCHAIN, "GETCHAIN"},     {NFT_MSG_GETRULE, "GETRULE"}};
     const auto found = names.find(type());

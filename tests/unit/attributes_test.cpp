@@ -57,10 +57,11 @@ TEST_CASE("a length beyond the end is not believed") {
 }
 
 TEST_CASE("find gives the first of its type") {
-  const Buffer bytes = unhex("0500 0100 61 000000  0500 0200 62 000000  0500 0200 63 000000");
+  const Buffer bytes =
+      unhex("0500 0100 61 000000  0500 0300 64 000000  0500 0200 62 000000  0500 0200 63 000000");
   const Attributes attributes{bytes};
   CHECK(attributes.find(2)->text() == "b");
-  CHECK_FALSE(attributes.find(3));
+  CHECK_FALSE(attributes.find(4));
 }
 
 TEST_CASE("numbers of another length are 0, big-endian ones are turned") {
@@ -102,6 +103,7 @@ TEST_CASE("acknowledgement: 0, an errno, or another message") {
   CHECK(of(Replies().error(1, EPERM)).error_number == EPERM);
   CHECK(of(Replies().error(1, EPERM)).reason.empty());
   CHECK_FALSE(of(Replies().generation(1, 7)).present);
+  CHECK_FALSE(of(Replies().message(NLMSG_MIN_TYPE, 0, 1, Buffer(40))).present);
   CHECK_FALSE(of(Replies().done(1)).present);
   CHECK_FALSE(of(Replies().message(NLMSG_ERROR, 0, 1, Buffer(19))).present);  // too short
 }

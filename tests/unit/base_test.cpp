@@ -162,6 +162,16 @@ TEST_CASE("reset closes once, and none is no descriptor") {
   CHECK_FALSE(UniqueFd(-1));
 }
 
+TEST_CASE("write_all goes on after a short write, and reports what follows") {
+  int ends[2];
+  REQUIRE(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
+  const UniqueFd reader(ends[0]);
+  const UniqueFd writer(ends[1]);
+  errno = 0;
+  CHECK_FALSE(write_all(writer.get(), std::string(300'000, 'x')));  // a pipe takes 65,536
+  CHECK(errno == EAGAIN);
+}
+
 TEST_CASE("write_all writes all, nothing at all too, and reports what it cannot write to") {
   int ends[2];
   REQUIRE(pipe2(ends, O_CLOEXEC) == 0);

@@ -103,7 +103,7 @@ TEST_CASE("doctor: a kernel without nf_tables") {
 
 TEST_CASE("doctor: forwarding matters for the families of the ports that are there") {
   Host host = healthy();
-  host.ports.resize(1);
+  host.ports.pop_back();
   host.forwards6 = 0;
   CHECK(told(diagnose(host)) ==
         "note: net.ipv6.conf.all.forwarding is 0 | ports published to IPv6 addresses would not "
@@ -194,9 +194,8 @@ TEST_CASE("doctor: what comes before a drop decides how sure it is") {
   CHECK(levels({rule(6, Kind::accept, {dport(81)}), rule(7, Kind::drop)}) ==
         "problem: " + place + "drops " + ports + "\n");
   CHECK(levels({rule(6, Kind::accept, {opaque("limit")}), rule(7, Kind::reject)}) ==
-        "note: " + place + "rejects " +
-            "the answers of 0.0.0.0:8080/tcp, [::]:8080/tcp except where limit\n" +
-            "note: " + place + "rejects " + ports + " except where limit\n");
+        "note: " + place + "rejects " + ports + " except where limit\n" + "note: " + place +
+            "rejects the answers of 0.0.0.0:8080/tcp, [::]:8080/tcp except where limit\n");
   CHECK(levels({rule(7, Kind::drop, {opaque("limit"), opaque("meta mark")})})
             .find("note: " + place + "drops " + ports + " where limit and meta mark\n") !=
         std::string::npos);

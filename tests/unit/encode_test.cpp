@@ -184,9 +184,10 @@ TEST_CASE("flushing names no element and no rule, deleting the object alone") {
   CHECK(only_message(FlushChain{"c"}) == "DELRULE ack 1: " + kTableHex + ", 2: 6300");
 }
 
-TEST_CASE("the table, with its comment for nft to list") {
+TEST_CASE("the table: awake, with its comment for nft to list") {
   const std::string comment = encode_comment("published container ports");
-  CHECK(only_message(AddTable{}) == "NEWTABLE create ack 1: " + kTableHex + ", 6: " + hex(comment));
+  CHECK(only_message(AddTable{}) ==
+        "NEWTABLE create ack 1: " + kTableHex + ", 2: 00000000, 6: " + hex(comment));
 }
 
 TEST_CASE("65,535 ports are split into messages below 64 KiB, and none is lost") {

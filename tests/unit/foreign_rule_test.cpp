@@ -204,7 +204,7 @@ TEST_CASE("foreign reader: an interval set is joined from where its intervals be
   CHECK(text == "0050-0059 005a-005a ffff-ffff ");
   // Three dumps of all families, and one of the set.
   REQUIRE(kernel.requests.size() == 4);
-  for (const std::size_t dump : {0, 1, 3})
+  for (const std::size_t dump : {0U, 1U, 3U})
     CHECK(kernel.requests[dump].at(NLMSG_HDRLEN) == NFPROTO_UNSPEC);
   CHECK(kernel.requests[2].at(NLMSG_HDRLEN) == NFPROTO_INET);
 }

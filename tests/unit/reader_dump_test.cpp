@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <cerrno>
+#include <optional>
 #include <string>
 
 #include "nft/key.hpp"
@@ -39,15 +40,17 @@ FakeElement interval(const char* source, const char* destination) {
 
 const PublishedPort kTcp = published("0.0.0.0", Protocol::tcp, 8080);
 
-// Whether others publish, to an owner of two ports.
-std::string others(const Replies& answer) {
+// Whether others publish, to an owner of two ports: at a glance, and where that was not enough.
+std::string others(const Replies& glance, const std::optional<Replies>& all = std::nullopt) {
   FakeTransport kernel;
-  kernel.answers.push_back(answer);
+  kernel.answers.push_back(glance);
+  if (all) kernel.answers.push_back(*all);
   Holding holding;
   holding.owner = kOwner;
   holding.ports = {{0U, kTcp, true, {}}, {1U, kTcp, true, {}}};
   const Result<bool> found = others_publish(kernel, holding);
   CHECK(kernel.glances == 1);
+  CHECK(kernel.requests.size() == (all ? 2 : 1));
   if (!found) return found.error().message();
   return *found ? "yes" : "no";
 }
@@ -68,21 +71,33 @@ std::string set_asked_for(const FakeTransport& kernel, std::size_t exchange) {
 
 }  // namespace
 
-TEST_CASE("others publish when an entry of another is seen, or not all of one's own") {
+TEST_CASE("others publish when an entry of another is seen at a glance") {
   const FakeElement own0 = owner_entry(kOwner, 0, kTcp);
   const FakeElement own1 = owner_entry(kOwner, 1, kTcp);
   const FakeElement other = owner_entry(kOther, 0, kTcp);
   CHECK(others(Replies().elements(1, {own0, own1}).done(1)) == "no");
   CHECK(others(Replies().elements(1, {own0, other, own1}).done(1)) == "yes");
-  CHECK(others(Replies().elements(1, {other}).done(1)) == "yes");
-  CHECK(others(Replies().elements(1, {own1})) == "yes");  // the glance ended before the rest
-  CHECK(others(Replies().elements(1, {own0, {unhex("01020304")}}).done(1)) == "yes");
+  CHECK(others(Replies().elements(1, {other})) == "yes");
+  // What has another layout is another's, even if it begins like one's own.
+  Buffer beginning = own1.key;
+  beginning.resize(kOwner.size());
+  CHECK(others(Replies().elements(1, {own0, {beginning}}).done(1)) == "yes");
+}
+
+TEST_CASE("a glance that shows a part of one's own entries alone is no answer: all are read") {
+  const FakeElement own0 = owner_entry(kOwner, 0, kTcp);
+  const FakeElement own1 = owner_entry(kOwner, 1, kTcp);
+  const FakeElement other = owner_entry(kOther, 0, kTcp);
+  CHECK(others(Replies().elements(1, {own1}), Replies().elements(1, {own1, own0}).done(1)) == "no");
+  CHECK(others(Replies().elements(1, {own1}), Replies().elements(1, {own1, own0, other})) == "yes");
 }
 
 TEST_CASE("others: refused, interrupted") {
+  const Replies own = Replies().elements(1, {owner_entry(kOwner, 0, kTcp)});
   CHECK(others(Replies().error(1, EPERM)) == kNotPermitted);
-  CHECK(others(Replies().elements(1, {owner_entry(kOwner, 0, kTcp)}, NLM_F_DUMP_INTR)) ==
+  CHECK(others(Replies().elements(1, {owner_entry(kOther, 0, kTcp)}, NLM_F_DUMP_INTR)) ==
         kInterrupted);
+  CHECK(others(own, Replies().error(1, EPERM)) == kNotPermitted);
 }
 
 TEST_CASE("all owner entries, those of another layout passed over") {
@@ -202,9 +217,10 @@ TEST_CASE("a network is empty when none of its four maps shows an element at a g
     FakeTransport kernel;
     kernel.answers.push_back(Replies().generation(1, 7));
     for (std::size_t i = 0; i < 4; ++i)
-      kernel.answers.push_back(i == full    ? Replies().elements(1, {{copy(claim_key(kTcp))}})
-                               : i % 2 == 0 ? Replies().done(1)
-                                            : Replies().error(1, ENOENT));
+      kernel.answers.push_back(i == full ? Replies().elements(1, {{copy(claim_key(kTcp))}})
+                               : i % 2 == 0
+                                   ? Replies().nft_message(NFT_MSG_NEWSETELEM, 1, Attrs()).done(1)
+                                   : Replies().error(1, ENOENT));
     const Result<Emptiness> read = read_emptiness(kernel, "c");
     REQUIRE(read);
     CHECK(read->generation == 7);

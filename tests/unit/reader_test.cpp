@@ -10,6 +10,7 @@
 #include "nft/key.hpp"
 #include "nft/userdata.hpp"
 #include "tests/support/example.hpp"
+#include "tests/support/fake_table.hpp"
 #include "tests/support/replies.hpp"
 #include "tests/support/requests.hpp"
 
@@ -66,88 +67,109 @@ const PublishedPort kTcp = published("0.0.0.0", Protocol::tcp, 8080);
 const PublishedPort kUdp = published("192.0.2.1", Protocol::udp, 5353);
 const Endpoint kEndpoint = endpoint("10.22.0.2", 80);
 
-// The answer to the first request: two ports, then what is not there.
-Replies two_entries(const std::string& userdata) {
-  return Replies()
-      .generation(1, 7)
-      .elements(2, {owner_entry(0, kTcp, userdata)})
-      .elements(2, {owner_entry(1, kUdp, userdata)})
-      .error(2, ENOENT);
+// Two ports of one owner, with claims and targets.
+FakeTable two_ports(const ElementData& data) {
+  FakeTable table;
+  const std::string userdata = encode(data);
+  const std::string chain = data.chain.empty() ? "hostports" : data.chain;
+  table.elements["owners"] = {owner_entry(0, kTcp, userdata), owner_entry(1, kUdp, userdata)};
+  table.elements["published-ip"] = {claim_of(kTcp, kOwner)};
+  table.elements["published-hostip"] = {claim_of(kUdp, kOwner)};
+  table.elements[chain + "-ip"] = {target_of(kTcp, kEndpoint)};
+  table.elements[chain + "-hostip"] = {target_of(kUdp, endpoint("10.22.0.2", 53))};
+  return table;
+}
+
+std::string read(const FakeTable& table) {
+  FakeTransport kernel = table.transport();
+  return read(kernel);
+}
+
+// So many ports, in one set, all claimed and none with a target.
+FakeTable many_ports(std::uint32_t count, const ElementData& data) {
+  FakeTable table;
+  const std::string userdata = encode(data);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const PublishedPort port = published("::", Protocol::tcp, static_cast<int>(i + 1));
+    table.elements["owners"].push_back(owner_entry(i, port, userdata));
+    table.elements["published-ip6"].push_back(claim_of(port, kOwner));
+  }
+  return table;
+}
+
+std::string indexes_read(const FakeTable& table) {
+  FakeTransport kernel = table.transport();
+  const Result<Held> held = read_holding(kernel, kOwner, "hostports");
+  REQUIRE(held);
+  std::string text;
+  std::uint32_t first = 0;
+  std::uint32_t next = 0;
+  const auto close = [&] {
+    if (next != first) text += std::to_string(first) + "-" + std::to_string(next - 1) + " ";
+  };
+  for (const HeldPort& port : held->holding.ports) {
+    CHECK(port.claimed);
+    CHECK(port.published.port.value() == *port.index + 1);
+    if (*port.index != next) {
+      close();
+      first = *port.index;
+    }
+    next = *port.index + 1;
+  }
+  close();
+  return text;
 }
 
 }  // namespace
 
 TEST_CASE("nothing held: one exchange, no error") {
-  FakeTransport kernel;
-  kernel.answers.push_back(Replies().generation(1, 7).error(2, ENOENT));
-  CHECK(read(kernel) == "hostports   0\n");
-  REQUIRE(kernel.requests.size() == 1);
-  const auto requests = requests_in(kernel.requests[0]);
-  CHECK(summaries(requests) == "GETGEN #1\nGETSETELEM #2\n");
-  CHECK(attribute_of(requests[1].attributes(), NFTA_SET_ELEM_LIST_SET).text() == "owners");
-  CHECK(element_count(requests[1]) == 8);
+  for (const bool has_table : {false, true}) {
+    FakeTable table;
+    if (has_table) table.elements["owners"] = {};
+    FakeTransport kernel = table.transport();
+    CHECK(read(kernel) == "hostports   0\n");
+    CHECK(kernel.requests.size() == 1);
+  }
 }
 
-TEST_CASE(
-    "a holding: owner entries, then their claims, then their targets in the chain they name") {
-  FakeTransport kernel;
-  kernel.answers.push_back(two_entries(encode(ElementData{
-      .comment = "web/abc/eth0", .netns = {"/run/netns/web", 4, 5, 6}, .chain = "MESOS-WEB"})));
-  kernel.answers.push_back(
-      Replies().elements(1, {claim_of(kTcp, kOwner)}).elements(2, {claim_of(kUdp, kOwner)}));
-  kernel.answers.push_back(Replies()
-                               .elements(1, {target_of(kTcp, kEndpoint)})
-                               .elements(2, {target_of(kUdp, endpoint("10.22.0.2", 53))}));
-  CHECK(read(kernel) ==
+TEST_CASE("a holding: owner entries, their claims, and their targets in the chain they name") {
+  CHECK(read(two_ports({.comment = "web/abc/eth0",
+                        .netns = {"/run/netns/web", 4, 5, 6},
+                        .chain = "MESOS-WEB",
+                        .count = 2})) ==
         "MESOS-WEB web/abc/eth0 /run/netns/web 0\n"
         "0 0.0.0.0:8080/tcp claimed 10.22.0.2:80\n"
         "1 192.0.2.1:5353/udp claimed 10.22.0.2:53\n");
-  REQUIRE(kernel.requests.size() == 3);
-  std::string sets;
-  for (const std::size_t exchange : {1U, 2U})
-    for (const Request& request : requests_in(kernel.requests[exchange]))
-      sets += std::string(attribute_of(request.attributes(), NFTA_SET_ELEM_LIST_SET).text()) + " ";
-  CHECK(sets == "published-ip published-hostip MESOS-WEB-ip MESOS-WEB-hostip ");
 }
 
 TEST_CASE("a table that nft saved and loaded has lost our userdata, and reads all the same") {
-  FakeTransport kernel;
-  kernel.answers.push_back(two_entries(encode_comment("web/abc/eth0")));
-  kernel.answers.push_back(Replies()
-                               .elements(1, {claim_of(kTcp, std::nullopt)})
-                               .elements(2, {claim_of(kUdp, std::nullopt)}));
-  kernel.answers.push_back(Replies().elements(1, {target_of(kTcp, kEndpoint)}).error(2, ENOENT));
-  CHECK(read(kernel) ==
+  FakeTable table = two_ports({.comment = "web/abc/eth0"});
+  table.elements["published-ip"] = {claim_of(kTcp, std::nullopt)};
+  table.elements["published-hostip"] = {claim_of(kUdp, std::nullopt)};
+  table.elements["hostports-hostip"] = {};
+  CHECK(read(table) ==
         "hostports web/abc/eth0  0\n"
         "0 0.0.0.0:8080/tcp claimed 10.22.0.2:80\n"
         "1 192.0.2.1:5353/udp claimed -\n");
 }
 
 TEST_CASE("a late DEL does not remove the port's new owner: another's claim keeps its target") {
-  FakeTransport kernel;
-  kernel.answers.push_back(two_entries({}));
-  kernel.answers.push_back(
-      Replies().elements(1, {claim_of(kTcp, kOther)}).error(2, ENOENT));  // udp's claim is gone
-  kernel.answers.push_back(Replies()
-                               .elements(1, {target_of(kTcp, kEndpoint)})
-                               .elements(2, {target_of(kUdp, kEndpoint)}));
-  CHECK(read(kernel) ==
+  FakeTable table = two_ports({});
+  table.elements["published-ip"] = {claim_of(kTcp, kOther)};
+  table.elements["published-hostip"] = {};  // removed by hand: what is left of the port goes
+  CHECK(read(table) ==
         "hostports   0\n"
         "0 0.0.0.0:8080/tcp unclaimed -\n"
-        "1 192.0.2.1:5353/udp unclaimed 10.22.0.2:80\n");
+        "1 192.0.2.1:5353/udp unclaimed 10.22.0.2:53\n");
 }
 
 TEST_CASE("hairpins of a single address are told by tag and targets") {
-  FakeTransport kernel;
   const std::vector<Hairpin> own = {{prefix("10.22.0.2/32"), prefix("10.22.0.2/32")},
                                     {prefix("127.0.0.0/8"), prefix("10.22.0.2/32")}};
-  kernel.answers.push_back(two_entries(encode(ElementData{.hairpin = hairpin_tag(own)})));
-  kernel.answers.push_back(
-      Replies().elements(1, {claim_of(kTcp, kOwner)}).elements(2, {claim_of(kUdp, kOther)}));
-  kernel.answers.push_back(Replies()
-                               .elements(1, {target_of(kTcp, kEndpoint)})
-                               .elements(2, {target_of(kUdp, endpoint("10.22.0.9", 53))}));
-  CHECK(read(kernel) ==
+  FakeTable table = two_ports({.hairpin = hairpin_tag(own)});
+  table.elements["published-hostip"] = {claim_of(kUdp, kOther)};
+  table.elements["hostports-hostip"] = {target_of(kUdp, endpoint("10.22.0.9", 53))};
+  CHECK(read(table) ==
         "hostports   3\n"
         "0 0.0.0.0:8080/tcp claimed 10.22.0.2:80\n"
         "1 192.0.2.1:5353/udp unclaimed -\n"
@@ -155,39 +177,41 @@ TEST_CASE("hairpins of a single address are told by tag and targets") {
         "127.0.0.0/8 . 10.22.0.2/32\n");
 }
 
-TEST_CASE("more than eight ports: the rest is asked for from where the first answer ended") {
-  FakeTransport kernel;
-  Replies first = Replies().generation(1, 7);
-  for (std::uint32_t i = 0; i < 8; ++i)
-    first.elements(2, {owner_entry(i, published("::", Protocol::tcp, static_cast<int>(i + 1)))});
-  kernel.answers.push_back(first);
-  kernel.answers.push_back(
-      Replies().elements(1, {owner_entry(8, published("::", Protocol::tcp, 9))}).error(1, ENOENT));
-  const Result<Held> held = read_holding(kernel, kOwner, "hostports");
-  REQUIRE(held);
-  CHECK(held->generation == 7);
-  REQUIRE(held->holding.ports.size() == 9);
-  CHECK(held->holding.ports[8].index == 8);
-  const auto requests = requests_in(kernel.requests[1]);
-  CHECK(summaries(requests) == "GETSETELEM #1\n");
-  CHECK(element_count(requests[0]) == 128);
-  const auto list = attribute_of(requests[0].attributes(), NFTA_SET_ELEM_LIST_ELEMENTS);
-  CHECK(hex(list.payload.subspan(12, 20)) == hex(owner_key(kOwner, 8).bytes()));
+TEST_CASE("every port is found, whatever their number, whether the entries tell it or not") {
+  for (const std::uint32_t count : {1U, 3U, 4U, 5U, 8U, 131U, 132U, 133U, 300U}) {
+    const std::string expected = "0-" + std::to_string(count - 1) + " ";
+    CHECK(indexes_read(many_ports(count, {.count = count})) == expected);
+    CHECK(indexes_read(many_ports(count, {})) == expected);
+  }
 }
 
-TEST_CASE("entries of another layout are passed over") {
+TEST_CASE("an entry that an operator deleted does not hide those behind it") {
+  for (const std::uint32_t gone : {0U, 3U, 4U, 150U, 299U}) {
+    FakeTable table = many_ports(300, {.count = 300});
+    std::vector<FakeElement>& owners = table.elements["owners"];
+    owners.erase(owners.begin() + gone);
+    std::string expected = gone == 0 ? "" : "0-" + std::to_string(gone - 1) + " ";
+    if (gone != 299) expected += std::to_string(gone + 1) + "-299 ";
+    CHECK(indexes_read(table) == expected);
+  }
+}
+
+TEST_CASE("entries of another layout, and messages that are no elements, are passed over") {
   FakeTransport kernel;
   Buffer short_key = copy(owner_key(kOwner, 0));
   short_key.pop_back();
   Buffer short_data = copy(owner_data(kTcp));
   short_data.pop_back();
+  const Attrs whole = Attrs().nest(NFTA_SET_ELEM_LIST_ELEMENTS,
+                                   Attrs().nest(NFTA_LIST_ELEM, owner_entry(0, kTcp).attributes()));
   kernel.answers.push_back(Replies()
                                .generation(1, 7)
                                .elements(2, {{short_key, copy(owner_data(kTcp))}})
                                .elements(2, {{copy(owner_key(kOwner, 0)), short_data}})
                                .elements(2, {{copy(owner_key(kOwner, 0))}})
                                .elements(2, {{{}, copy(owner_data(kTcp))}})
-                               .elements(2, {{}}));
+                               .elements(2, {{}})
+                               .nft_message(NFT_MSG_NEWSET, 2, whole));
   CHECK(read(kernel) == "hostports   0\n");
 }
 
@@ -210,15 +234,13 @@ TEST_CASE("elements that are cut short are passed over") {
   CHECK(read(kernel) == "hostports   0\n");
 }
 
-TEST_CASE("a refusal of any of the three reads is the error") {
-  for (std::size_t failing = 0; failing < 3; ++failing) {
-    FakeTransport kernel;
-    kernel.answers.push_back(two_entries({}));
-    kernel.answers.push_back(Replies().elements(1, {claim_of(kTcp, kOwner)}));
-    kernel.answers.push_back(Replies().elements(1, {target_of(kTcp, kEndpoint)}));
-    kernel.answers[failing] = Replies().error(1, EPERM);
-    CHECK(read(kernel) == kNotPermitted);
-  }
+TEST_CASE("a refusal of any of the reads is the error") {
+  FakeTable table = two_ports({.count = 2});
+  FakeTransport kernel = table.transport();
+  CHECK(read(kernel).starts_with("hostports "));
+  for (table.refused = 0; table.refused < kernel.requests.size(); ++table.refused)
+    CHECK(read(table) == kNotPermitted);
+  CHECK(table.refused == 3);
 }
 
 TEST_CASE("claims and targets are matched to their ports by number, over several exchanges") {

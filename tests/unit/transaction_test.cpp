@@ -102,8 +102,30 @@ TEST_CASE("claims name their owner, owner entries their network's chain and name
   for (const char* set : {"MESOS-WEB-ip", "MESOS-WEB-hostip", "MESOS-WEB-ip6"})
     CHECK(userdata_of(transaction, set) == ElementData{.comment = "container_id: abc"});
   CHECK(userdata_of(transaction, "owners") ==
-        ElementData{.comment = "web/abc/eth0", .netns = plan.netns, .chain = "MESOS-WEB"});
+        ElementData{
+            .comment = "web/abc/eth0", .netns = plan.netns, .chain = "MESOS-WEB", .count = 3});
   CHECK(elements_of(transaction, "hairpin-ip").userdata.empty());
+}
+
+TEST_CASE("an owner entry whose comment may be cut keeps its network's hash, and fits") {
+  PlanInput input = example_input();
+  input.netns = {.path = "/run/netns/web", .device = 4, .inode = 7, .id = 9};
+  const auto owner_of = [&input](std::size_t id_length) {
+    input.attachment.container_id = std::string(id_length, 'x');
+    return userdata_of(insertion(make_plan(input), {}), "owners");
+  };
+  CHECK(owner_of(90 - 9).comment == "web/" + std::string(81, 'x') + "/eth0");
+  CHECK_FALSE(owner_of(90 - 9).network);
+  CHECK(owner_of(91 - 9).network == network_hash("web"));
+  // A long network name, the chain derived from it and the ID of a real container.
+  input.attachment.network = std::string(90, 'n');
+  input.chain.name = derived_chain(input.attachment.network);
+  const ElementData owner = owner_of(64);
+  CHECK(elements_of(insertion(make_plan(input), {}), "owners").userdata.size() <= 256);
+  CHECK(owner.network == network_hash(input.attachment.network));
+  CHECK(owner.chain == input.chain.name);
+  CHECK(owner.netns.inode == 7);
+  CHECK(owner.comment.ends_with("..."));
 }
 
 TEST_CASE("owner entries of a single address carry its hairpin tag") {

@@ -39,14 +39,20 @@ TEST_CASE("a claim's bytes: comment and owner") {
   CHECK(hex(encode(ElementData{.comment = "abc", .owner = kOwnerHash})) == hex(expected));
 }
 
-TEST_CASE("an owner entry's bytes: comment, namespace, chain, hairpin, path") {
-  const std::string bytes =
-      encode(ElementData{.comment = "a", .netns = netns("/n"), .chain = "MESOS", .hairpin = 0x25});
+TEST_CASE("an owner entry's bytes: comment, namespace, chain, hairpin, count, network, path") {
+  const std::string bytes = encode(ElementData{.comment = "a",
+                                               .netns = netns("/n"),
+                                               .chain = "MESOS",
+                                               .hairpin = 0x25,
+                                               .count = 0x01020304,
+                                               .network = kOwnerHash});
   const Buffer expected = unhex(
       "00 02 61 00"
       "a1 18 0000000000000004 00000000f0000001 0102030405060708"
       "a3 05 4d45534f53"
       "a4 01 25"
+      "a6 08 0000000001020304"
+      "a7 0f 6b6a75633174633072736432726634"
       "a2 02 2f6e");
   CHECK(hex(bytes) == hex(expected));
 }
@@ -56,7 +62,9 @@ TEST_CASE("what was encoded is parsed again") {
                         .owner = kOwnerHash,
                         .netns = netns("/run/netns/web"),
                         .chain = "MESOS-WEB",
-                        .hairpin = 255};
+                        .hairpin = 255,
+                        .count = 65535,
+                        .network = owner_hash({"web", {}, {}})};
   CHECK(parsed(encode(all)) == all);
   CHECK(parsed(encode(ElementData{})) == ElementData{});
   const ElementData claim{.comment = "container_id: abc", .owner = kOwnerHash};
@@ -84,6 +92,19 @@ TEST_CASE("a path stays while all is 256 bytes, and goes alone when it is 257") 
   CHECK(parsed(encode(data(5000))) == data(0));
 }
 
+TEST_CASE("a comment is cut where the rest needs its place: the kernel refuses 257 bytes") {
+  // 3 bytes around the comment, 26 of numbers, 102 of chain: 125 are left
+  const auto data = [](std::size_t length) {
+    return ElementData{
+        .comment = std::string(length, 'c'), .netns = netns({}), .chain = std::string(100, 'h')};
+  };
+  CHECK(encode(data(125)).size() == 256);
+  CHECK(parsed(encode(data(125))) == data(125));
+  CHECK(encode(data(126)).size() == 256);
+  CHECK(parsed(encode(data(126))).comment == std::string(122, 'c') + "...");
+  CHECK(parsed(encode(data(126))).chain == data(0).chain);
+}
+
 TEST_CASE("the longest comment leaves room for its length") {
   const std::string comment(128, 'c');
   CHECK(encode_comment(comment).substr(0, 3) == std::string("\0\x81"
@@ -98,6 +119,8 @@ TEST_CASE("unknown types are skipped, known ones of another length are not there
   CHECK(parsed_hex("a010 6b6b6b6b 6b6b6b6b 6b6b6b6b 6b6b6b6b") == ElementData{});
   CHECK(parsed_hex("a108 00000000 00000004") == ElementData{});
   CHECK(parsed_hex("a402 0101") == ElementData{});
+  CHECK(parsed_hex("a604 01010101") == ElementData{});
+  CHECK(parsed_hex("a70e 6b6b6b6b 6b6b6b6b 6b6b6b6b 6b6b") == ElementData{});
   CHECK(parsed_hex("a400") == ElementData{});
 }
 
@@ -139,6 +162,7 @@ TEST_CASE("a rule's tag is its fingerprint, big-endian") {
 TEST_CASE("a rule without our tag, or with one of another length, is not ours") {
   CHECK(parse_rule_tag({}) == 0);
   CHECK(parse_rule_tag(bytes_of(encode_comment("a comment"))) == 0);
+  CHECK(parse_rule_tag(unhex("a608 01020304 05060708")) == 0);
   CHECK(parse_rule_tag(unhex("a507 01020304 050607")) == 0);
   CHECK(parse_rule_tag(unhex("a509 01020304 05060708 09")) == 0);
   CHECK(parse_rule_tag(unhex("a508 01020304 050607")) == 0);
