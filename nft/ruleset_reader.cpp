@@ -106,13 +106,13 @@ std::string lacks_jump(const std::string& chain) {
 Status check_chains(Transport& transport, const std::vector<ChainSpec>& chains, Ruleset& ruleset) {
   Query query;
   query.generation();
-  query.table();
   for (const ChainSpec& chain : chains) query.chain(chain.name);
+  query.table();
   std::vector<bool> found(chains.size());
   const Status status = query.run(transport, [&](const nlmsghdr& reply) {
     if (is_dormant_table(reply))
       ruleset.damage.push_back(std::string("table ") + kTable + " is dormant");
-    const std::size_t number = reply.nlmsg_seq - std::size_t{3};  // generation and table came first
+    const std::size_t number = reply.nlmsg_seq - std::size_t{2};  // the generation was the first
     if (!is_chain(reply) || number >= chains.size()) return;
     found[number] = true;
     const ChainSpec& chain = chains[number];
@@ -176,12 +176,15 @@ bool jumps_once(const std::vector<std::uint64_t>& tags, const std::string& chain
 // Chain networks holds a jump for each network, so what all of it is nobody knows: but each rule is
 // one of ours, and `network`, where there is one, is jumped to.
 Status check_networks(Transport& transport, const ChainSpec* network, Ruleset& ruleset) {
-  const std::string missing = std::string("chain ") + kNetworks + " is missing";
   std::vector<std::string>& damage = ruleset.damage;
-  if (std::find(damage.begin(), damage.end(), missing) != damage.end()) return {};
+  const auto is_missing = [&damage](const std::string& chain) {
+    return std::find(damage.begin(), damage.end(), "chain " + chain + " is missing") !=
+           damage.end();
+  };
+  if (is_missing(kNetworks)) return {};
   const Result<std::vector<std::uint64_t>> tags = read_tags(transport, kNetworks);
   if (!tags) return tags.error();
-  if (network != nullptr && !jumps_once(*tags, network->name))
+  if (network != nullptr && !is_missing(network->name) && !jumps_once(*tags, network->name))
     damage.push_back(lacks_jump(network->name));
   if (std::find(tags->begin(), tags->end(), 0) != tags->end())
     damage.push_back(std::string("chain ") + kNetworks + " has rules that are not ours");

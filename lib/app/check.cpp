@@ -14,8 +14,25 @@ std::string element(const std::string& set, const PublishedPort& port) {
   return "element of " + to_string(port) + " in " + set;
 }
 
+// What another attachment of the same container publishes, ADD leaves to it.
+Status leave_out_shared(Transport& transport, Plan& plan) {
+  std::vector<PublishedPort> ports;
+  for (const Translation& translation : plan.translations) ports.push_back(translation.published);
+  const Result<std::vector<Claim>> claims = read_claims(transport, ports);
+  if (!claims) return claims.error();
+  const OwnerHash self = owner_hash(plan.attachment);
+  const std::string container = container_comment(plan.attachment.container_id);
+  std::size_t number = 0;
+  std::erase_if(plan.translations, [&](const Translation&) {
+    const Claim& claim = (*claims)[number++];
+    return claim.exists && claim.owner && *claim.owner != self && claim.comment == container;
+  });
+  return {};
+}
+
 // The three elements of each published port, as ADD would make them now.
-Status check_ports(Transport& transport, const Plan& plan, Findings& findings) {
+Status check_ports(Transport& transport, Plan plan, Findings& findings) {
+  if (const Status status = leave_out_shared(transport, plan); !status) return status.error();
   const Result<Held> held = read_holding(transport, owner_hash(plan.attachment), plan.chain.name);
   if (!held) return held.error();
   const Holding& holding = held->holding;

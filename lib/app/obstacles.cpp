@@ -134,6 +134,25 @@ class Conflicts {
   std::size_t count_ = 0;
 };
 
+// Runtimes hand a container's ports to each of its networks. The network that came first publishes
+// them, as with portmap; what the others add would lead to the same container.
+bool is_of_same_container(const Holding& holding, const Plan& plan) {
+  Attachment owner;
+  return parse_attachment_comment(holding.comment, owner) &&
+         owner.container_id == plan.attachment.container_id;
+}
+
+void leave_out(Plan& plan, const std::vector<PublishedPort>& taken) {
+  std::erase_if(plan.translations, [&taken](const Translation& translation) {
+    return std::any_of(taken.begin(), taken.end(), [&translation](const PublishedPort& port) {
+      const PublishedPort& wanted = translation.published;
+      return port.protocol == wanted.protocol && port.port == wanted.port &&
+             port.address.family() == wanted.address.family() &&
+             (port.address == wanted.address || port.address.is_any() || wanted.address.is_any());
+    });
+  });
+}
+
 // Claims without an owner and targets without a claim, as if one attachment had them.
 Result<Holding> leftovers(Transport& transport, const Plan& plan,
                           const std::vector<PublishedPort>& ownerless,
@@ -155,7 +174,7 @@ Result<Holding> leftovers(Transport& transport, const Plan& plan,
 
 }  // namespace
 
-Result<Transaction> clear_obstacles(Transport& transport, const Plan& plan,
+Result<Transaction> clear_obstacles(Transport& transport, Plan& plan,
                                     std::span<const IpAddress> local_addresses) {
   const OwnerHash self = owner_hash(plan.attachment);
   Result<Found> found = find_claims(transport, plan, claims_wanted(plan, local_addresses));
@@ -174,6 +193,8 @@ Result<Transaction> clear_obstacles(Transport& transport, const Plan& plan,
     } else if (owner == self || is_dead(held->holding, plan)) {
       for (const HeldPort& port : held->holding.ports) removed.insert(port.published);
       transaction.append(removal(without_wanted_hairpins(held->holding, plan)));
+    } else if (is_of_same_container(held->holding, plan)) {
+      leave_out(plan, ports);
     } else {
       for (const PublishedPort& port : ports) conflicts.add(port, held->holding);
     }

@@ -18,7 +18,7 @@
 
 namespace portmapper {
 
-Result<Transaction> clear_obstacles(Transport& transport, const Plan& plan,
+Result<Transaction> clear_obstacles(Transport& transport, Plan& plan,
                                     std::span<const IpAddress> local_addresses);
 
 }  // namespace portmapper

@@ -131,7 +131,8 @@ class Publisher {
 
   Status publish_one(const Plan& plan) {
     if (doing_ == Doing::publish) return publish(transport_, plan);
-    const Result<Transaction> way = clear_obstacles(transport_, plan, local_);
+    Plan rehearsed = plan;
+    const Result<Transaction> way = clear_obstacles(transport_, rehearsed, local_);
     return way ? Status() : Status(way.error());
   }
 

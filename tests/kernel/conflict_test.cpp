@@ -221,13 +221,17 @@ TEST_CASE("conflict: the same attachment again, with other ports, replaces its o
   }
 }
 
-TEST_CASE("conflict: another interface of the same container is another owner") {
+TEST_CASE("conflict: what a container publishes by one network it publishes by the next as well") {
   Lab lab;
   const Runtime runtime(lab);
-  lab.container("a", "10.22.0.2/16");
+  const std::string a = lab.container("a", "10.22.0.2/16");
+  const Server server(a, "a", Protocol::tcp, "0.0.0.0", 80);
   REQUIRE(runtime.add("a", {{8080, 80}}) == done);
   const std::string second =
       replaced(replaced(lab.previous_result("a"), "eth0", "eth1"), "10.22.0.2", "10.22.0.3");
-  CHECK(runtime.add("a", {{8080, 80}}, {.result = second, .environment = {"CNI_IFNAME=eth1"}}) ==
-        conflict("a", published_by("0.0.0.0:8080/tcp", "a")));
+  const AddOptions eth1{.result = second, .environment = {"CNI_IFNAME=eth1"}};
+  CHECK(runtime.add("a", {{8080, 80}, {9090, 80}}, eth1) == done);
+  CHECK(connections(lab, "MESOS-WEB-ip", "tcp . 9090") == "0");
+  CHECK(connections(lab, "MESOS-WEB-ip", "tcp . 8080") == "0");
+  CHECK(ask(lab.client(), Protocol::tcp, "192.0.2.1", 8080) == "a 192.0.2.2");
 }

@@ -97,3 +97,33 @@ TEST_CASE("demolition takes the jump, the chain, then its maps; other networks k
         "delete set inet nft-port-mapper MESOS-WEB-ip6\n"
         "delete set inet nft-port-mapper MESOS-WEB-hostip6\n");
 }
+
+TEST_CASE("the skeleton alone, for a host without networks or one whose networks are intact") {
+  const std::size_t own_maps = kSets.find("add map inet nft-port-mapper MESOS-WEB-ip");
+  CHECK(to_string(construction(std::vector<std::string>{"A"}, {})) ==
+        kSets.substr(0, own_maps) +
+            "add chain inet nft-port-mapper networks\n"
+            "flush chain inet nft-port-mapper networks\n"
+            "add rule inet nft-port-mapper networks jump A\n" +
+            kBase);
+}
+
+TEST_CASE("several networks at once are one skeleton and a chain for each") {
+  const NetworkChain web{"MESOS-WEB", {"mesos-cni0", "docker0"}};
+  const NetworkChain other{"A", {}};
+  const std::vector<std::string> jumps = {"A", "MESOS-WEB"};
+  const std::string both = to_string(construction(std::vector{other, web}, jumps, {}));
+  std::string expected = to_string(construction(web, jumps, {}));
+  // The other network's maps come before ours, its chain before ours.
+  const std::string one = to_string(construction(other, jumps, {}));
+  const auto part = [&one](const std::string& first, const std::string& behind) {
+    const std::size_t at = one.find(first);
+    return one.substr(at, one.find(behind) - at);
+  };
+  expected.insert(expected.find("add map inet nft-port-mapper MESOS-WEB-ip"),
+                  part("add map inet nft-port-mapper A-ip", "add chain"));
+  expected.insert(
+      expected.find("add chain inet nft-port-mapper MESOS-WEB"),
+      part("add chain inet nft-port-mapper A\n", "add chain inet nft-port-mapper networks"));
+  CHECK(both == expected);
+}

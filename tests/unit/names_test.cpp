@@ -88,6 +88,16 @@ TEST_CASE("an interface may be called with dots: only a comment of full length w
   CHECK(parsed("web/abc/...") == "web|abc|...");
 }
 
+TEST_CASE("a comment of 91 bytes may have been cut for the owner entry's sake, one of 90 was not") {
+  const auto of_length = [](std::size_t length) {
+    return "web/" + std::string(length - 8, 'x') + "/...";
+  };
+  CHECK(parsed(of_length(kLongComment)) == "web|" + std::string(82, 'x') + "|...");
+  CHECK(parsed(of_length(kLongComment + 1)) == "-");
+  const std::string whole = std::string(83, 'x');  // 92 bytes in all, and it ends in no dots
+  CHECK(parsed("web/" + whole + "/eth0") == "web|" + whole + "|eth0");
+}
+
 TEST_CASE("the network of a comment, as far as it was kept") {
   CHECK(is_of_network("web/abc/eth0", "web"));
   CHECK_FALSE(is_of_network("web2/abc/eth0", "web"));

@@ -86,6 +86,9 @@ TEST_CASE("dumps are asked for as dumps") {
   Query chains;
   chains.all_chains();
   CHECK(asked(chains) == "GETCHAIN dump #1 \n");
+  Query sets;
+  sets.all_sets();
+  CHECK(asked(sets) == "GETSET dump #1 1: " + kTableHex + "\n");
 }
 
 TEST_CASE("many keys are one request, without data or userdata") {
@@ -117,6 +120,17 @@ TEST_CASE("every other refusal is an error that names the table") {
         "cannot read: table inet nft-port-mapper: Operation not supported");
   CHECK(outcome(Replies().error(1, EPERM).error(2, ENOENT), EPERM) ==
         "cannot read: table inet nft-port-mapper: Operation not permitted");
+}
+
+TEST_CASE("a key that a set of another type cannot have is absent; elsewhere EINVAL is an error") {
+  FakeTransport kernel;
+  kernel.answers.push_back(Replies().error(1, EINVAL));
+  Query query;
+  const Element element{claim_key(published("::", Protocol::tcp, 1))};
+  query.elements("s", {&element, 1});
+  CHECK(query.run(kernel, [](const nlmsghdr&) {}));
+  CHECK(outcome(Replies().error(1, EINVAL), EINVAL) ==
+        "cannot read: table inet nft-port-mapper: Invalid argument");
 }
 
 TEST_CASE("a dump that a change interrupted is told, wherever the kernel says so") {

@@ -40,6 +40,12 @@ FakeElement interval(const char* source, const char* destination) {
 
 const PublishedPort kTcp = published("0.0.0.0", Protocol::tcp, 8080);
 
+std::string set_asked_for(const FakeTransport& kernel, std::size_t exchange) {
+  const auto requests = requests_in(kernel.requests[exchange]);
+  return requests[0].name() + requests[0].flags() + " " +
+         std::string(attribute_of(requests[0].attributes(), NFTA_SET_ELEM_LIST_SET).text());
+}
+
 // Whether others publish, to an owner of two ports: at a glance, and where that was not enough.
 std::string others(const Replies& glance, const std::optional<Replies>& all = std::nullopt) {
   FakeTransport kernel;
@@ -51,6 +57,8 @@ std::string others(const Replies& glance, const std::optional<Replies>& all = st
   const Result<bool> found = others_publish(kernel, holding);
   CHECK(kernel.glances == 1);
   CHECK(kernel.requests.size() == (all ? 2 : 1));
+  for (std::size_t exchange = 0; exchange < kernel.requests.size(); ++exchange)
+    CHECK(set_asked_for(kernel, exchange) == "GETSETELEM dump owners");
   if (!found) return found.error().message();
   return *found ? "yes" : "no";
 }
@@ -61,12 +69,6 @@ std::string text_of(const Result<std::vector<Hairpin>>& hairpins) {
   for (const Hairpin& hairpin : *hairpins)
     text += hairpin.source.to_string() + " . " + hairpin.destination.to_string() + "\n";
   return text;
-}
-
-std::string set_asked_for(const FakeTransport& kernel, std::size_t exchange) {
-  const auto requests = requests_in(kernel.requests[exchange]);
-  return requests[0].name() + requests[0].flags() + " " +
-         std::string(attribute_of(requests[0].attributes(), NFTA_SET_ELEM_LIST_SET).text());
 }
 
 }  // namespace
@@ -229,6 +231,21 @@ TEST_CASE("a network is empty when none of its four maps shows an element at a g
   };
   CHECK(emptiness(4));
   for (std::size_t full = 0; full < 4; ++full) CHECK_FALSE(emptiness(full));
+}
+
+TEST_CASE("a set is empty when a glance shows nothing, or it does not exist") {
+  const auto empty = [](const Replies& answer) {
+    FakeTransport kernel;
+    kernel.answers.push_back(answer);
+    const Result<bool> read = is_set_empty(kernel, "published-hostip");
+    CHECK(kernel.glances == 1);
+    CHECK(set_asked_for(kernel, 0) == "GETSETELEM dump published-hostip");
+    return read ? std::string(*read ? "yes" : "no") : read.error().message();
+  };
+  CHECK(empty(Replies().done(1)) == "yes");
+  CHECK(empty(Replies().error(1, ENOENT)) == "yes");
+  CHECK(empty(Replies().elements(1, {{copy(claim_key(kTcp))}})) == "no");
+  CHECK(empty(Replies().error(1, EPERM)) == kNotPermitted);
 }
 
 TEST_CASE("emptiness: refused is not empty") {

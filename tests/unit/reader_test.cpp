@@ -97,6 +97,38 @@ FakeTable many_ports(std::uint32_t count, const ElementData& data) {
   return table;
 }
 
+std::string keyed(const std::string& message, const std::string& set, const Key& key) {
+  return message + " " + set + " " + hex(key.bytes()) + "\n";
+}
+
+// Each message of one exchange: "GETSETELEM #2 owners 6b6a...", the set and the one key asked for.
+std::string asked(const FakeTransport& kernel, std::size_t exchange) {
+  std::string text;
+  for (const Request& request : requests_in(kernel.requests.at(exchange))) {
+    if (request.name() != "GETSETELEM") {
+      text += request.summary() + "\n";
+      continue;
+    }
+    CHECK(element_count(request) == 1);
+    const auto list = attribute_of(request.attributes(), NFTA_SET_ELEM_LIST_ELEMENTS);
+    const auto element = attribute_of(Attributes(list.payload), NFTA_LIST_ELEM);
+    const auto key = attribute_of(Attributes(element.payload), NFTA_SET_ELEM_KEY);
+    const auto value = attribute_of(Attributes(key.payload), NFTA_DATA_VALUE);
+    const auto set = attribute_of(request.attributes(), NFTA_SET_ELEM_LIST_SET);
+    text += request.summary() + " " + std::string(set.text()) + " " + hex(value.payload) + "\n";
+  }
+  return text;
+}
+
+// What asks for owner entries: `count` messages, one key each, from that index on.
+std::string asking_owners(std::uint32_t index, std::uint32_t count) {
+  std::string text = index == 0 ? "GETGEN #1\n" : "";
+  for (std::uint32_t i = 0; i < count; ++i)
+    text += keyed("GETSETELEM #" + std::to_string(i + (index == 0 ? 2 : 1)), "owners",
+                  owner_key(kOwner, index + i));
+  return text;
+}
+
 std::string indexes_read(const FakeTable& table) {
   FakeTransport kernel = table.transport();
   const Result<Held> held = read_holding(kernel, kOwner, "hostports");
@@ -128,7 +160,43 @@ TEST_CASE("nothing held: one exchange, no error") {
     if (has_table) table.elements["owners"] = {};
     FakeTransport kernel = table.transport();
     CHECK(read(kernel) == "hostports   0\n");
-    CHECK(kernel.requests.size() == 1);
+    REQUIRE(kernel.requests.size() == 1);
+    CHECK(asked(kernel, 0) == asking_owners(0, 4));
+  }
+}
+
+TEST_CASE("a holding that tells its number takes three exchanges: entries, claims, targets") {
+  FakeTransport kernel = two_ports({.chain = "MESOS-WEB", .count = 2}).transport();
+  REQUIRE(read_holding(kernel, kOwner, "hostports"));
+  REQUIRE(kernel.requests.size() == 3);
+  CHECK(asked(kernel, 0) == asking_owners(0, 4));
+  CHECK(asked(kernel, 1) == keyed("GETSETELEM #1", "published-ip", claim_key(kTcp)) +
+                                keyed("GETSETELEM #2", "published-hostip", claim_key(kUdp)));
+  CHECK(asked(kernel, 2) == keyed("GETSETELEM #1", "MESOS-WEB-ip", claim_key(kTcp)) +
+                                keyed("GETSETELEM #2", "MESOS-WEB-hostip", claim_key(kUdp)));
+}
+
+TEST_CASE("a holding that does not tell its number: asked on until an exchange finds none") {
+  FakeTransport kernel = two_ports({}).transport();
+  REQUIRE(read_holding(kernel, kOwner, "hostports"));
+  REQUIRE(kernel.requests.size() == 4);
+  CHECK(asked(kernel, 0) == asking_owners(0, 4));
+  CHECK(asked(kernel, 1) == asking_owners(4, 128));
+  CHECK(asked(kernel, 2) == keyed("GETSETELEM #1", "published-ip", claim_key(kTcp)) +
+                                keyed("GETSETELEM #2", "published-hostip", claim_key(kUdp)));
+  CHECK(asked(kernel, 3) == keyed("GETSETELEM #1", "hostports-ip", claim_key(kTcp)) +
+                                keyed("GETSETELEM #2", "hostports-hostip", claim_key(kUdp)));
+}
+
+TEST_CASE("many ports: 4 keys, then 128 at a time, and none beyond the number that is told") {
+  for (const std::uint32_t told : {0U, 133U}) {
+    FakeTransport kernel = many_ports(133, {.count = told}).transport();
+    REQUIRE(read_holding(kernel, kOwner, "hostports"));
+    REQUIRE(kernel.requests.size() == (told == 0 ? 8 : 7));  // claims and targets take two each
+    CHECK(asked(kernel, 0) == asking_owners(0, 4));
+    CHECK(asked(kernel, 1) == asking_owners(4, 128));
+    CHECK(asked(kernel, 2) == asking_owners(132, told == 0 ? 128 : 1));
+    if (told == 0) CHECK(asked(kernel, 3) == asking_owners(260, 128));
   }
 }
 

@@ -58,6 +58,21 @@ std::string damage_of(const FakeTable& table) {
   return text;
 }
 
+// "GETCHAIN #2 prerouting": every message, with the chain it names.
+std::string asked(const FakeTransport& kernel) {
+  std::string text;
+  for (const Buffer& bytes : kernel.requests)
+    for (const Request& request : requests_in(bytes)) {
+      const bool rules = request.name() == "GETRULE";
+      const bool chain = request.name() == "GETCHAIN";
+      const auto name = request.attributes().find(rules   ? std::uint16_t{NFTA_RULE_CHAIN}
+                                                  : chain ? std::uint16_t{NFTA_CHAIN_NAME}
+                                                          : std::uint16_t{NFTA_TABLE_NAME});
+      text += request.summary() + (name ? " " + std::string(name->text()) : "") + "\n";
+    }
+  return text;
+}
+
 std::string set_damage(const FakeTable& table) {
   FakeTransport kernel = table.transport();
   const auto damage = read_set_damage(kernel, "c");
@@ -82,6 +97,21 @@ TEST_CASE("an intact ruleset has no damage, whatever other networks have") {
   CHECK(damage_of(intact()) == "");
 }
 
+TEST_CASE("a ruleset: chains and table in one exchange, then six of the chains rule by rule") {
+  FakeTransport kernel = intact().transport();
+  const Result<Ruleset> read = read_ruleset(kernel, kNetwork);
+  REQUIRE(read);
+  CHECK(read->intact());
+  CHECK(read->wrong_hooks.empty());
+  CHECK(kernel.requests.size() == 7);
+  CHECK(asked(kernel) ==
+        "GETGEN #1\nGETCHAIN #2 prerouting\nGETCHAIN #3 output\nGETCHAIN #4 postrouting\n"
+        "GETCHAIN #5 localnet-guard\nGETCHAIN #6 networks\nGETCHAIN #7 c\n"
+        "GETTABLE #8 nft-port-mapper\n"
+        "GETRULE dump #1 prerouting\nGETRULE dump #1 output\nGETRULE dump #1 postrouting\n"
+        "GETRULE dump #1 localnet-guard\nGETRULE dump #1 c\nGETRULE dump #1 networks\n");
+}
+
 TEST_CASE("no table: everything is missing, and nothing hangs elsewhere") {
   const std::string text = damage_of({});
   CHECK(text.starts_with(
@@ -89,6 +119,8 @@ TEST_CASE("no table: everything is missing, and nothing hangs elsewhere") {
       "chain localnet-guard is missing\nchain networks is missing\nchain c is missing\n"
       "chain prerouting lacks rule: fib daddr type local jump networks\n"));
   CHECK(text.find("wrong hook") == std::string::npos);
+  CHECK(text.find("jump c") == std::string::npos);
+  CHECK(text.ends_with("chain c lacks rule: dnat ip6 to meta l4proto . th dport map @c-ip6\n"));
 }
 
 TEST_CASE("a base chain elsewhere is damage, and has to go") {
@@ -129,6 +161,21 @@ TEST_CASE("a network chain that nobody jumps to, or twice") {
   CHECK(damage_of(table) == expected);
   chain_of(table, "networks").tags.assign(2, fingerprint({Jump{"c"}, {}}));
   CHECK(damage_of(table) == expected);
+}
+
+TEST_CASE("a jump is not missed where its chain, or the one that jumps, is missing") {
+  const auto erased = [](const std::string& name) {
+    FakeTable table = intact();
+    std::erase_if(table.chains, [&](const FakeChain& chain) { return chain.name == name; });
+    chain_of(table, name == "c" ? "networks" : "c").tags.pop_back();
+    return damage_of(table);
+  };
+  CHECK(erased("networks") ==
+        "chain networks is missing\n"
+        "chain c lacks rule: dnat ip6 to meta l4proto . th dport map @c-ip6\n");
+  const std::string text = erased("c");
+  CHECK(text.starts_with("chain c is missing\nchain c lacks rule: "));
+  CHECK(text.find("chain networks") == std::string::npos);
 }
 
 TEST_CASE("an operator's rule among the jumps") {
@@ -173,7 +220,7 @@ TEST_CASE("reading a ruleset is refused in any of the exchanges") {
   REQUIRE(read_ruleset(kernel, kNetwork));
   for (table.refused = 0; table.refused < kernel.requests.size(); ++table.refused)
     CHECK(damage_of(table) == kNotPermitted);
-  CHECK(table.refused >= 6);
+  CHECK(table.refused == 7);
 }
 
 TEST_CASE("network chains: those of our table that have target maps") {
@@ -184,6 +231,24 @@ TEST_CASE("network chains: those of our table that have target maps") {
   chain_of(table, "b").hook = skeleton_chains().front().hook;
   CHECK(network_chains(table) == "c ");
   CHECK(network_chains({}) == "");
+  FakeTransport kernel = table.transport();
+  REQUIRE(read_network_chains(kernel));
+  CHECK(asked(kernel) == "GETSET dump #1 nft-port-mapper\nGETCHAIN dump #1\n");
+}
+
+TEST_CASE("network chains: messages that are no chains are passed over") {
+  FakeTransport kernel;
+  SetSpec map = owners_spec();
+  map.name = "c-hostip6";
+  kernel.answers.push_back(
+      Replies().nft_message(NFT_MSG_NEWSET, 1, set_attributes(map), NLM_F_MULTI).done(1));
+  kernel.answers.push_back(
+      Replies()
+          .nft_message(NFT_MSG_NEWRULE, 1, FakeChain{.name = "c"}.attributes(), NLM_F_MULTI)
+          .done(1));
+  const auto names = read_network_chains(kernel);
+  REQUIRE(names);
+  CHECK(names->empty());
 }
 
 TEST_CASE("a skeleton chain that lost its hook is no network: a jump to it would be refused") {
@@ -225,4 +290,75 @@ TEST_CASE("sets: refused") {
   FakeTable table = intact();
   table.refused = 0;
   CHECK(set_damage(table) == kNotPermitted);
+}
+
+TEST_CASE("the skeleton alone: no network's chain is looked at") {
+  const auto intact_skeleton = [](const FakeTable& table) {
+    FakeTransport kernel = table.transport();
+    const Result<Ruleset> read = read_skeleton(kernel);
+    REQUIRE(read);
+    return read->intact();
+  };
+  FakeTable table = intact();
+  chain_of(table, "c").tags.clear();
+  CHECK(intact_skeleton(table));
+  chain_of(table, "networks").tags.push_back(0);
+  CHECK_FALSE(intact_skeleton(table));
+  CHECK_FALSE(intact_skeleton({}));
+}
+
+TEST_CASE("the guard counts only as we build it") {
+  const auto guarded = [](const FakeTable& table) {
+    FakeTransport kernel = table.transport();
+    const Result<bool> guard = has_guard(kernel);
+    return guard ? std::string(*guard ? "yes" : "no") : guard.error().message();
+  };
+  CHECK(guarded(intact()) == "yes");
+  CHECK(guarded({}) == "no");
+  FakeTable table = intact();
+  chain_of(table, "prerouting").tags.clear();  // another chain's damage
+  CHECK(guarded(table) == "yes");
+  chain_of(table, "localnet-guard").tags = {0};
+  CHECK(guarded(table) == "no");
+  table = intact();
+  chain_of(table, "localnet-guard").hook->priority = 0;
+  CHECK(guarded(table) == "no");
+  table.refused = 0;
+  CHECK(guarded(table) == kNotPermitted);
+}
+
+TEST_CASE("whether there is a table") {
+  const auto table = [](const Replies& answer) {
+    FakeTransport kernel;
+    kernel.answers.push_back(answer);
+    const Result<bool> found = has_table(kernel);
+    CHECK(summaries(requests_in(kernel.requests[0])) == "GETTABLE #1\n");
+    return found ? std::string(*found ? "yes" : "no") : found.error().message();
+  };
+  CHECK(table(Replies().nft_message(NFT_MSG_NEWTABLE, 1, Attrs())) == "yes");
+  CHECK(table(Replies().error(1, ENOENT)) == "no");
+  CHECK(table(Replies().error(1, EPERM)) == kNotPermitted);
+}
+
+TEST_CASE("a chain whose configuration is not known: rules that are ours, and one jump") {
+  const auto damage = [](const FakeTable& table) {
+    FakeTransport kernel = table.transport();
+    const Result<ChainDamage> read = read_chain_damage(kernel, "c");
+    if (!read) return read.error().message();
+    std::string text = read->lacks_jump ? "no jump\n" : "";
+    for (const std::string& rule : read->rules) text += rule + "\n";
+    return text;
+  };
+  CHECK(damage(intact()) == "");
+  FakeTable table = intact();
+  chain_of(table, "c").tags.resize(3);
+  CHECK(damage(table) == "chain c lacks rules\n");
+  table = intact();
+  chain_of(table, "c").tags[1] = 0;
+  CHECK(damage(table) == "chain c has rules that are not ours\n");
+  table = intact();
+  chain_of(table, "networks").tags.clear();
+  CHECK(damage(table) == "no jump\n");
+  CHECK(damage({}) == "no jump\nchain c lacks rules\n");
+  for (table.refused = 0; table.refused < 2; ++table.refused) CHECK(damage(table) == kNotPermitted);
 }

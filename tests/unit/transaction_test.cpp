@@ -272,6 +272,18 @@ TEST_CASE("hairpins that are replaced are removed by family") {
         "delete hairpin-ip6 { ::/0 . fd00::/64 }\n");
 }
 
+TEST_CASE("ports and hairpins of many plans can be inserted apart") {
+  const Plan plan = example_plan();
+  Transaction apart = insertion_of_ports(plan, kLocal);
+  CHECK(to_string(apart).find("hairpin") == std::string::npos);
+  apart.append(addition(plan.hairpins));
+  CHECK(to_string(apart) == to_string(insertion(plan, kLocal)));
+  CHECK(brief(addition(plan.hairpins)) ==
+        "add hairpin-ip { 10.22.0.0/16 . 10.22.0.0/16 }\n"
+        "add hairpin-ip { 127.0.0.0/8 . 10.22.0.0/16 }\n"
+        "add hairpin-ip6 { fd00::/64 . fd00::/64 }\n");
+}
+
 TEST_CASE("removing the hairpins of all subnets empties both sets") {
   CHECK(to_string(hairpins_removal()) ==
         "flush set inet nft-port-mapper hairpin-ip\n"
