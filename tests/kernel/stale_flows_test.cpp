@@ -296,10 +296,11 @@ TEST_CASE("stale flows: without conntrack there is a note, and ADD and DEL succe
       "seconds\n";
   const WithoutConntrack kernel;
   // Length 64 and type 0x7f00, which is no subsystem of netfilter's.
-  for (const auto& [how, what] :
+  for (const auto& [how, message] :
        {std::pair("poke_enter=@arg2=40000000007f",
                   "cannot list: conntrack flows of UDP ports: Invalid argument"),
         std::pair("error=EOPNOTSUPP", "cannot send: netlink socket: Operation not supported")}) {
+    const std::string what = message;
     CAPTURE(what);
     const Turns turns;
     const Lab& lab = turns.lab;
