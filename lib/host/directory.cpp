@@ -1,6 +1,5 @@
 #include "lib/host/directory.hpp"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -8,15 +7,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <memory>
 #include <string_view>
+
+#include "lib/host/open_files.hpp"
 
 namespace portmapper {
 namespace {
-
-struct Close {
-  void operator()(DIR* directory) const { closedir(directory); }
-};
 
 Error unreadable(const char* what, const std::string& path, int error_number) {
   return {ErrorKind::unreadable_input, what, path, error_number, {}};
@@ -85,7 +81,7 @@ Result<Directory> Directory::below(const std::string& name) const {
 Result<std::vector<DirectoryEntry>> Directory::entries() const {
   // Of its own, since reading moves the position of an open directory.
   const int fd = openat(fd_.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  const std::unique_ptr<DIR, Close> directory(fd < 0 ? nullptr : fdopendir(fd));
+  const OpenDirectory directory(fd < 0 ? nullptr : fdopendir(fd));
   if (!directory) return unreadable("cannot read", path_, errno);
   std::vector<DirectoryEntry> found;
   for (;;) {

@@ -1,6 +1,5 @@
 #include "lib/host/listeners.hpp"
 
-#include <dirent.h>
 #include <unistd.h>
 
 #include <array>
@@ -8,17 +7,11 @@
 #include <cstdio>
 #include <cstring>
 #include <map>
-#include <memory>
+
+#include "lib/host/open_files.hpp"
 
 namespace portmapper {
 namespace {
-
-struct Close {
-  void operator()(DIR* directory) const { closedir(directory); }
-  void operator()(std::FILE* file) const { std::fclose(file); }
-};
-using Directory = std::unique_ptr<DIR, Close>;
-using File = std::unique_ptr<std::FILE, Close>;
 
 // The addresses in /proc/net are 32-bit words in host byte order, in hexadecimal.
 IpAddress parse_address(Family family, const char* hex) {
@@ -36,7 +29,7 @@ void read_sockets(const std::string& path, Family family, bool is_tcp, std::uint
                   std::map<std::uint64_t, IpAddress>& sockets) {
   constexpr unsigned kListen = 10;  // TCP_LISTEN
   constexpr unsigned kUnbound = 7;  // TCP_CLOSE: a UDP socket without a peer
-  const File file(std::fopen(path.c_str(), "re"));
+  const OpenFile file(std::fopen(path.c_str(), "re"));
   std::array<char, 512> line{};
   while (file && std::fgets(line.data(), line.size(), file.get()) != nullptr) {
     std::array<char, 40> address{};
@@ -55,7 +48,7 @@ void read_sockets(const std::string& path, Family family, bool is_tcp, std::uint
 
 std::string process_name(const std::string& pid) {
   std::array<char, 64> name{};
-  const File file(std::fopen(("/proc/" + pid + "/comm").c_str(), "re"));
+  const OpenFile file(std::fopen(("/proc/" + pid + "/comm").c_str(), "re"));
   if (!file || std::fgets(name.data(), name.size(), file.get()) == nullptr) return "?";
   return {name.data(), std::strcspn(name.data(), "\n")};
 }
@@ -64,7 +57,7 @@ std::string process_name(const std::string& pid) {
 void read_process(const std::string& pid, std::map<std::uint64_t, IpAddress>& sockets,
                   std::vector<Listener>& found) {
   const std::string directory = "/proc/" + pid + "/fd/";
-  const Directory descriptors(opendir(directory.c_str()));
+  const OpenDirectory descriptors(opendir(directory.c_str()));
   while (const dirent* entry = descriptors ? readdir(descriptors.get()) : nullptr) {
     std::array<char, 64> target{};
     const ssize_t length =
@@ -90,7 +83,7 @@ std::vector<Listener> listeners(Protocol protocol, std::uint16_t port) {
   std::map<std::uint64_t, IpAddress> sockets;
   read_sockets(path, Family::ipv4, is_tcp, port, sockets);
   read_sockets(path + "6", Family::ipv6, is_tcp, port, sockets);
-  const Directory proc(sockets.empty() ? nullptr : opendir("/proc"));
+  const OpenDirectory proc(sockets.empty() ? nullptr : opendir("/proc"));
   while (const dirent* entry = proc && !sockets.empty() ? readdir(proc.get()) : nullptr)
     if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
       read_process(entry->d_name, sockets, found);

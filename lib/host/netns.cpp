@@ -1,6 +1,5 @@
 #include "lib/host/netns.hpp"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,18 +9,12 @@
 #include <charconv>
 #include <cstdio>
 #include <cstring>
-#include <memory>
 #include <string_view>
+
+#include "lib/host/open_files.hpp"
 
 namespace portmapper {
 namespace {
-
-struct Close {
-  void operator()(DIR* directory) const { closedir(directory); }
-  void operator()(std::FILE* file) const { std::fclose(file); }
-};
-using Directory = std::unique_ptr<DIR, Close>;
-using File = std::unique_ptr<std::FILE, Close>;
 
 // The kernel's struct nsfs_file_handle begins with the namespace's id.
 std::uint64_t namespace_id(const char* path) {
@@ -53,7 +46,7 @@ std::uint64_t inode_of(std::string_view name) {
 
 template <typename Visit>
 void each_process(Visit visit) {
-  const Directory proc(opendir("/proc"));
+  const OpenDirectory proc(opendir("/proc"));
   if (!proc) return;
   while (const dirent* entry = readdir(proc.get())) {
     if (entry->d_name[0] < '1' || entry->d_name[0] > '9') continue;
@@ -92,7 +85,7 @@ std::string unescaped(std::string_view text) {
 
 template <typename Visit>
 void each_mount(Visit visit) {
-  const File mounts(std::fopen("/proc/self/mountinfo", "re"));
+  const OpenFile mounts(std::fopen("/proc/self/mountinfo", "re"));
   if (!mounts) return;
   std::array<char, 8192> buffer{};  // a longer line is no mount of ours
   while (std::fgets(buffer.data(), buffer.size(), mounts.get()) != nullptr) {

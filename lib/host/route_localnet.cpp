@@ -1,6 +1,5 @@
 #include "lib/host/route_localnet.hpp"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <libmnl/libmnl.h>
 #include <linux/rtnetlink.h>
@@ -10,12 +9,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <memory>
 
 #include "lib/base/attributes.hpp"
 #include "lib/base/netlink.hpp"
 #include "lib/base/unique_fd.hpp"
 #include "lib/base/write_all.hpp"
+#include "lib/host/open_files.hpp"
 
 namespace portmapper {
 namespace {
@@ -46,11 +45,6 @@ Status set(const std::string& device, char wanted) {
   if (lseek(file.get(), 0, SEEK_SET) != 0 || !write_all(file.get(), {&wanted, 1})) return failed();
   return {};
 }
-
-struct CloseDirectory {
-  void operator()(DIR* directory) const { closedir(directory); }
-};
-using Directory = std::unique_ptr<DIR, CloseDirectory>;
 
 }  // namespace
 
@@ -93,7 +87,7 @@ Status disable_route_localnet(const std::string& device) {
 
 std::vector<std::string> devices_with_route_localnet() {
   std::vector<std::string> devices;
-  const Directory directory(opendir(kConf));
+  const OpenDirectory directory(opendir(kConf));
   while (const dirent* entry = directory ? readdir(directory.get()) : nullptr) {
     const std::string device = entry->d_name;
     const UniqueFd file(open(path_of(device).c_str(), O_RDONLY | O_CLOEXEC));
