@@ -129,3 +129,11 @@ TEST_CASE("ctl: flush removes all that is ours, or all of one network, sysctl in
   CHECK(read_sysctl(lab.host(), "net/ipv4/conf/cni0/route_localnet") == "0");
   CHECK(ctl(lab, {"flush"}) == "0\nthere is no table inet nft-port-mapper\n");
 }
+
+TEST_CASE("ctl: list --watch prints again, without a terminal's codes, until it is stopped") {
+  const Lab lab;
+  const RunResult watched = run({"timeout", "3", CTL, "list", "--watch"}, {.ns = lab.host()});
+  const std::string once = "PROTO  HOST  ENDPOINT  CONTAINER  NETWORK  CONNECTIONS  OWNER STATE\n";
+  CHECK(watched.out == once + once);
+  CHECK(watched.status == 124);
+}
