@@ -32,8 +32,10 @@ struct Lessons {
 };
 
 // Removes what is in the way, and lets the plan's hairpins fit what is there.
-Result<Transaction> make_way(Transport& transport, Plan& plan, std::span<const IpAddress> local) {
-  Result<Transaction> transaction = clear_obstacles(transport, plan, local);
+Result<Transaction> make_way(Transport& transport, Plan& plan) {
+  const Result<std::vector<IpAddress>> local = local_addresses();
+  if (!local) return local.error();
+  Result<Transaction> transaction = clear_obstacles(transport, plan, *local);
   if (!transaction) return transaction.error();
   const Result<std::vector<Hairpin>> existing = read_hairpins(transport);
   if (!existing) return existing.error();
@@ -43,23 +45,47 @@ Result<Transaction> make_way(Transport& transport, Plan& plan, std::span<const I
   return transaction;
 }
 
-// A port on any address asserts that nobody has it on one of the host's addresses: two operations
-// for each address. For thousands of ports it is cheaper to look whether anybody has any port on
-// one address, and to let the generation guard that answer.
-Result<bool> can_skip_assertions(Transport& transport, const Plan& plan,
-                                 std::span<const IpAddress> local) {
-  constexpr std::size_t kMany = 1000;
-  if (plan.translations.size() * local.size() < kMany) return false;
+bool names_host_addresses(const Plan& plan) {
+  return std::any_of(plan.translations.begin(), plan.translations.end(),
+                     [](const Translation& t) { return !t.published.address.is_any(); });
+}
+
+bool has_family(const Plan& plan, Family family) {
+  return std::any_of(plan.translations.begin(), plan.translations.end(),
+                     [&](const Translation& t) { return t.published.address.family() == family; });
+}
+
+// Whether nobody has any port on one address, in the families of `plan`. Then a plan of ports on any
+// address overlaps with nothing, as long as the generation stays what it was.
+Result<bool> nobody_has_addresses(Transport& transport, const Plan& plan) {
   for (const Family family : {Family::ipv4, Family::ipv6}) {
+    if (!has_family(plan, family)) continue;
     const Result<bool> empty = is_set_empty(transport, claim_set({family, true}));
-    if (!empty) return empty.error();
-    if (!*empty) return false;
+    if (!empty || !*empty) return empty;
   }
   return true;
 }
 
-Result<Transaction> decide(Transport& transport, Plan plan, std::span<const IpAddress> local,
-                           const Lessons& lessons) {
+// The plan's own elements, and what asserts that nobody's ports overlap with them. Two assertions for
+// each port and local address are elements to delete, and whoever deletes makes the next commit wait
+// for a grace period: so the ordinary case, ports on any address and nobody who has one address
+// only, is read and guarded by the generation instead.
+Result<Transaction> insert(Transport& transport, const Plan& plan, std::uint32_t generation) {
+  if (!names_host_addresses(plan)) {
+    const Result<bool> free = nobody_has_addresses(transport, plan);
+    if (!free) return free.error();
+    if (*free) {
+      Transaction transaction = insertion(plan, {});
+      transaction.generation = generation;
+      return transaction;
+    }
+  }
+  const Result<std::vector<IpAddress>> local = local_addresses();
+  if (!local) return local.error();
+  return insertion(plan, *local);
+}
+
+Result<Transaction> decide(Transport& transport, Plan plan, const Lessons& lessons) {
   const Result<Ruleset> ruleset = read_ruleset(transport, plan.chain);
   if (!ruleset) return ruleset.error();
   Transaction transaction;
@@ -69,15 +95,15 @@ Result<Transaction> decide(Transport& transport, Plan plan, std::span<const IpAd
     transaction = std::move(*skeleton);
   }
   if (lessons.obstructed) {
-    Result<Transaction> way = make_way(transport, plan, local);
+    Result<Transaction> way = make_way(transport, plan);
     if (!way) return way.error();
     transaction.append(std::move(*way));
     transaction.generation = ruleset->generation;  // the earliest of what was read
   }
-  const Result<bool> unneeded = can_skip_assertions(transport, plan, local);
-  if (!unneeded) return unneeded.error();
-  if (*unneeded) transaction.generation = ruleset->generation;
-  transaction.append(insertion(plan, *unneeded ? std::span<const IpAddress>() : local));
+  Result<Transaction> ports = insert(transport, plan, ruleset->generation);
+  if (!ports) return ports.error();
+  if (ports->generation) transaction.generation = ports->generation;
+  transaction.append(std::move(*ports));
   return transaction;
 }
 
@@ -86,9 +112,7 @@ Result<Transaction> decide(Transport& transport, Plan plan, std::span<const IpAd
 Status publish(Transport& transport, const Plan& plan) {
   Lessons lessons;
   for (Retry retry; retry.again();) {
-    const Result<std::vector<IpAddress>> local = local_addresses();
-    const Result<Transaction> transaction =
-        local ? decide(transport, plan, *local, lessons) : Result<Transaction>(local.error());
+    const Result<Transaction> transaction = decide(transport, plan, lessons);
     const Status status =
         transaction ? commit(transport, *transaction) : Status(transaction.error());
     if (status) return {};

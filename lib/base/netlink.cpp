@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "lib/base/attributes.hpp"
+#include "lib/base/release.hpp"
 
 namespace portmapper {
 namespace {
@@ -24,16 +25,44 @@ void make_room(int socket, std::size_t size) {
     (void)setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &wanted, sizeof wanted);
 }
 
-// The kernel puts several messages of a dump into one datagram.
-void each_message(Bytes datagram, const OnReply& on_reply) {
-  while (datagram.size() >= sizeof(nlmsghdr)) {
-    const auto* reply = reinterpret_cast<const nlmsghdr*>(datagram.data());
-    if (reply->nlmsg_len < sizeof(nlmsghdr) || reply->nlmsg_len > datagram.size()) return;
-    on_reply(*reply);
-    datagram =
-        datagram.subspan(std::min<std::size_t>(NLMSG_ALIGN(reply->nlmsg_len), datagram.size()));
+// The kernel fills a dump's datagrams up to the largest size that the socket has ever read with, but
+// 32 KiB. What begins small leaves most pages of it alone; lists of links can be large at once.
+constexpr std::size_t kLargest = 64 * 1024;
+constexpr std::size_t kFirst = 16 * 1024;
+
+template <typename Do>
+void each_message(Bytes bytes, const Do& act) {
+  while (bytes.size() >= sizeof(nlmsghdr)) {
+    const auto* message = reinterpret_cast<const nlmsghdr*>(bytes.data());
+    if (message->nlmsg_len < sizeof(nlmsghdr) || message->nlmsg_len > bytes.size()) return;
+    act(*message);
+    bytes = bytes.subspan(std::min<std::size_t>(NLMSG_ALIGN(message->nlmsg_len), bytes.size()));
   }
 }
+
+// Recognises the last thing that the kernel says to some requests: it answers in their order, in a
+// batch only the one that asks for an acknowledgement, outside of one every one.
+class LastAnswer {
+ public:
+  explicit LastAnswer(Bytes requests) {
+    bool asks = false;
+    each_message(requests, [&](const nlmsghdr& request) {
+      const bool this_asks = (request.nlmsg_flags & NLM_F_ACK) != 0;
+      if (asks && !this_asks) return;
+      asks = this_asks;
+      sequence_ = request.nlmsg_seq;
+      is_dump_ = !asks && (request.nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
+    });
+  }
+  [[nodiscard]] bool is(const nlmsghdr& reply) const {
+    if (reply.nlmsg_seq != sequence_) return false;
+    return !is_dump_ || reply.nlmsg_type == NLMSG_DONE || reply.nlmsg_type == NLMSG_ERROR;
+  }
+
+ private:
+  std::uint32_t sequence_ = 0;
+  bool is_dump_ = false;
+};
 
 }  // namespace
 
@@ -46,6 +75,23 @@ Result<Netlink> Netlink::open(int protocol) {
       setsockopt(socket.get(), SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof on) != 0)
     return failed("cannot set up");
   return Netlink(std::move(socket), protocol);
+}
+
+Netlink::Netlink(UniqueFd socket, int protocol)
+    : socket_(std::move(socket)),
+      protocol_(protocol),
+      size_(protocol == NETLINK_NETFILTER ? kFirst : kLargest) {}
+
+Netlink& Netlink::operator=(Netlink&& other) noexcept {
+  std::swap(socket_, other.socket_);
+  std::swap(protocol_, other.protocol_);
+  std::swap(size_, other.size_);
+  std::swap(buffer_, other.buffer_);
+  return *this;
+}
+
+Netlink::~Netlink() {
+  if (socket_ && protocol_ == NETLINK_NETFILTER) release(std::move(socket_));
 }
 
 Status Netlink::send(std::span<const std::uint8_t> requests) const {
@@ -61,46 +107,68 @@ Status Netlink::send(std::span<const std::uint8_t> requests) const {
   return {};
 }
 
-Result<std::size_t> Netlink::receive(std::size_t size) {
+Result<Bytes> Netlink::receive() {
+  if (!buffer_) buffer_ = std::make_unique_for_overwrite<std::uint8_t[]>(size_);
   ssize_t received = 0;
   do {
-    received = recv(socket_.get(), buffer_.get(), size, MSG_DONTWAIT | MSG_TRUNC);
+    received = recv(socket_.get(), buffer_.get(), size_, MSG_DONTWAIT | MSG_TRUNC);
   } while (received < 0 && errno == EINTR);
-  if (received < 0 && errno == EAGAIN) return std::size_t{0};
+  if (received < 0 && errno == EAGAIN) return Bytes();
   if (received < 0) return failed("cannot receive");
-  if (static_cast<std::size_t>(received) > size) {
+  if (static_cast<std::size_t>(received) > size_) {
     errno = EMSGSIZE;
     return failed("cannot receive");
   }
-  return static_cast<std::size_t>(received);
+  return Bytes(buffer_.get(), static_cast<std::size_t>(received));
+}
+
+void Netlink::expect_more_than(std::size_t received) {
+  if (size_ == kLargest || received < size_ / 4) return;
+  size_ = kLargest;
+  buffer_.reset();
 }
 
 Status Netlink::exchange(std::span<const std::uint8_t> requests, const OnReply& on_reply) {
   if (const Status sent = send(requests); !sent) return sent;
+  const LastAnswer last(requests);
   Status lost;
-  for (;;) {
-    const Result<std::size_t> received = receive(kBufferSize);
+  for (bool ended = false; !ended;) {
+    const Result<Bytes> received = receive();
     if (!received && received.error().error_number == ENOBUFS && lost) {
       lost =
           received.error();  // there were more replies than fit; the first of them are still there
       continue;
     }
     if (!received) return received.error();
-    if (*received == 0) return lost;
-    each_message({buffer_.get(), *received}, on_reply);
+    if (received->empty()) break;
+    each_message(*received, [&](const nlmsghdr& reply) {
+      on_reply(reply);
+      ended = ended || last.is(reply);
+    });
+    expect_more_than(received->size());
   }
+  return lost;
 }
 
 Status Netlink::glance(std::span<const std::uint8_t> requests, const OnReply& on_reply) {
-  // The kernel fills a dump's datagrams up to the largest size a socket has ever read with, so a
-  // new socket gets little; closing it ends the dump.
-  constexpr std::size_t kLittle = 8192;
+  if (const Status sent = send(requests); !sent) return sent;
+  constexpr std::size_t kLittle = 2048;  // the end of a short dump comes in a datagram of its own
+  const LastAnswer last(requests);
+  for (;;) {
+    const Result<Bytes> received = receive();
+    if (!received) return received.error();
+    bool ended = received->empty();
+    each_message(*received, [&](const nlmsghdr& reply) {
+      on_reply(reply);
+      ended = ended || last.is(reply);
+    });
+    if (ended) return {};
+    if (received->size() > kLittle) break;
+  }
+  // Closing the socket ends the dump.
   Result<Netlink> other = open(protocol_);
   if (!other) return other.error();
-  if (const Status sent = other->send(requests); !sent) return sent;
-  const Result<std::size_t> received = other->receive(kLittle);
-  if (!received) return received.error();
-  each_message({other->buffer_.get(), *received}, on_reply);
+  *this = std::move(*other);
   return {};
 }
 

@@ -4,8 +4,8 @@
 //   netlink->exchange(messages.bytes(), [](const nlmsghdr& reply) { ... });
 //
 // The kernel answers netlink requests while they are sent, so after a send everything is there to
-// be read (a dump continues with each read): exchange reads until the socket is empty and never
-// waits. Messages are in host byte order, their attributes as the protocol has them. Errors:
+// be read (a dump continues with each read): exchange reads until the last request is answered or
+// the socket is empty, and never waits. Messages are in host byte order, their attributes as the protocol has them. Errors:
 // mapping_failed with the errno of socket, sendmsg or recv; refusals by the kernel are replies
 // (NLMSG_ERROR), which the caller judges. ENOBUFS: replies were lost, after
 // those that came were handed on. Does not promise: that a reply is well-formed beyond its
@@ -20,6 +20,7 @@
 #include <span>
 #include <string_view>
 
+#include "lib/base/attributes.hpp"
 #include "lib/base/error.hpp"
 #include "lib/base/unique_fd.hpp"
 
@@ -44,23 +45,23 @@ class Transport {
 class Netlink final : public Transport {
  public:
   static Result<Netlink> open(int protocol);
+  Netlink(Netlink&&) = default;
+  Netlink& operator=(Netlink&& other) noexcept;
+  ~Netlink() override;
   Status exchange(std::span<const std::uint8_t> requests, const OnReply& on_reply) override;
   Status glance(std::span<const std::uint8_t> requests, const OnReply& on_reply) override;
 
  private:
-  Netlink(UniqueFd socket, int protocol)
-      : socket_(std::move(socket)),
-        protocol_(protocol),
-        buffer_(std::make_unique_for_overwrite<std::uint8_t[]>(kBufferSize)) {}
+  Netlink(UniqueFd socket, int protocol);
   [[nodiscard]] Status send(std::span<const std::uint8_t> requests) const;
-  // How many bytes came, 0 when there is nothing (more).
-  Result<std::size_t> receive(std::size_t size);
-
-  static constexpr std::size_t kBufferSize = 64 * 1024;  // a dump fills at most 32 KiB at a time
+  // The next datagram, valid until the next call; empty when there is nothing (more).
+  Result<Bytes> receive();
+  void expect_more_than(std::size_t received);
 
   UniqueFd socket_;
   int protocol_;
-  std::unique_ptr<std::uint8_t[]> buffer_;  // not filled: most answers touch one page of it
+  std::size_t size_;  // of the buffer
+  std::unique_ptr<std::uint8_t[]> buffer_;
 };
 
 // The errno that a reply carries: 0 for an acknowledgement, nothing for every other message.

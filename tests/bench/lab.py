@@ -1,0 +1,161 @@
+"""Namespaces, requests and measured runs: what the scenarios of tests/bench are made of."""
+
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+CNI_PATH = "/usr/lib/cni"
+SUBNET = "10.88.0.1/16"
+
+
+class Program:
+    """A CNI plugin to measure: a label for the table, the file, keys for its configuration."""
+
+    def __init__(self, label, path, options=None, is_budgeted=False):
+        self.label = label
+        self.path = path
+        self.options = options or {}
+        self.is_budgeted = is_budgeted  # how much faster we have to be is laid down
+
+
+def command(*words, check=True, **options):
+    return subprocess.run(words, check=check, capture_output=True, text=True, **options).stdout
+
+
+class Lab:
+    """Everything it makes goes with it: namespaces, files, listening helpers."""
+
+    def __init__(self, build):
+        self.build = build
+        self.directory = tempfile.TemporaryDirectory(prefix="npm-bench-")
+        self.namespaces = []
+        self.files = 0
+        self.container = self.namespace("container")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for name in self.namespaces:
+            command("ip", "netns", "delete", name, check=False)
+        self.directory.cleanup()
+
+    def tool(self, name):
+        return os.path.join(self.build, "tests", "bench-" + name)
+
+    @property
+    def plugin(self):
+        return Program("nft-port-mapper", os.path.join(self.build, "nft-port-mapper"))
+
+    @property
+    def ctl(self):
+        return os.path.join(self.build, "nft-port-mapperctl")
+
+    def namespace(self, name):
+        name = f"npm-bench-{os.getpid()}-{name}"
+        command("ip", "netns", "add", name)
+        self.namespaces.append(name)
+        return "/run/netns/" + name
+
+    def host(self, name):
+        """A host with a container network's bridge, and nothing published."""
+        path = self.namespace(name)
+        for words in (
+            "link set lo up",
+            "link add cni0 type bridge",
+            "link set cni0 up",
+            f"address add {SUBNET} dev cni0",
+        ):
+            command("ip", "-netns", os.path.basename(path), *words.split())
+        return path
+
+    def file(self, text):
+        self.files += 1
+        path = os.path.join(self.directory.name, str(self.files))
+        with open(path, "w", encoding="utf-8") as out:
+            out.write(text)
+        return path
+
+    def request(self, program, mappings, network="bench", address="10.88.0.2", **options):
+        """A file with the configuration that a runtime would pass in the chained form."""
+        config = {
+            "cniVersion": "1.0.0",
+            "name": network,
+            "type": os.path.basename(program.path),
+            "prevResult": {
+                "cniVersion": "1.0.0",
+                "interfaces": [{"name": "eth0", "sandbox": self.container}],
+                "ips": [{"interface": 0, "address": address + "/16"}],
+            },
+            **program.options,
+            **options,
+        }
+        if mappings is not None:
+            config["runtimeConfig"] = {"portMappings": mappings}
+        return self.file(json.dumps(config))
+
+    def call(self, netns, program, verb, request, container="c", label=None):
+        """One line of a plan for bench-measure."""
+        environment = [
+            f"CNI_COMMAND={verb}",
+            f"CNI_CONTAINERID={container}",
+            f"CNI_NETNS={self.container}",
+            "CNI_IFNAME=eth0",
+            f"CNI_PATH={CNI_PATH}",
+            "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+        ]
+        label = label or f"{program.label}/{verb}"
+        return [label, netns, request, str(len(environment)), *environment, program.path]
+
+    def bare(self, netns, label, *argv):
+        return [label, netns, "/dev/null", "1", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", *argv]
+
+    def measure(self, mode, number, plan):
+        text = "".join("\t".join(line) + "\n" for line in plan)
+        done = subprocess.run(
+            [self.tool("measure"), mode, str(number)], input=text, text=True, capture_output=True
+        )
+        if done.returncode != 0:
+            raise SystemExit("tests/bench: " + done.stderr.strip())
+        return [line.split() for line in done.stdout.splitlines()]
+
+    def rounds(self, number, plan):
+        """Medians by label: nanoseconds; and the highest peak of memory in KiB."""
+        times, peaks = {}, {}
+        for label, nanoseconds, peak in self.measure("rounds", number, plan):
+            times.setdefault(label, []).append(int(nanoseconds))
+            peaks[label] = max(peaks.get(label, 0), int(peak))
+        return {label: statistics.median(values) for label, values in times.items()}, peaks
+
+    def flight(self, number, plan):
+        """Nanoseconds for all, and how many failed."""
+        _, nanoseconds, failures = self.measure("flight", number, plan)[0]
+        return int(nanoseconds), int(failures)
+
+    def run_all(self, plan):
+        self.rounds(1, plan)
+
+    def publish(self, netns, count, **options):
+        """`count` ports below 50,001, held by one container for tcp and, of many, one for udp."""
+        plan = []
+        for protocol in ("tcp", "udp"):
+            size, count = min(count, 50_000), max(count - 50_000, 0)
+            if size == 0:
+                break
+            request = self.request(
+                self.plugin,
+                port_mappings(range(1, size + 1), protocol),
+                address="10.88.1.1",
+                **options,
+            )
+            plan.append(self.call(netns, self.plugin, "ADD", request, "held-" + protocol, "-"))
+        self.run_all(plan)
+
+
+def port_mappings(ports, protocol="tcp", **more):
+    return [
+        {"hostPort": port, "containerPort": 80, "protocol": protocol, **more} for port in ports
+    ]

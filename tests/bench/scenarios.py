@@ -1,0 +1,266 @@
+"""What is measured. Each scenario makes its own namespaces and yields rows for the table."""
+
+import os
+import re
+import statistics
+import subprocess
+from dataclasses import dataclass, field
+
+from lab import command, port_mappings
+
+TEST_PORT = 60001
+MANY = 100_000
+
+
+@dataclass
+class Row:
+    what: str  # as the table shows it
+    value: float  # a ratio, seconds or MiB
+    unit: str  # "x", "s" or "MiB"
+    limit: float = None  # the budget
+    at_least: bool = False  # of a speed-up: more is better
+    detail: str = ""
+    samples: dict = field(default_factory=dict)
+
+    @property
+    def kept(self):
+        if self.limit is None:
+            return True
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
+
+
+def milliseconds(nanoseconds):
+    return f"{nanoseconds / 1e6:.2f} ms"
+
+
+def ratio(what, medians, one, other, limit, **more):
+    """How many times `one` is `other`."""
+    detail = f"{milliseconds(medians[one])} : {milliseconds(medians[other])}"
+    return Row(what, medians[one] / medians[other], "x", limit, detail=detail, **more)
+
+
+def speed_up(what, medians, ours, theirs, limit=None):
+    row = ratio(what, medians, theirs, ours, limit, at_least=True)
+    row.detail = f"{milliseconds(medians[ours])} : {milliseconds(medians[theirs])}"
+    return row
+
+
+def add_and_del(lab, netns, program, request, suffix="", verbs=("ADD", "DEL")):
+    return [
+        lab.call(netns, program, verb, request, label=f"{program.label}/{verb}{suffix}")
+        for verb in verbs
+    ]
+
+
+def start_up(lab, peers, rounds):
+    """The process, next to the floors and to the peers."""
+    host = lab.host("empty")
+    mapping = port_mappings([TEST_PORT])
+    plan = [
+        lab.bare(host, "empty", lab.tool("empty")),
+        lab.bare(host, "floor", lab.tool("nothing")),
+    ]
+    plan += add_and_del(lab, host, lab.plugin, lab.request(lab.plugin, mapping))
+    for i, peer in enumerate(peers):
+        plan += add_and_del(lab, lab.host(f"peer-{i}"), peer, lab.request(peer, mapping))
+    medians, peaks = lab.rounds(rounds, plan)
+    for verb in ("ADD", "DEL"):
+        ours = f"nft-port-mapper/{verb}"
+        yield ratio(f"{verb} : the same libraries, doing nothing", medians, ours, "floor", 1.3)
+        yield ratio(f"{verb} : an empty C program", medians, ours, "empty", 2.5)
+        for peer in peers:
+            what = f"{verb}, faster than {peer.label}"
+            yield speed_up(what, medians, ours, f"{peer.label}/{verb}", 15 if peer.is_budgeted else None)
+    peak = max(peaks[f"nft-port-mapper/{verb}"] for verb in ("ADD", "DEL"))
+    yield Row("peak memory of ADD", peak / 1024, "MiB", 6)
+
+
+def flatness(lab, _peers, rounds):
+    """0 and 100,000 published ports."""
+    few, many = lab.host("few"), lab.host("many")
+    lab.publish(few, 1)
+    lab.publish(many, MANY)
+    request = lab.request(lab.plugin, port_mappings([TEST_PORT]))
+    without = lab.request(lab.plugin, None)
+    plan = []
+    for netns, suffix in ((few, "/few"), (many, "/many")):
+        for deletion, name in ((request, ""), (without, "/without")):
+            plan += add_and_del(lab, netns, lab.plugin, request, suffix + name, ("ADD", "CHECK"))
+            plan += add_and_del(lab, netns, lab.plugin, deletion, suffix + name, ("DEL",))
+    medians, _ = lab.rounds(rounds, plan)
+    for verb in ("ADD", "DEL", "CHECK"):
+        name = f"nft-port-mapper/{verb}"
+        what = f"{verb} at {MANY:,} ports : at 1"
+        yield ratio(what, medians, name + "/many", name + "/few", 1.15)
+    name = "nft-port-mapper/DEL/many"
+    what = f"DEL without its ports at {MANY:,} : with them"
+    yield ratio(what, medians, name + "/without", name, 1.15)
+
+
+def networks(lab, _peers, rounds):
+    """1 and 1,000 networks without a chain of their own."""
+    one, thousand = lab.host("one"), lab.host("thousand")
+    add_networks(lab, one, 1)
+    add_networks(lab, thousand, 1000)
+    request = lab.request(lab.plugin, port_mappings([TEST_PORT]))
+    plan = add_and_del(lab, one, lab.plugin, request, "/one")
+    plan += add_and_del(lab, thousand, lab.plugin, request, "/thousand")
+    medians, _ = lab.rounds(rounds, plan)
+    for verb in ("ADD", "DEL"):
+        name = f"nft-port-mapper/{verb}"
+        yield ratio(f"{verb} at 1,000 networks : at 1", medians, name + "/thousand", name + "/one", 1.3)
+
+
+def add_networks(lab, netns, count, **options):
+    plan = []
+    for i in range(count):
+        request = lab.request(
+            lab.plugin, port_mappings([i + 1]), f"net-{i}", f"10.88.{i // 250}.{i % 250 + 2}"
+        )
+        plan.append(lab.call(netns, lab.plugin, "ADD", request, f"c-{i}", "-"))
+    lab.run_all(plan)
+
+
+def many_ports(lab, _peers, rounds):
+    """One container, every port."""
+    host = lab.host("every")
+    every = range(1, 65536)
+    for name, protocols, limit in (("65,535 ports", ("tcp",), 0.5), ("3 x 65,535 ports", ("tcp", "udp", "sctp"), 1.5)):
+        mappings = [m for protocol in protocols for m in port_mappings(every, protocol)]
+        request = lab.request(lab.plugin, mappings)
+        medians, _ = lab.rounds(max(rounds // 10, 3), add_and_del(lab, host, lab.plugin, request))
+        for verb in ("ADD", "DEL"):
+            seconds = medians[f"nft-port-mapper/{verb}"] / 1e9
+            sends = count_batches(lab, host, request, verb)
+            yield Row(f"{verb} of {name}", seconds, "s", limit, detail=f"{sends} transaction")
+
+
+def count_batches(lab, netns, request, verb):
+    """How many batches strace sees; ADD is undone and DEL prepared outside of it."""
+    if verb == "DEL":
+        lab.run_all([lab.call(netns, lab.plugin, "ADD", request, label="-")])
+    trace = os.path.join(lab.directory.name, "trace")
+    line = lab.call(netns, lab.plugin, verb, request)
+    at = 4 + int(line[3])
+    line[at:at] = ["/usr/bin/strace", "-f", "-o", trace, "-e", "trace=sendmsg,sendto"]
+    lab.rounds(1, [["-", *line[1:]]])
+    if verb == "ADD":
+        lab.run_all([lab.call(netns, lab.plugin, "DEL", request, label="-")])
+    with open(trace, encoding="utf-8") as lines:
+        return len(re.findall("NFNL_MSG_BATCH_END|nlmsg_type=0x11", lines.read())) or 1
+
+
+def crowd(lab, peers, _rounds):
+    """Many runtimes at once."""
+    containers, ports, flight = 1000, 32, 64
+    rates = {}
+    for program, size in [(lab.plugin, containers)] + [(peer, 64) for peer in peers]:
+        host = lab.host("crowd-" + program.label.replace(" ", "-"))
+        requests = [
+            lab.request(
+                program,
+                port_mappings(range(1 + i * ports, 1 + (i + 1) * ports)),
+                address=f"10.88.{i // 250}.{i % 250 + 2}",
+            )
+            for i in range(size)
+        ]
+        for verb in ("ADD", "DEL"):
+            plan = [
+                lab.call(host, program, verb, request, f"c-{i}")
+                for i, request in enumerate(requests)
+            ]
+            nanoseconds, failures = lab.flight(flight, plan)
+            rates[program.label, verb] = size / (nanoseconds / 1e9)
+            if program not in peers:
+                what = f"failed {verb}, {size:,} containers x {ports} ports, {flight} in flight"
+                yield Row(what, failures, "", 0)
+    for peer in peers:
+        for verb in ("ADD", "DEL"):
+            ours, theirs = rates["nft-port-mapper", verb], rates[peer.label, verb]
+            yield Row(
+                f"{verb} by many at once, faster than {peer.label}",
+                ours / theirs,
+                "x",
+                10 if peer.is_budgeted else None,
+                True,
+                f"{ours:.0f}/s : {theirs:.1f}/s",
+            )
+
+
+class Path:
+    """client -- host -- server, where a connection to the host's port 50,001 leads to the server."""
+
+    def __init__(self, lab, name):
+        self.host = lab.host(name)
+        self.client = lab.namespace(name + "-client")
+        self.server = lab.namespace(name + "-server")
+        host, client, server = (os.path.basename(p) for p in (self.host, self.client, self.server))
+        for words in (
+            f"-netns {host} link add up type veth peer name eth0 netns {client}",
+            f"-netns {host} link add down type veth peer name eth0 netns {server}",
+            f"-netns {host} link set down master cni0",
+            f"-netns {host} address add 192.0.2.1/24 dev up",
+            f"-netns {host} link set up up",
+            f"-netns {host} link set down up",
+            f"-netns {client} address add 192.0.2.2/24 dev eth0",
+            f"-netns {client} link set eth0 up",
+            f"-netns {server} address add 10.88.0.2/16 dev eth0",
+            f"-netns {server} link set eth0 up",
+            f"-netns {server} route add default via 10.88.0.1",
+        ):
+            command("ip", *words.split())
+        command("nsenter", "--net=" + self.host, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+
+    def publish_test_port(self, lab, **options):
+        request = lab.request(lab.plugin, port_mappings([TEST_PORT]), **options)
+        lab.run_all([lab.call(self.host, lab.plugin, "ADD", request, "served", "-")])
+
+
+def connect(lab, rounds, paths):
+    """Median nanoseconds of a new connection, by label; the places take turns."""
+    words = [lab.tool("connect"), str(rounds)]
+    words += [path.server + ":80" for path in paths.values()] + ["--"]
+    words += [f"{label}={path.client}=192.0.2.1={TEST_PORT}" for label, path in paths.items()]
+    samples = {}
+    for line in command(*words).splitlines():
+        label, nanoseconds = line.split()
+        samples.setdefault(label, []).append(int(nanoseconds))
+    return {label: statistics.median(values) for label, values in samples.items()}
+
+
+def connections(lab, _peers, rounds):
+    """A new connection, however much is published."""
+    paths = {name: Path(lab, name) for name in ("one", "ports", "networks", "chain", "chains")}
+    for name in ("one", "ports", "networks"):
+        if name == "ports":
+            lab.publish(paths[name].host, 60_000)
+        if name == "networks":
+            add_networks(lab, paths[name].host, 1000)
+        paths[name].publish_test_port(lab)
+    for i in range(99):
+        request = lab.request(
+            lab.plugin, port_mappings([i + 1]), f"net-{i}", chain=f"CHAIN-{i}", address="10.88.1.2"
+        )
+        lab.run_all([lab.call(paths["chains"].host, lab.plugin, "ADD", request, f"c-{i}", "-")])
+    for name in ("chain", "chains"):
+        paths[name].publish_test_port(lab, chain="LAST")
+    medians = connect(lab, rounds * 100, paths)
+    what = "new connection, "
+    yield ratio(what + "60,000 ports : 1", medians, "ports", "one", 1.05)
+    yield ratio(what + "1,000 networks : 1", medians, "networks", "one", 1.05)
+    yield ratio(what + "last of 100 chains : the only one", medians, "chains", "chain", 2.0)
+
+
+def listing(lab, _peers, rounds):
+    """`list` of many, next to what the kernel needs for it."""
+    host = lab.host("list")
+    lab.publish(host, MANY)
+    plan = [
+        lab.bare(host, "list", lab.ctl, "list", "--json"),
+        lab.bare(host, "dump", lab.tool("dump"), "owners", "hostports-ip"),
+    ]
+    medians, _ = lab.rounds(max(rounds // 10, 3), plan)
+    yield ratio(f"list --json of {MANY:,} ports : the kernel's dumps", medians, "list", "dump", 1.3)
+
+
+SCENARIOS = (start_up, flatness, networks, many_ports, crowd, connections, listing)
