@@ -2,16 +2,25 @@
 
 #include <unistd.h>
 
+#include <cerrno>
+#include <csignal>
 #include <cstdlib>
 
 #include "lib/app/plugin.hpp"
 #include "lib/base/read_all.hpp"
+#include "lib/base/standard_descriptors.hpp"
 #include "lib/base/write_all.hpp"
 
 int main() {
   using namespace portmapper;
+  if (!take_standard_descriptors()) return 1;
+  std::signal(SIGPIPE, SIG_IGN);  // a runtime that went away is EPIPE, and its ADD is undone
   const Outcome outcome = run_plugin([](const char* name) { return std::getenv(name); },
                                      [] { return read_all(STDIN_FILENO, "standard input"); });
   (void)write_all(STDERR_FILENO, outcome.log);
-  return write_all(STDOUT_FILENO, outcome.out) ? outcome.status : 1;
+  if (write_all(STDOUT_FILENO, outcome.out)) return outcome.status;
+  const Error unprinted{ErrorKind::mapping_failed, "cannot write", "standard output", errno, {}};
+  (void)write_all(STDERR_FILENO, "nft-port-mapper: " + unprinted.message() + "\n");
+  if (outcome.undo) (void)write_all(STDERR_FILENO, outcome.undo());
+  return 1;
 }

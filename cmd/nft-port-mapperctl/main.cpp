@@ -6,10 +6,12 @@
 #include <vector>
 
 #include "lib/app/ctl.hpp"
+#include "lib/base/standard_descriptors.hpp"
 #include "lib/base/write_all.hpp"
 
 int main(int argc, char** argv) {
   using namespace portmapper;
+  if (!take_standard_descriptors()) return 1;
   constexpr unsigned kWatchSeconds = 2;
   const std::vector<std::string> words(argv + 1, argv + argc);
   for (;;) {

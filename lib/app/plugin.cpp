@@ -68,6 +68,14 @@ Result<std::string> answer(const Result<Request>& request, const Result<std::str
   return run(*request, *input, log);
 }
 
+std::string undo_add(Request request, const std::string& input) {
+  request.command = Command::del;
+  std::string log;
+  const Result<std::string> undone = run(request, input, log);
+  if (!undone) log += "nft-port-mapper: after the failed ADD, " + undone.error().message() + "\n";
+  return log;
+}
+
 }  // namespace
 
 Outcome run_plugin(const Environment& environment, const ReadInput& read_input) {
@@ -79,6 +87,8 @@ Outcome run_plugin(const Environment& environment, const ReadInput& read_input) 
   Result<std::string> out = answer(request, input, outcome.log);
   if (out) {
     outcome.out = std::move(*out);
+    if (request->command == Command::add)
+      outcome.undo = [request = *request, input = *input] { return undo_add(request, input); };
     return outcome;
   }
   outcome.status = 1;

@@ -1,7 +1,8 @@
 // The CNI plugin: one call of a runtime, from its environment and standard input to what it prints.
 //
 //   Outcome outcome = run_plugin([](const char* name) { return getenv(name); }, read_stdin);
-//   write(1, outcome.out); write(2, outcome.log); return outcome.status;
+//   write(2, outcome.log); write(1, outcome.out) or else write(2, outcome.undo()), return 1;
+//   return outcome.status;
 //
 // Standard input is read only for a CNI command, so that a person who runs the program by hand gets
 // an answer. Errors: none; every failure is a CNI error object in `out` and status 1. Does not
@@ -21,6 +22,9 @@ struct Outcome {
   int status = 0;
   std::string out;
   std::string log;
+  // Of an ADD that succeeded: takes it back and returns the log of that. A runtime that did not get
+  // the result does not know that there is something to delete.
+  std::function<std::string()> undo{};
   bool watch = false;  // the ctl's: print, wait a little, do it again
 };
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstring>
 #include <ctime>
@@ -15,6 +16,10 @@
 
 namespace portmapper {
 namespace {
+
+// How long a process that was killed, or has exited already, may take to be reaped.
+constexpr std::chrono::milliseconds kPatience{5000};
+constexpr std::chrono::milliseconds kPause{5};
 
 // What posix_spawn needs to know beside the file; owns its two attribute objects.
 class SpawnPlan {
@@ -146,11 +151,13 @@ void Process::kill_all() const {
 Result<int> Process::wait() {
   const pid_t pid = std::exchange(pid_, -1);
   int status = 0;
-  pid_t reaped = -1;
-  do {
-    reaped = waitpid(pid, &status, 0);
-  } while (reaped < 0 && errno == EINTR);
-  if (reaped < 0) {
+  pid_t reaped = waitpid(pid, &status, WNOHANG);
+  for (int tries = 0; reaped == 0 && tries < kPatience / kPause; ++tries) {
+    sleep_for({.tv_sec = 0, .tv_nsec = std::chrono::nanoseconds(kPause).count()});
+    reaped = waitpid(pid, &status, WNOHANG);
+  }
+  if (reaped == 0) errno = ETIMEDOUT;
+  if (reaped <= 0) {
     return Error{ErrorKind::delegate_failed, "cannot learn how the delegate ended", {}, errno, {}};
   }
   return status;

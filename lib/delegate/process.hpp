@@ -14,9 +14,14 @@
 // it.
 //
 // Errors: delegate_failed with the path and the errno. The destructor kills and reaps what was not
-// waited for, so no way out leaves a zombie. Does not promise: to end a process that moved itself
-// to another process group; or that wait() returns soon after kill_all(): the kernel first finishes
-// an uninterruptible system call. Source: posix_spawn(3), pidfd_open(2), waitpid(2), kill(2).
+// waited for, so no way out leaves a zombie but one: what is in an uninterruptible system call (a
+// dead NFS server) outlives SIGKILL, and wait() gives up after 5 seconds with ETIMEDOUT, since the
+// runtime must get its error. Does not promise: to end a process that moved itself to another
+// process group. Source: posix_spawn(3), pidfd_open(2), waitpid(2), kill(2).
+//
+// Our environment is handed on as it is, as libcni does it: the delegate runs with the privileges
+// and the environment that the runtime gave to us, and may need any of it (a proxy, LD_PRELOAD of a
+// profiler, PATH for iptables).
 #pragma once
 
 #include <sys/types.h>
@@ -55,7 +60,7 @@ class Process {
   // Does not reap.
   [[nodiscard]] bool has_exited() const;
   void kill_all() const;
-  // Reaps; the status is waitpid's. Once only.
+  // Reaps what has exited or was killed; the status is waitpid's. Once only.
   Result<int> wait();
 
  private:

@@ -81,8 +81,9 @@ Result<std::string> PluginRunner::run(const DelegateCall& call) {
   const Result<End> end = exchange->run(*process, call.time_limit);
   const Result<int> status = process->wait();
   if (!end) return about(*path, end.error(), details_of(*exchange));
-  if (!status) return about(*path, status.error(), details_of(*exchange));
-  std::string what = what_failed(call, *end, *status);
+  if (!status && *end == End::exited) return about(*path, status.error(), details_of(*exchange));
+  std::string what = what_failed(call, *end, status ? *status : 0);
+  if (!status) what += ", but has not ended yet";
   if (what.empty()) return std::move(exchange->output());
   return Error{ErrorKind::delegate_failed, std::move(what), *path, 0, details_of(*exchange)};
 }

@@ -2,6 +2,7 @@
 // host that does everything wrong: failing system calls, signals, closed descriptors.
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -150,6 +151,33 @@ TEST_CASE("delegate process: waiting goes on after a signal of ours") {
   sigaction(SIGALRM, &before, nullptr);
   REQUIRE(status);
   CHECK(*status == 3 << 8);
+}
+
+TEST_CASE("delegate process: one that SIGKILL does not end is not waited for without end") {
+  // As after an uninterruptible system call: a process whose tracer does not look at its death is
+  // a zombie that its parent cannot reap.
+  Plugins plugins;
+  plugins.script("echo $$ > '" + plugins.path("pid") + "'; exec sleep 30");
+  const pid_t tracer = fork();
+  REQUIRE(tracer >= 0);
+  if (tracer == 0) {
+    while (contents(plugins.path("pid")).find('\n') == std::string::npos) usleep(1000);
+    const pid_t pid = std::atoi(contents(plugins.path("pid")).c_str());
+    if (ptrace(PTRACE_SEIZE, pid, nullptr, nullptr) != 0) _exit(1);
+    for (;;) pause();
+  }
+  Result<std::string> result = std::string();
+  const milliseconds time = time_of([&] { result = plugins.run("", seconds(1)); });
+  kill(tracer, SIGKILL);
+  CHECK(waitpid(tracer, nullptr, 0) == tracer);
+  CHECK(
+      said(result) ==
+      "delegate ADD took longer than the 1 s of delegateTimeout and was killed, but has not ended "
+      "yet: " +
+          plugins.path());
+  CHECK(time > milliseconds(6000));
+  CHECK(time < milliseconds(9000));
+  CHECK(waitpid(-1, nullptr, 0) > 0);  // the tracer is gone, and with it what kept it
 }
 
 TEST_CASE("delegate: it starts with default signals, ours are as before") {
