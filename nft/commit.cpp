@@ -8,6 +8,8 @@
 namespace portmapper {
 namespace {
 
+constexpr char kRefused[] = "nftables refused";
+
 // "create element inet nft-port-mapper published-ip { tcp . 8080 ... }": one line is enough.
 std::string object_of(const Transaction& transaction, const Batch& batch, std::uint32_t sequence) {
   if (transaction.generation && sequence <= 1) return "the ruleset generation";
@@ -22,6 +24,10 @@ std::string object_of(const Transaction& transaction, const Batch& batch, std::u
 
 }  // namespace
 
+bool is_refusal(const Error& error) {
+  return error.what == kRefused;
+}
+
 Status commit(Transport& transport, const Transaction& transaction) {
   const Batch batch = encode(transaction);
   std::optional<Error> refused;
@@ -34,7 +40,7 @@ Status commit(Transport& transport, const Transaction& transaction) {
     } else if (!refused) {
       std::string object = object_of(transaction, batch, reply.nlmsg_seq);
       if (!ack.reason.empty()) object += " (" + std::string(ack.reason) + ")";
-      refused = Error{ErrorKind::mapping_failed, "nftables refused", object, ack.error_number, {}};
+      refused = Error{ErrorKind::mapping_failed, kRefused, object, ack.error_number, {}};
     }
   });
   // The first refusal is what counts, even where a thousand more of them did not fit the socket.

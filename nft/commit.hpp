@@ -14,6 +14,10 @@
 
 namespace portmapper {
 
+// Whether an error of commit is the kernel's refusal, after which nothing has changed. After
+// another one, the batch may have been taken all the same: its answer was lost.
+bool is_refusal(const Error& error);
+
 Status commit(Transport& transport, const Transaction& transaction);
 
 // Whether the kernel would take the transaction, without a trace: it gets one more operation that

@@ -93,7 +93,9 @@ Status Query::glance(Transport& transport, const OnReply& on_reply) {
 
 Status Query::ask(Transport& transport, Exchange exchange, const OnReply& on_reply) {
   int error_number = 0;
+  bool answered = false;  // the last request, and so all
   const Status sent = (transport.*exchange)(messages_.bytes(), [&](const nlmsghdr& reply) {
+    answered = answered || reply.nlmsg_seq == messages_.last_sequence();
     if ((reply.nlmsg_flags & NLM_F_DUMP_INTR) != 0) error_number = EINTR;
     const Acknowledgement ack = acknowledgement(reply);
     if (ack.present) {
@@ -111,6 +113,8 @@ Status Query::ask(Transport& transport, Exchange exchange, const OnReply& on_rep
     on_reply(reply);
   });
   if (!sent) return sent.error();
+  // Silence is not "nothing there".
+  if (error_number == 0 && !answered) error_number = EPROTO;
   if (error_number != 0)
     return Error{ErrorKind::mapping_failed, "cannot read", object_, error_number, {}};
   return {};

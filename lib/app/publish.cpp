@@ -123,6 +123,8 @@ Status publish(Transport& transport, const Plan& plan) {
     } else if (error_number == ENOENT && !lessons.incomplete) {
       lessons.incomplete = true;
     } else {
+      if (transaction && !is_refusal(status.error()))
+        (void)withdraw(transport, owner_hash(plan.attachment), plan.chain.name);
       return status.error();
     }
   }

@@ -30,23 +30,32 @@ void make_room(int socket, std::size_t size) {
 constexpr std::size_t kLargest = 64 * 1024;
 constexpr std::size_t kFirst = 16 * 1024;
 
+Error cannot_receive(int error_number) {
+  errno = error_number;
+  return failed("cannot receive");
+}
+
+// The kernel puts several messages of a dump into one datagram; never a part of one.
 template <typename Do>
-void each_message(Bytes bytes, const Do& act) {
+Status each_message(Bytes bytes, const Do& act) {
   while (bytes.size() >= sizeof(nlmsghdr)) {
     const auto* message = reinterpret_cast<const nlmsghdr*>(bytes.data());
-    if (message->nlmsg_len < sizeof(nlmsghdr) || message->nlmsg_len > bytes.size()) return;
+    if (message->nlmsg_len < sizeof(nlmsghdr) || message->nlmsg_len > bytes.size()) break;
     act(*message);
     bytes = bytes.subspan(std::min<std::size_t>(NLMSG_ALIGN(message->nlmsg_len), bytes.size()));
   }
+  if (!bytes.empty()) return cannot_receive(EBADMSG);
+  return {};
 }
 
 // Recognises the last thing that the kernel says to some requests: it answers in their order, in a
-// batch only the one that asks for an acknowledgement, outside of one every one.
+// batch only the one that asks for an acknowledgement, outside of one every one. It does not come
+// when a batch is refused before.
 class LastAnswer {
  public:
   explicit LastAnswer(Bytes requests) {
     bool asks = false;
-    each_message(requests, [&](const nlmsghdr& request) {
+    (void)each_message(requests, [&](const nlmsghdr& request) {
       const bool this_asks = (request.nlmsg_flags & NLM_F_ACK) != 0;
       if (asks && !this_asks) return;
       asks = this_asks;
@@ -54,14 +63,17 @@ class LastAnswer {
       is_dump_ = !asks && (request.nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
     });
   }
-  [[nodiscard]] bool is(const nlmsghdr& reply) const {
-    if (reply.nlmsg_seq != sequence_) return false;
-    return !is_dump_ || reply.nlmsg_type == NLMSG_DONE || reply.nlmsg_type == NLMSG_ERROR;
+  void see(const nlmsghdr& reply) {
+    const bool is_verdict = reply.nlmsg_type == NLMSG_DONE || reply.nlmsg_type == NLMSG_ERROR;
+    came_ = came_ || (reply.nlmsg_seq == sequence_ && (!is_dump_ || is_verdict));
   }
+  [[nodiscard]] bool came() const { return came_; }
+  [[nodiscard]] bool ends_a_dump() const { return is_dump_; }
 
  private:
   std::uint32_t sequence_ = 0;
   bool is_dump_ = false;
+  bool came_ = false;
 };
 
 }  // namespace
@@ -115,10 +127,7 @@ Result<Bytes> Netlink::receive() {
   } while (received < 0 && errno == EINTR);
   if (received < 0 && errno == EAGAIN) return Bytes();
   if (received < 0) return failed("cannot receive");
-  if (static_cast<std::size_t>(received) > size_) {
-    errno = EMSGSIZE;
-    return failed("cannot receive");
-  }
+  if (static_cast<std::size_t>(received) > size_) return cannot_receive(EMSGSIZE);
   return Bytes(buffer_.get(), static_cast<std::size_t>(received));
 }
 
@@ -130,9 +139,9 @@ void Netlink::expect_more_than(std::size_t received) {
 
 Status Netlink::exchange(std::span<const std::uint8_t> requests, const OnReply& on_reply) {
   if (const Status sent = send(requests); !sent) return sent;
-  const LastAnswer last(requests);
+  LastAnswer last(requests);
   Status lost;
-  for (bool ended = false; !ended;) {
+  while (!last.came()) {
     const Result<Bytes> received = receive();
     if (!received && received.error().error_number == ENOBUFS && lost) {
       lost =
@@ -140,11 +149,15 @@ Status Netlink::exchange(std::span<const std::uint8_t> requests, const OnReply& 
       continue;
     }
     if (!received) return received.error();
-    if (received->empty()) break;
-    each_message(*received, [&](const nlmsghdr& reply) {
+    if (received->empty()) {
+      if (lost && last.ends_a_dump()) return cannot_receive(EPROTO);
+      break;
+    }
+    const Status whole = each_message(*received, [&](const nlmsghdr& reply) {
+      last.see(reply);
       on_reply(reply);
-      ended = ended || last.is(reply);
     });
+    if (!whole) return whole;
     expect_more_than(received->size());
   }
   return lost;
@@ -153,16 +166,16 @@ Status Netlink::exchange(std::span<const std::uint8_t> requests, const OnReply& 
 Status Netlink::glance(std::span<const std::uint8_t> requests, const OnReply& on_reply) {
   if (const Status sent = send(requests); !sent) return sent;
   constexpr std::size_t kLittle = 2048;  // the end of a short dump comes in a datagram of its own
-  const LastAnswer last(requests);
+  LastAnswer last(requests);
   for (;;) {
     const Result<Bytes> received = receive();
     if (!received) return received.error();
-    bool ended = received->empty();
-    each_message(*received, [&](const nlmsghdr& reply) {
+    if (received->empty()) return cannot_receive(EPROTO);
+    const Status whole = each_message(*received, [&](const nlmsghdr& reply) {
+      last.see(reply);
       on_reply(reply);
-      ended = ended || last.is(reply);
     });
-    if (ended) return {};
+    if (!whole || last.came()) return whole;
     if (received->size() > kLittle) break;
   }
   // Closing the socket ends the dump.

@@ -298,9 +298,21 @@ std::string fill(Tree& tree) {
   return find_duplicate(tree);
 }
 
+// Or else the environment (SIMDJSON_FORCE_IMPLEMENTATION) would choose one that reads nothing. What
+// the CPU can do is asked for by instructions that the host of a virtual machine has to answer, so
+// small documents do without.
+void choose_implementation(std::size_t size) {
+  constexpr std::size_t kSmall = 64 * 1024;
+  const auto& available = simdjson::get_available_implementations();
+  const simdjson::implementation* simple = size < kSmall ? available["fallback"] : nullptr;
+  simdjson::get_active_implementation() =
+      simple != nullptr ? simple : available.detect_best_supported();
+}
+
 }  // namespace
 
 Result<Document> Document::parse(std::string_view text, std::string_view what) {
+  choose_implementation(text.size());
   std::string complaint = precheck(text);
   auto tree = std::make_unique<Tree>();
   if (complaint.empty()) {

@@ -5,10 +5,10 @@
 //   read_holding(kernel, owner, "hostports");   // gets those two messages
 //   kernel.requests[0];                         // the bytes it sent
 //
-// Each exchange or glance takes the next answer, or asks `respond`; without either there is
-// silence, as on a socket that is empty. `failure` is what the socket itself says after the answer.
-// Attributes are written without libmnl, so that reader and encoder are not tested with themselves;
-// a wrong length can be written too. Source: kernel include/uapi/linux/netlink.h, nf_tables.h.
+// Each exchange or glance takes the next answer, or asks `respond`, which finds nothing where a
+// test does not say what. `failure` is what the socket itself says after the answer. Attributes are
+// written without libmnl, so that reader and encoder are not tested with themselves; a wrong length
+// can be written too. Source: kernel include/uapi/linux/netlink.h, nf_tables.h.
 #pragma once
 
 #include <linux/netfilter/nf_tables.h>
@@ -151,6 +151,17 @@ class Replies {
   Buffer bytes_;
 };
 
+// The end of a dump of nothing, as the answer to the last of the requests.
+inline Replies nothing_found(Bytes requests) {
+  std::uint32_t last = 0;
+  for (std::size_t at = 0; at < requests.size();) {
+    const auto* request = reinterpret_cast<const nlmsghdr*>(requests.data() + at);
+    last = request->nlmsg_seq;
+    at += NLMSG_ALIGN(request->nlmsg_len);
+  }
+  return Replies().done(last);
+}
+
 class FakeTransport final : public Transport {
  public:
   Status exchange(std::span<const std::uint8_t> bytes, const OnReply& on_reply) override {
@@ -170,14 +181,14 @@ class FakeTransport final : public Transport {
   }
 
   std::deque<Replies> answers;
-  std::function<Replies(Bytes)> respond;
+  std::function<Replies(Bytes)> respond = nothing_found;
   std::vector<Buffer> requests;
   std::size_t glances = 0;
   std::optional<Error> failure;
 
  private:
   Replies next_answer(Bytes request) {
-    if (answers.empty()) return respond ? respond(request) : Replies();
+    if (answers.empty()) return respond(request);
     Replies answer = std::move(answers.front());
     answers.pop_front();
     return answer;

@@ -109,8 +109,21 @@ TEST_CASE("many keys are one request, without data or userdata") {
 
 TEST_CASE("what is not there is an answer, not an error") {
   CHECK(outcome(Replies().error(1, ENOENT)) == "");
-  CHECK(outcome(Replies()) == "");
+  CHECK(outcome(Replies().done(1)) == "");
   CHECK(outcome(Replies().acknowledge(1).done(1)) == "");
+}
+
+TEST_CASE("silence, whole or after some of the answers, is an error: it does not mean nothing") {
+  const std::string silence = "cannot read: table inet nft-port-mapper: Protocol error";
+  CHECK(outcome(Replies(), EPROTO) == silence);
+  FakeTransport kernel;
+  kernel.answers.push_back(Replies().generation(1, 7));
+  Query query;
+  query.generation();
+  query.table();
+  const Status status = query.run(kernel, [](const nlmsghdr&) {});
+  REQUIRE_FALSE(status);
+  CHECK(status.error().message() == silence);
 }
 
 TEST_CASE("every other refusal is an error that names the table") {
@@ -175,7 +188,7 @@ TEST_CASE("the generation is the last one told, 0 where none or a malformed one 
     return query.found_generation();
   };
   CHECK(found(Replies().generation(1, 0x01020304)) == 0x01020304);
-  CHECK(found(Replies()) == 0);
+  CHECK(found(Replies().done(1)) == 0);
   CHECK(found(Replies().nft_message(NFT_MSG_NEWGEN, 1, Attrs())) == 0);
   CHECK(found(Replies().nft_message(NFT_MSG_NEWGEN, 1, Attrs().put(NFTA_GEN_ID, unhex("0102")))) ==
         0);

@@ -279,7 +279,8 @@ TEST_CASE("entries of another layout, and messages that are no elements, are pas
                                .elements(2, {{copy(owner_key(kOwner, 0))}})
                                .elements(2, {{{}, copy(owner_data(kTcp))}})
                                .elements(2, {{}})
-                               .nft_message(NFT_MSG_NEWSET, 2, whole));
+                               .nft_message(NFT_MSG_NEWSET, 2, whole)
+                               .error(5, ENOENT));
   CHECK(read(kernel) == "hostports   0\n");
 }
 
@@ -298,7 +299,7 @@ TEST_CASE("elements that are cut short are passed over") {
   replies.nft_message(NFT_MSG_NEWSETELEM, 2, Attrs().text(NFTA_SET_ELEM_LIST_SET, "owners"));
   replies.nft_message(NFT_MSG_NEWSETELEM, 2, Attrs().nest(NFTA_SET_ELEM_LIST_ELEMENTS, Attrs()));
   replies.message(Replies::nft(NFT_MSG_NEWSETELEM), 0, 2, {});
-  kernel.answers.push_back(replies);
+  kernel.answers.push_back(replies.error(5, ENOENT));
   CHECK(read(kernel) == "hostports   0\n");
 }
 
@@ -334,7 +335,8 @@ TEST_CASE("replies with numbers that nobody asked for are passed over") {
   kernel.answers.push_back(Replies()
                                .elements(0, {claim_of(kTcp, kOwner)})
                                .elements(2, {claim_of(kTcp, kOwner)})
-                               .elements(4000000000U, {claim_of(kTcp, kOwner)}));
+                               .elements(4000000000U, {claim_of(kTcp, kOwner)})
+                               .error(1, ENOENT));
   const auto claims = read_claims(kernel, {kTcp});
   REQUIRE(claims);
   CHECK_FALSE((*claims)[0].exists);
