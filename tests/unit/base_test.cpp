@@ -115,6 +115,13 @@ TEST_CASE("an error's text has what, object and errno, where it has them") {
         "cannot read: table t");
 }
 
+TEST_CASE("an errno of the kernel that the C library does not know does not crash the message") {
+  CHECK(Error{ErrorKind::mapping_failed, "cannot read", "table t", 524, {}}.message() ==
+        "cannot read: table t: error 524");
+  CHECK(Error{ErrorKind::mapping_failed, "cannot read", {}, -1, {}}.message() ==
+        "cannot read: error -1");
+}
+
 TEST_CASE("a descriptor is closed when its owner goes") {
   int number = -1;
   {
