@@ -62,7 +62,7 @@ class Auditor {
   }
 
  private:
-  void find(std::string text) { audit_.findings.push_back(printable(std::move(text))); }
+  void find(std::string_view text) { audit_.findings.push_back(printable(text)); }
   void mend(std::string text, Transaction repair) {
     find(std::move(text));
     ++audit_.mendable;

@@ -4,18 +4,12 @@
 
 namespace portmapper {
 
-std::string printable(std::string text) {
-  for (char& c : text)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  return text;
-}
-
 std::string format_columns(std::vector<Row> rows) {
   std::vector<std::size_t> widths;
   for (Row& row : rows) {
     widths.resize(std::max(widths.size(), row.size()));
     for (std::size_t i = 0; i < row.size(); ++i) {
-      row[i] = printable(std::move(row[i]));
+      row[i] = printable(row[i]);
       widths[i] = std::max(widths[i], row[i].size());
     }
   }

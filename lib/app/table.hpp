@@ -11,11 +11,13 @@
 #include <string>
 #include <vector>
 
+#include "lib/json/text.hpp"
+
 namespace portmapper {
 
 using Row = std::vector<std::string>;
 
-std::string printable(std::string text);
+using json::printable;
 std::string format_columns(std::vector<Row> rows);
 
 }  // namespace portmapper

@@ -91,6 +91,19 @@ void append_escaped(std::string& out, std::string_view text) {
   }
 }
 
+std::string printable(std::string_view text) {
+  std::string out;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t length = utf8_length(text, at);
+    if (length == 0 || is_unsafe(code_point(text, at, length)))
+      out += '?';
+    else
+      out += text.substr(at, length);
+    at += std::max<std::size_t>(length, 1);
+  }
+  return out;
+}
+
 std::string quoted(std::string_view text) {
   std::size_t shown = std::min(text.size(), kQuotedBytes);
   // Not through the middle of a character, where there is one.

@@ -2,6 +2,7 @@
 //
 //   quoted("a\nb");               // "a\nb", with the quotes, on one line
 //   quoted(four_kilobytes);       // "aaaa...aaaa"... (4096 bytes)
+//   printable("a\nb");            // a?b
 //
 // Escaped are what JSON demands and, beyond it, whatever a terminal or a log reader takes for more
 // than a letter: DEL, the C1 control characters, the line separators U+2028 and U+2029. Bytes that
@@ -24,6 +25,9 @@ std::size_t first_invalid_utf8(std::string_view text);
 
 // The content of a JSON string, without the quotes.
 void append_escaped(std::string& out, std::string_view text);
+
+// One '?' for each of what a terminal acts upon, and for each byte that is not UTF-8.
+std::string printable(std::string_view text);
 
 // For messages: in quotes, escaped, shortened. It also breaks up the phrase that makes some
 // runtimes take an error for success (see lib/cni/output.hpp).

@@ -44,7 +44,7 @@ class Lab:
         self.directory.cleanup()
 
     def tool(self, name):
-        return os.path.join(self.build, "tests", "bench-" + name)
+        return os.path.join(self.build, "tests", "bench", "bench-" + name)
 
     @property
     def plugin(self):

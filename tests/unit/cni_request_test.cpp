@@ -29,7 +29,8 @@ struct Case {
 const std::string kIdRule =
     " is not a container ID: a letter or digit, then letters, digits, '_', '.', '-'";
 const std::string kIfnameRule =
-    " is not an interface name: 1 to 15 bytes, not '.' or '..', without '/', ':', white space";
+    " is not an interface name: 1 to 15 bytes of UTF-8, not '.' or '..', without '/', ':', white "
+    "space";
 
 }  // namespace
 
@@ -63,6 +64,13 @@ TEST_CASE("GC, STATUS and VERSION need nothing, and take no container ID") {
     CHECK(to_string(request->command) == command);
     CHECK(request->container_id.empty());
   }
+}
+
+TEST_CASE("an interface name that no JSON can hold, or that a terminal acts upon, is refused") {
+  CHECK(is_interface_name("\u00e4th0"));
+  CHECK_FALSE(is_interface_name("eth\xdf"));
+  CHECK_FALSE(is_interface_name("eth\u0085"));
+  CHECK_FALSE(is_interface_name("eth\x7f"));
 }
 
 TEST_CASE("what is wrong with the environment is said in full") {

@@ -191,6 +191,13 @@ TEST_CASE("the twenty-first problem is only counted") {
   CHECK(problems.text() == expected + "; and 2 more");
 }
 
+TEST_CASE("bytes that are no UTF-8, and controls beyond ASCII, do not reach a terminal") {
+  CHECK(json::printable("web/\u00e4/eth0") == "web/\u00e4/eth0");
+  CHECK(json::printable("a\x1b[m\x7f\n") == "a?[m??");
+  CHECK(json::printable("\u009b1m\u2028\u2029") == "?1m??");
+  CHECK(json::printable("a\x9b\xc3 \xdf") == "a?? ?");
+}
+
 TEST_CASE("quoted text is one line, UTF-8, and short") {
   const std::vector<Case> cases = {
       {"plain", "\"plain\""},
