@@ -190,7 +190,9 @@ Acknowledgement acknowledgement(const nlmsghdr& reply) {
     return {};
   nlmsgerr error{};
   std::memcpy(&error, reinterpret_cast<const char*>(&reply) + NLMSG_HDRLEN, sizeof error);
-  Acknowledgement ack{.present = true, .error_number = -error.error, .reason = {}};
+  // Not -error.error: the smallest int has no opposite.
+  const auto number = static_cast<int>(0U - static_cast<unsigned>(error.error));
+  Acknowledgement ack{.present = true, .error_number = number, .reason = {}};
   if ((reply.nlmsg_flags & NLM_F_ACK_TLVS) == 0) return ack;
   // NETLINK_CAP_ACK: only the header of our request lies before the attributes.
   const auto reason =
