@@ -1,0 +1,38 @@
+// What the kernel answers about other tables, whose names, rules and sets are anybody's.
+#include <linux/netfilter.h>
+
+#include "lib/app/doctor.hpp"
+#include "nft/foreign_reader.hpp"
+#include "tests/fuzz/answers.hpp"
+#include "tests/fuzz/fuzz.hpp"
+
+using namespace portmapper;
+using namespace portmapper::fuzz;
+
+namespace {
+
+RoutedPort port(const char* endpoint, Family family) {
+  const Port port = *Port::from(8080);
+  return {{IpAddress::any(family), Protocol::tcp, port},
+          {*IpAddress::parse(endpoint), port},
+          {"cni0", 3}};
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  Answers kernel({data, size});
+  Result<ForeignRuleset> others = read_foreign(kernel);
+  if (!others) {
+    demand_error(others.error());
+    return 0;
+  }
+  Host host;
+  host.ports = {port("10.22.0.2", Family::ipv4), port("fd00::2", Family::ipv6)};
+  host.addresses = {*IpAddress::parse("192.0.2.1"), *IpAddress::parse("2001:db8::1")};
+  host.devices = {{"eth0", 2}, {"cni0", 3}};
+  host.has_table = true;
+  host.others = std::move(*others);
+  demand_printable(format(diagnose(host)), true);
+  return 0;
+}
