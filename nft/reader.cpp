@@ -1,5 +1,7 @@
 #include "nft/reader.hpp"
 
+#include <linux/netfilter/nfnetlink.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -121,7 +123,28 @@ Result<Held> read_holding(Transport& transport, const OwnerHash& owner, const st
   return held;
 }
 
+// How many elements a set has, where the kernel tells (Linux 6.16).
+Result<std::optional<std::size_t>> count_elements(Transport& transport, const std::string& set) {
+  constexpr std::uint16_t kSetCount = 20;  // NFTA_SET_COUNT, newer than Debian's headers
+  std::optional<std::size_t> count;
+  Query query;
+  query.set(set);
+  const Status status = query.run(transport, [&count](const nlmsghdr& reply) {
+    const auto number = Attributes(message_attributes(reply, sizeof(nfgenmsg))).find(kSetCount);
+    if (number) count = number->number32();
+  });
+  if (!status) return status.error();
+  return count;
+}
+
 Result<bool> others_publish(Transport& transport, const Holding& holding) {
+  const auto entries = static_cast<std::size_t>(
+      std::count_if(holding.ports.begin(), holding.ports.end(),
+                    [](const HeldPort& port) { return port.index.has_value(); }));
+  const auto counted = count_elements(transport, kOwners);
+  if (!counted) return counted.error();
+  if (*counted) return **counted != entries;
+
   bool others = false;
   std::size_t own = 0;
   Query query;
@@ -135,7 +158,7 @@ Result<bool> others_publish(Transport& transport, const Holding& holding) {
     });
   };
   if (const Status status = query.glance(transport, count); !status) return status.error();
-  if (others || own == holding.ports.size()) return others;
+  if (others || own == entries) return others;
   // A glance full of its own entries: whoever has so large a part of the map may look at all of it.
   if (const Status status = query.run(transport, count); !status) return status.error();
   return others;

@@ -46,9 +46,15 @@ std::string set_asked_for(const FakeTransport& kernel, std::size_t exchange) {
          std::string(attribute_of(requests[0].attributes(), NFTA_SET_ELEM_LIST_SET).text());
 }
 
-// Whether others publish, to an owner of two ports: at a glance, and where that was not enough.
+Replies owners_set(const Attrs& attributes) {
+  return Replies().nft_message(NFT_MSG_NEWSET, 1, attributes);
+}
+
+// Whether others publish, to an owner of two ports, where the kernel does not count: at a glance,
+// and where that was not enough.
 std::string others(const Replies& glance, const std::optional<Replies>& all = std::nullopt) {
   FakeTransport kernel;
+  kernel.answers.push_back(owners_set({}));
   kernel.answers.push_back(glance);
   if (all) kernel.answers.push_back(*all);
   Holding holding;
@@ -56,8 +62,8 @@ std::string others(const Replies& glance, const std::optional<Replies>& all = st
   holding.ports = {{0U, kTcp, true, {}}, {1U, kTcp, true, {}}};
   const Result<bool> found = others_publish(kernel, holding);
   CHECK(kernel.glances == 1);
-  CHECK(kernel.requests.size() == (all ? 2 : 1));
-  for (std::size_t exchange = 0; exchange < kernel.requests.size(); ++exchange)
+  CHECK(kernel.requests.size() == (all ? 3 : 2));
+  for (std::size_t exchange = 1; exchange < kernel.requests.size(); ++exchange)
     CHECK(set_asked_for(kernel, exchange) == "GETSETELEM dump owners");
   if (!found) return found.error().message();
   return *found ? "yes" : "no";
@@ -72,6 +78,22 @@ std::string text_of(const Result<std::vector<Hairpin>>& hairpins) {
 }
 
 }  // namespace
+
+TEST_CASE("others publish when the kernel counts more than one's own entries") {
+  constexpr std::uint16_t kSetCount = 20;
+  Holding holding;
+  holding.owner = kOwner;
+  holding.ports = {{0U, kTcp, true, {}}, {1U, kTcp, true, {}}, {std::nullopt, kTcp, true, {}}};
+  for (const std::uint32_t count : {2U, 3U}) {
+    FakeTransport kernel;
+    kernel.answers.push_back(owners_set(Attrs().number(kSetCount, count)));
+    const Result<bool> found = others_publish(kernel, holding);
+    REQUIRE(found);
+    CHECK(*found == (count == 3));
+    CHECK(kernel.requests.size() == 1);
+    CHECK(kernel.glances == 0);
+  }
+}
 
 TEST_CASE("others publish when an entry of another is seen at a glance") {
   const FakeElement own0 = owner_entry(kOwner, 0, kTcp);
