@@ -196,12 +196,12 @@ class Path:
         self.server = lab.namespace(name + "-server")
         host, client, server = (os.path.basename(p) for p in (self.host, self.client, self.server))
         for words in (
-            f"-netns {host} link add up type veth peer name eth0 netns {client}",
-            f"-netns {host} link add down type veth peer name eth0 netns {server}",
-            f"-netns {host} link set down master cni0",
-            f"-netns {host} address add 192.0.2.1/24 dev up",
-            f"-netns {host} link set up up",
-            f"-netns {host} link set down up",
+            f"-netns {host} link add uplink type veth peer name eth0 netns {client}",
+            f"-netns {host} link add port0 type veth peer name eth0 netns {server}",
+            f"-netns {host} link set port0 master cni0",
+            f"-netns {host} address add 192.0.2.1/24 dev uplink",
+            f"-netns {host} link set uplink up",
+            f"-netns {host} link set port0 up",
             f"-netns {client} address add 192.0.2.2/24 dev eth0",
             f"-netns {client} link set eth0 up",
             f"-netns {server} address add 10.88.0.2/16 dev eth0",
