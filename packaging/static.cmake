@@ -18,5 +18,5 @@ endforeach()
 # libnftnl.a wants libmnl behind it on the link line.
 set_property(TARGET PkgConfig::NFTNL APPEND PROPERTY INTERFACE_LINK_LIBRARIES PkgConfig::MNL)
 if(ALL_STATIC)
-  add_link_options(-static)
+  add_link_options(-static-pie)
 endif()
