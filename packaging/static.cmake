@@ -15,8 +15,12 @@ foreach(library NFTNL:nftnl MNL:mnl SIMDJSON:simdjson)
     message(STATUS "lib${name} stays shared: there is no static library")
   endif()
 endforeach()
-# libnftnl.a wants libmnl behind it on the link line.
+# libnftnl.a wants libmnl behind it on the link line, where CMake would name libmnl.a once and before.
 set_property(TARGET PkgConfig::NFTNL APPEND PROPERTY INTERFACE_LINK_LIBRARIES PkgConfig::MNL)
+if(MNL_STATIC)
+  set_property(TARGET PkgConfig::NFTNL PROPERTY INTERFACE_LINK_LIBRARIES
+    "-Wl,--start-group,${NFTNL_STATIC},${MNL_STATIC},--end-group")
+endif()
 if(ALL_STATIC)
   add_link_options(-static-pie)
 endif()
