@@ -1,6 +1,7 @@
 #include "lib/app/listing.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <set>
 #include <tuple>
@@ -12,20 +13,35 @@
 namespace portmapper {
 namespace {
 
-using Targets = std::map<std::pair<std::string, PublishedPort>, TargetEntry>;
+// The targets of each chain, in the order of their published ports.
+using Targets = std::map<std::string, std::vector<TargetEntry>>;
+
+bool comes_before(const TargetEntry& target, const PublishedPort& port) {
+  return target.published < port;
+}
 
 Result<Targets> all_targets(Transport& transport, const std::set<std::string>& chains) {
   Targets targets;
-  for (const std::string& chain : chains)
+  for (const std::string& chain : chains) {
+    std::vector<TargetEntry>& all = targets[chain];
     for (const Suffix suffix : kSuffixes) {
       Result<std::vector<TargetEntry>> entries = read_target_map(transport, chain, suffix);
       if (!entries) return entries.error();
-      for (TargetEntry& entry : *entries) {
-        const PublishedPort port = entry.published;
-        targets.emplace(std::pair(chain, port), std::move(entry));
-      }
+      std::move(entries->begin(), entries->end(), std::back_inserter(all));
     }
+    std::sort(all.begin(), all.end(),
+              [](const TargetEntry& a, const TargetEntry& b) { return a.published < b.published; });
+  }
   return targets;
+}
+
+const TargetEntry* find_in(const Targets& targets, const std::string& chain,
+                           const PublishedPort& port) {
+  const auto of_chain = targets.find(chain);
+  if (of_chain == targets.end()) return nullptr;
+  const auto& all = of_chain->second;
+  const auto found = std::lower_bound(all.begin(), all.end(), port, comes_before);
+  return found == all.end() || port < found->published ? nullptr : &*found;
 }
 
 // Owner entries of a table that was saved and loaded again do not tell their chain: any may hold
@@ -41,17 +57,13 @@ Result<std::set<std::string>> chains_of(Transport& transport,
   return chains;
 }
 
-const TargetEntry* find_target(const Targets& targets, OwnerEntry& owner,
-                               const std::set<std::string>& chains) {
-  if (!owner.chain.empty()) {
-    const auto found = targets.find({owner.chain, owner.published});
-    return found == targets.end() ? nullptr : &found->second;
-  }
-  for (const std::string& chain : chains) {
-    const auto found = targets.find({chain, owner.published});
-    if (found == targets.end()) continue;
+const TargetEntry* find_target(const Targets& targets, OwnerEntry& owner) {
+  if (!owner.chain.empty()) return find_in(targets, owner.chain, owner.published);
+  for (const auto& [chain, all] : targets) {
+    const TargetEntry* found = find_in(targets, chain, owner.published);
+    if (found == nullptr) continue;
     owner.chain = chain;
-    return &found->second;
+    return found;
   }
   return nullptr;
 }
@@ -91,7 +103,7 @@ Result<std::vector<ListedPort>> list_ports(Transport& transport) {
   for (OwnerEntry& owner : *owners) {
     ListedPort port{owner.published, std::nullopt, {"?", owner.comment, "?"}, {}, 0, true};
     (void)parse_attachment_comment(owner.comment, port.attachment);
-    const TargetEntry* target = find_target(*targets, owner, *chains);
+    const TargetEntry* target = find_target(*targets, owner);
     if (target != nullptr) {
       port.endpoint = target->endpoint;
       port.connections = target->connections;

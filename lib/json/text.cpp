@@ -56,6 +56,11 @@ void append_one(std::string& out, std::string_view text, std::size_t at, std::si
   }
 }
 
+// Nearly all text is made of these alone.
+bool is_plain(char c) {
+  return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
 }  // namespace
 
 std::size_t utf8_length(std::string_view text, std::size_t at) {
@@ -81,6 +86,10 @@ std::size_t first_invalid_utf8(std::string_view text) {
 }
 
 void append_escaped(std::string& out, std::string_view text) {
+  if (std::all_of(text.begin(), text.end(), is_plain)) {
+    out += text;
+    return;
+  }
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t length = utf8_length(text, at);
     if (length == 0)

@@ -3,12 +3,12 @@
 //   measure rounds 30 <PLAN      every command of the plan in order, 30 times over
 //   measure flight 64 <PLAN      every command once, 64 at a time
 //
-// A plan has one command a line, its fields separated by tabs: a label, the network namespace's path,
-// the file for standard input, the number of environment variables, those, the program, its
+// A plan has one command a line, its fields separated by tabs: a label, the network namespace's
+// path, the file for standard input, the number of environment variables, those, the program, its
 // arguments. A label of "-" is run and not reported. Printed: "LABEL NANOSECONDS PEAK-KIB" for each
-// run (fork, exec and wait); for `flight` one line, "all NANOSECONDS FAILURES". A command that fails
-// in `rounds` ends everything, with what it printed. Linked statically: the peak of a child counts
-// the memory of its parent, so that has to be small.
+// run (fork, exec and wait); for `flight` one line, "all NANOSECONDS FAILURES". A command that
+// fails in `rounds` ends everything, with what it printed. Linked statically: the peak of a child
+// counts the memory of its parent, so that has to be small.
 
 #include <fcntl.h>
 #include <sched.h>

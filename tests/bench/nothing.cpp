@@ -1,2 +1,4 @@
 // The floor under a C++ program that links the plugin's libraries: starts and ends.
-int main() { return 0; }
+int main() {
+  return 0;
+}

@@ -7,6 +7,7 @@ import subprocess
 from dataclasses import dataclass, field
 
 from lab import command, port_mappings
+from plots import Plot
 
 TEST_PORT = 60001
 MANY = 100_000
@@ -108,7 +109,8 @@ def networks(lab, _peers, rounds):
     medians, _ = lab.rounds(rounds, plan)
     for verb in ("ADD", "DEL"):
         name = f"nft-port-mapper/{verb}"
-        yield ratio(f"{verb} at 1,000 networks : at 1", medians, name + "/thousand", name + "/one", 1.3)
+        what = f"{verb} at 1,000 networks : at 1"
+        yield ratio(what, medians, name + "/thousand", name + "/one", 1.3)
 
 
 def add_networks(lab, netns, count, **options):
@@ -125,14 +127,17 @@ def many_ports(lab, _peers, rounds):
     """One container, every port."""
     host = lab.host("every")
     every = range(1, 65536)
-    for name, protocols, limit in (("65,535 ports", ("tcp",), 0.5), ("3 x 65,535 ports", ("tcp", "udp", "sctp"), 1.5)):
+    for name, protocols, limit in (
+        ("65,535 ports", ("tcp",), 0.5),
+        ("3 x 65,535 ports", ("tcp", "udp", "sctp"), 1.5),
+    ):
         mappings = [m for protocol in protocols for m in port_mappings(every, protocol)]
         request = lab.request(lab.plugin, mappings)
         medians, _ = lab.rounds(max(rounds // 10, 3), add_and_del(lab, host, lab.plugin, request))
         for verb in ("ADD", "DEL"):
             seconds = medians[f"nft-port-mapper/{verb}"] / 1e9
-            sends = count_batches(lab, host, request, verb)
-            yield Row(f"{verb} of {name}", seconds, "s", limit, detail=f"{sends} transaction")
+            batches = count_batches(lab, host, request, verb)
+            yield Row(f"{verb} of {name}", seconds, "s", limit, detail=f"{batches} batch")
 
 
 def count_batches(lab, netns, request, verb):
@@ -263,4 +268,31 @@ def listing(lab, _peers, rounds):
     yield ratio(f"list --json of {MANY:,} ports : the kernel's dumps", medians, "list", "dump", 1.3)
 
 
-SCENARIOS = (start_up, flatness, networks, many_ports, crowd, connections, listing)
+def growth(lab, peers, rounds):
+    """How ADD, DEL and a new connection grow with what is published."""
+    lines, paths = {}, {}
+    for program in (lab.plugin, *peers):
+        for size in (1, 100, 500) if program in peers else (1, 100, 10_000, 50_000):
+            path = Path(lab, f"{program.label}-{size}".replace(" ", "-"))
+            paths[f"{program.label}:{size}"] = path
+            request = lab.request(program, port_mappings(range(1, size + 1)), address="10.88.1.1")
+            lab.run_all([lab.call(path.host, program, "ADD", request, "held", "-")])
+            request = lab.request(program, port_mappings([TEST_PORT + 1]))
+            plan = add_and_del(lab, path.host, program, request)
+            medians, _ = lab.rounds(max(rounds // 4, 5), plan)
+            for verb in ("ADD", "DEL"):
+                point = (size, medians[f"{program.label}/{verb}"] / 1e6)
+                lines.setdefault(f"{program.label} {verb}", []).append(point)
+            request = lab.request(program, port_mappings([TEST_PORT]))
+            lab.run_all([lab.call(path.host, program, "ADD", request, "served", "-")])
+    ports = "ports published already"
+    yield Plot("growth", "One more port", ports, "milliseconds", lines)
+
+    lines = {}
+    for name, median in connect(lab, rounds * 30, paths).items():
+        label, size = name.split(":")
+        lines.setdefault(label, []).append((int(size), median / 1e3))
+    yield Plot("connections", "A new TCP connection", ports, "microseconds", lines)
+
+
+SCENARIOS = (start_up, flatness, networks, many_ports, crowd, connections, listing, growth)
