@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "lib/host/open_files.hpp"
+#include "lib/host/sysctl.hpp"
 
 namespace portmapper {
 namespace {
@@ -118,8 +119,9 @@ bool netns_exists(const NetworkNamespace& recorded, const NetworkNamespace& own)
   return Namespaces().hold(recorded);
 }
 
-Namespaces::ByInode Namespaces::look() {
-  ByInode seen;
+void Namespaces::look() {
+  ByInode& seen = seen_.emplace();
+  may_see_all_ = may_see_processes();
   // Of the many processes in one namespace, one is looked at closer.
   const auto visit = [&seen](std::uint64_t inode, const std::string& path) {
     std::vector<NetworkNamespace>& known = seen[inode];
@@ -129,16 +131,16 @@ Namespaces::ByInode Namespaces::look() {
   };
   each_process(visit);
   each_mount(visit);
-  return seen;
 }
 
 bool Namespaces::hold(const NetworkNamespace& recorded) {
   if (!recorded.is_known() || is_at_its_path(recorded)) return true;
-  if (!seen_) seen_ = look();
+  if (!seen_) look();
   const auto found = seen_->find(recorded.inode);
-  return found != seen_->end() &&
-         std::any_of(found->second.begin(), found->second.end(),
-                     [&](const NetworkNamespace& n) { return same(recorded, n); });
+  return !may_see_all_ ||
+         (found != seen_->end() &&
+          std::any_of(found->second.begin(), found->second.end(),
+                      [&](const NetworkNamespace& n) { return same(recorded, n); }));
 }
 
 }  // namespace portmapper

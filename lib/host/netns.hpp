@@ -4,11 +4,12 @@
 //   netns_exists(netns, own);                                   // false: its owner is dead
 //
 // A namespace lives while its path leads to it, or while any process or mount that we can see is in
-// it. Inode numbers are used again: where the kernel has namespace ids (Linux 6.18), those decide;
-// elsewhere the namespace of the caller itself (`own`) is not taken for a dead one that had its
-// number. Nothing recorded: it exists, since nobody can tell. Errors: none; what cannot be read is
-// not there. Does not promise: to see namespaces of another mount or PID namespace.
-// Source: namespaces(7), name_to_handle_at(2), proc(5) mountinfo.
+// it; and when we lack the privilege to see most processes (CAP_SYS_PTRACE), since a port must not
+// be taken from a container that lives. Inode numbers are used again: where the kernel has
+// namespace ids (Linux 6.18), those decide; elsewhere the namespace of the caller itself (`own`) is
+// not taken for a dead one that had its number. Nothing recorded: it exists, since nobody can tell.
+// Errors: none; what cannot be read is not there. Does not promise: to see namespaces of another
+// mount or PID namespace. Source: namespaces(7), name_to_handle_at(2), proc(5) mountinfo.
 #pragma once
 
 #include <map>
@@ -31,9 +32,10 @@ class Namespaces {
 
  private:
   using ByInode = std::map<std::uint64_t, std::vector<NetworkNamespace>>;
-  static ByInode look();
+  void look();
 
   std::optional<ByInode> seen_;
+  bool may_see_all_ = true;
 };
 
 }  // namespace portmapper

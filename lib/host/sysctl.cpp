@@ -24,11 +24,23 @@ std::optional<std::int64_t> read_sysctl(const std::string& name) {
   return value;
 }
 
-bool may_administer_network() {
+namespace {
+
+bool has(int capability) {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> data{};
   if (syscall(SYS_capget, &header, data.data()) != 0) return false;
-  return (data[CAP_TO_INDEX(CAP_NET_ADMIN)].effective & CAP_TO_MASK(CAP_NET_ADMIN)) != 0;
+  return (data[CAP_TO_INDEX(capability)].effective & CAP_TO_MASK(capability)) != 0;
+}
+
+}  // namespace
+
+bool may_administer_network() {
+  return has(CAP_NET_ADMIN);
+}
+
+bool may_see_processes() {
+  return has(CAP_SYS_PTRACE);
 }
 
 }  // namespace portmapper

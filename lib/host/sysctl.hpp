@@ -18,4 +18,7 @@ std::optional<std::int64_t> read_sysctl(const std::string& name);
 // CAP_NET_ADMIN, which every change of the ruleset needs.
 bool may_administer_network();
 
+// CAP_SYS_PTRACE, without which the namespaces of most processes cannot be told.
+bool may_see_processes();
+
 }  // namespace portmapper
