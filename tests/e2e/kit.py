@@ -36,11 +36,16 @@ def enter(packages):
                               "--kill-child", "--mount-proc", "--net", sys.executable, *sys.argv])
     os.makedirs("/run/netns", exist_ok=True)
     must("mount", "-t", "tmpfs", "tmpfs", "/run/netns")
+    host()
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def host():
+    """What this network namespace needs to be one: a LAN and a bridge for containers."""
     for command in ("link set lo up", "link add lan0 type bridge", "addr add 192.0.2.1/24 dev lan0",
                     "link set lan0 up", "link add cni0 type bridge",
                     "addr add 10.22.0.1/16 dev cni0", "link set cni0 up"):
         must("ip", *command.split())
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def run(*command, **options):
