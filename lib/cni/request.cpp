@@ -95,9 +95,10 @@ Result<Request> read_request(const Environment& environment) {
     request.container_id = variables.required(
         "CNI_CONTAINERID", is_cni_name,
         "a container ID: a letter or digit, then letters, digits, '_', '.', '-'");
-    request.ifname = variables.required("CNI_IFNAME", is_interface_name,
-                                        "an interface name: 1 to 15 bytes of UTF-8, not '.' "
-                                        "or '..', without '/', ':', white space");
+    request.ifname =
+        variables.required("CNI_IFNAME", is_interface_name,
+                           "an interface name: 1 to 15 bytes of UTF-8, not '.' or '..', "
+                           "without '/', ':', '\"', white space");
     request.netns =
         needs_namespace
             ? variables.required(
@@ -125,7 +126,7 @@ bool is_cni_name(std::string_view name) {
 
 bool is_interface_name(std::string_view name) {
   return !name.empty() && name.size() <= 15 && name != "." && name != ".." &&
-         name.find_first_of("/: ") == std::string_view::npos && json::printable(name) == name;
+         name.find_first_of("/: \"") == std::string_view::npos && json::printable(name) == name;
 }
 
 }  // namespace portmapper

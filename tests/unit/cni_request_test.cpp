@@ -29,7 +29,8 @@ struct Case {
 const std::string kIdRule =
     " is not a container ID: a letter or digit, then letters, digits, '_', '.', '-'";
 const std::string kIfnameRule =
-    " is not an interface name: 1 to 15 bytes of UTF-8, not '.' or '..', without '/', ':', white "
+    " is not an interface name: 1 to 15 bytes of UTF-8, not '.' or '..', without '/', ':', '\"', "
+    "white "
     "space";
 
 }  // namespace
@@ -124,7 +125,8 @@ TEST_CASE("CNI names and interface names") {
     CHECK_FALSE(is_cni_name(name));
   for (const char* name : {"eth0", "a", "fifteen-bytes-x", "...", "e*", "\xc3\xbc"})
     CHECK(is_interface_name(name));
-  for (const char* name : {"", ".", "..", "a/b", "a:b", "a b", "a\tb", "a\x7f", "sixteen-bytes-xx"})
+  for (const char* name :
+       {"", ".", "..", "a/b", "a:b", "a b", "a\"b", "a\tb", "a\x7f", "sixteen-bytes-xx"})
     CHECK_FALSE(is_interface_name(name));
 }
 
