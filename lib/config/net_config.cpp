@@ -9,6 +9,7 @@
 #include "lib/config/port_mappings.hpp"
 #include "lib/json/document.hpp"
 #include "lib/json/read.hpp"
+#include "lib/json/text.hpp"
 
 namespace portmapper {
 namespace {
@@ -46,9 +47,11 @@ bool is_one_interface(std::string_view name) {
 }
 
 bool is_plugin_name(std::string_view name) {
+  // It stands in messages as it is: nothing that a terminal or a log reader acts on.
+  std::string escaped;
+  json::append_escaped(escaped, name);
   return !name.empty() && name != "." && name != ".." && name.find('/') == std::string_view::npos &&
-         std::none_of(name.begin(), name.end(),
-                      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+         escaped == name;
 }
 
 // Reads one document into a NetConf. What every command needs is noted in problems_; what only ADD
