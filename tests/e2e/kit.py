@@ -97,9 +97,10 @@ def call(command, container, text, cni_path="/nowhere", below=()):
     return run(*below, PLUGIN, input=text, env=environment(command, container, cni_path))
 
 
-def listing():
-    """The table as a set of lines: "block: element or rule", counters at zero."""
-    text = run("nft", "list", "table", "inet", "nft-port-mapper").stdout
+def listing(text=None):
+    """The table, or a listing of it, as a set of lines: "block: element or rule", counters at zero."""
+    if text is None:
+        text = run("nft", "list", "table", "inet", "nft-port-mapper").stdout
     text = re.sub(r"packets \d+ bytes \d+", "packets 0 bytes 0", text)
     lines, block = set(), ""
     for line in text.splitlines():
