@@ -69,18 +69,18 @@ def wait_for_orphans():
         pass
 
 
-def result(number=2):
-    """What a plugin before ours prints for container 10.22.0.<number>."""
+def result(number=2, subnet=22):
+    """What a plugin before ours prints for container 10.<subnet>.0.<number>."""
     return {"cniVersion": "1.0.0", "interfaces": [{"name": "eth0", "sandbox": "/run/netns/abc"}],
-            "ips": [{"address": f"10.22.0.{number}/16", "interface": 0}]}
+            "ips": [{"address": f"10.{subnet}.0.{number}/16", "interface": 0}]}
 
 
-def config(mappings, network="web", number=2, **more):
+def config(mappings, network="web", number=2, subnet=22, **more):
     """The chained form; delegating where `more` has a delegate."""
     text = {"cniVersion": "1.0.0", "name": network, "type": "nft-port-mapper",
             "chain": f"NET-{network.upper()}", "runtimeConfig": {"portMappings": mappings}, **more}
     if "delegate" not in more:
-        text["prevResult"] = result(number)
+        text["prevResult"] = result(number, subnet)
     return json.dumps(text)
 
 
