@@ -148,7 +148,8 @@ Status read_set_types(Transport& transport, ForeignRuleset& ruleset) {
     for (const Attribute& attribute : Attributes(message_attributes(reply, sizeof(nfgenmsg)))) {
       if (attribute.type == NFTA_SET_TABLE) name.first.name = attribute.text();
       if (attribute.type == NFTA_SET_NAME) name.second = attribute.text();
-      if (attribute.type == NFTA_SET_KEY_LEN) set.key_length = attribute.number32();
+      if (attribute.type == NFTA_SET_KEY_LEN)
+        set.key_length = std::min<std::size_t>(attribute.number32(), NFT_DATA_VALUE_MAXLEN);
       if (attribute.type == NFTA_SET_FLAGS)
         set.is_interval = (attribute.number32() & NFT_SET_INTERVAL) != 0;
     }
