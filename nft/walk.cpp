@@ -96,6 +96,9 @@ class Walker {
     if (depth >= kDeepest) return false;
     bool some_came_out = false;
     for (const ForeignRule& rule : chain.rules) {
+      constexpr std::size_t kMostSteps = 200000;
+      if (steps_ > kMostSteps) return false;
+      steps_ += 1 + state.doubts.size();  // what a copy of the state costs
       State here = state;
       if (!fulfils(chain, rule, here)) continue;
       const Way way = rule.verdict_map ? decide_by_map(chain, rule, here, depth)
@@ -200,6 +203,7 @@ class Walker {
   const ForeignChain& base_;
   const Packet& packet_;
   std::vector<End> ends_;
+  std::size_t steps_ = 0;
 };
 
 }  // namespace

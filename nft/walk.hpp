@@ -9,7 +9,8 @@
 // (a client's address), or that are not understood. The last has no doubts, it is the chain's
 // policy where no rule ends it. A field of the packet may have several values, as the host has
 // several addresses: then a condition true for some is a doubt. Errors: none; a jump to nowhere
-// falls through. Does not promise: that two doubts can be true together.
+// falls through. Does not promise: that two doubts can be true together; to follow a packet to its
+// end where chains that jump to each other make more than some 100,000 rules of a few.
 // Source: nft(8), VERDICT STATEMENTS; kernel net/netfilter/nf_tables_core.c.
 #pragma once
 

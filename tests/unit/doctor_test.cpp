@@ -4,6 +4,8 @@
 #include <doctest/doctest.h>
 #include <linux/netfilter.h>
 
+#include "nft/walk.hpp"
+
 using namespace portmapper;
 
 namespace {
@@ -225,6 +227,25 @@ TEST_CASE("doctor: chains of other hooks, families and priorities are let be") {
       "[::]:8080/tcp | chain forward of that table has priority -100, ours have -99: connections "
       "go where that rule says, not to our container | nft delete rule inet filter forward handle "
       "4\n");
+}
+
+TEST_CASE("doctor: chains that each jump to the next twice do not take all time and memory") {
+  ForeignRuleset others;
+  const TableId table{NFPROTO_INET, "fw"};
+  const Condition unknown{.key = {{PacketField::opaque, "limit"}}};
+  for (int i = 0; i < 15; ++i) {
+    ForeignChain chain{table, "c" + std::to_string(i)};
+    if (i == 0) chain.hook = ForeignHook{"filter", NF_INET_FORWARD, 0, false};
+    for (int jump = 0; jump < 4; ++jump)
+      chain.rules.push_back(
+          {.conditions = {unknown}, .verdict = {Verdict::Kind::jump, "c" + std::to_string(i + 1)}});
+    chain.rules.push_back({.conditions = {unknown}, .verdict = {Verdict::Kind::accept}});
+    others.chains.emplace(ForeignName{table, chain.name}, chain);
+  }
+  const std::vector<End> ends = walk(others, others.chains.at({table, "c0"}), Packet());
+  CHECK(ends.size() < 200000);
+  CHECK(ends.back().kind == Verdict::Kind::accept);
+  CHECK(ends.back().handle == 0);
 }
 
 TEST_CASE("doctor: a translation whose conditions do not name the port") {
