@@ -16,6 +16,7 @@
 #include "lib/cni/request.hpp"
 #include "lib/config/net_config.hpp"
 #include "lib/delegate/runner.hpp"
+#include "lib/json/text.hpp"
 #include "nft/plan.hpp"
 
 namespace portmapper {
@@ -31,7 +32,9 @@ struct Call {
   }
   // The network chain that the configuration asks for.
   [[nodiscard]] NetworkChain chain() const;
-  void note(const std::string& text) const { log += "nft-port-mapper: " + text + "\n"; }
+  void note(std::string_view text) const {
+    log += "nft-port-mapper: " + json::printable(text) + "\n";
+  }
 };
 
 // What an ADD with this result wants in the kernel; without port mappings, nothing.

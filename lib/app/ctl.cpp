@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "lib/app/ctl_commands.hpp"
+#include "lib/app/table.hpp"
 
 namespace portmapper {
 namespace {
@@ -132,7 +133,7 @@ std::span<const Subcommand> subcommands() {
 Outcome ctl_failure(const Error& error) {
   Outcome outcome;
   outcome.status = kProblem;
-  outcome.log = std::string(kProgram) + ": " + error.message() + "\n";
+  outcome.log = std::string(kProgram) + ": " + printable(error.message()) + "\n";
   if (error.error_number == EPERM) outcome.log += "It needs CAP_NET_ADMIN: run it as root.\n";
   return outcome;
 }

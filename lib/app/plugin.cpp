@@ -3,6 +3,7 @@
 #include "lib/app/call.hpp"
 #include "lib/cni/output.hpp"
 #include "lib/cni/versions.hpp"
+#include "lib/json/text.hpp"
 
 namespace portmapper {
 namespace {
@@ -93,7 +94,7 @@ Outcome run_plugin(const Environment& environment, const ReadInput& read_input) 
   }
   outcome.status = 1;
   outcome.out = error_object(version_of(input), out.error());
-  outcome.log += "nft-port-mapper: " + out.error().message() + "\n";
+  outcome.log += "nft-port-mapper: " + json::printable(out.error().message()) + "\n";
   return outcome;
 }
 

@@ -24,7 +24,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   Answers kernel({data, size});
   Result<ForeignRuleset> others = read_foreign(kernel);
   if (!others) {
-    demand_error(others.error());
+    demand_error(others.error(), true);
     return 0;
   }
   Host host;

@@ -34,7 +34,7 @@ Plan plan() {
 
 template <typename T>
 void judge(const Result<T>& result) {
-  if (!result) demand_error(result.error());
+  if (!result) demand_error(result.error(), true);
 }
 
 void judge_listing(const Result<std::vector<ListedPort>>& ports) {
