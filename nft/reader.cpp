@@ -17,6 +17,8 @@ namespace {
 // Answers come one by one, a socket buffer holds some 200 of them: so many keys at a time.
 constexpr std::uint32_t kFirstKeys = 4;
 constexpr std::uint32_t kMoreKeys = 128;
+// More than any configuration can ask for (see lib/json/document.hpp): a larger number is none.
+constexpr std::uint32_t kMostPorts = 1U << 21U;
 
 std::uint32_t index_of(Bytes owner_key_bytes) {
   std::uint32_t index = 0;
@@ -55,7 +57,7 @@ void take_entry(Holding& holding, const ElementView& element) {
     holding.netns = data.netns;
     if (!data.chain.empty()) holding.chain = data.chain;
     holding.hairpin = data.hairpin;
-    holding.count = data.count;
+    holding.count = data.count <= kMostPorts ? data.count : 0;
   }
   holding.ports.push_back({index_of(element.key), *published, false, {}});
 }

@@ -200,6 +200,13 @@ TEST_CASE("many ports: 4 keys, then 128 at a time, and none beyond the number th
   }
 }
 
+TEST_CASE("a number of ports that cannot be, in userdata that anybody wrote, is not believed") {
+  FakeTransport kernel = two_ports({.count = 0xffffffff}).transport();
+  REQUIRE(read_holding(kernel, kOwner, "hostports"));
+  REQUIRE(kernel.requests.size() == 4);
+  CHECK(asked(kernel, 1) == asking_owners(4, 128));
+}
+
 TEST_CASE("a holding: owner entries, their claims, and their targets in the chain they name") {
   CHECK(read(two_ports({.comment = "web/abc/eth0",
                         .netns = {"/run/netns/web", 4, 5, 6},
