@@ -58,6 +58,7 @@ SetSpec hairpin_spec(Family family) {
 
 std::vector<SetSpec> skeleton_sets() {
   std::vector<SetSpec> sets;
+  sets.reserve(kSuffixes.size() + 3);
   for (const Suffix suffix : kSuffixes) sets.push_back(claim_spec(suffix));
   sets.push_back(owners_spec());
   sets.push_back(hairpin_spec(Family::ipv4));
@@ -67,6 +68,7 @@ std::vector<SetSpec> skeleton_sets() {
 
 std::vector<SetSpec> network_sets(std::string_view chain) {
   std::vector<SetSpec> sets;
+  sets.reserve(kSuffixes.size());
   for (const Suffix suffix : kSuffixes) sets.push_back(target_spec(chain, suffix));
   return sets;
 }

@@ -63,8 +63,8 @@ class Auditor {
 
  private:
   void find(std::string_view text) { audit_.findings.push_back(printable(text)); }
-  void mend(std::string text, Transaction repair) {
-    find(std::move(text));
+  void mend(std::string_view text, Transaction repair) {
+    find(text);
     ++audit_.mendable;
     audit_.repair.append(std::move(repair));
   }

@@ -18,7 +18,7 @@ Error failed(const char* what) {
 
 // The kernel takes a request only if it fits the send buffer, 208 KiB unless enlarged.
 void make_room(int socket, std::size_t size) {
-  constexpr std::size_t kDefault = 200 * 1024;
+  constexpr std::size_t kDefault = 200U << 10U;
   if (size <= kDefault) return;
   const int wanted = static_cast<int>(size);  // the kernel doubles it for its own overhead
   if (setsockopt(socket, SOL_SOCKET, SO_SNDBUFFORCE, &wanted, sizeof wanted) != 0)

@@ -16,7 +16,7 @@ namespace portmapper {
 
 struct Closing {
   void operator()(DIR* directory) const { closedir(directory); }
-  void operator()(std::FILE* file) const { std::fclose(file); }
+  void operator()(std::FILE* file) const { (void)std::fclose(file); }
 };
 using OpenDirectory = std::unique_ptr<DIR, Closing>;
 using OpenFile = std::unique_ptr<std::FILE, Closing>;

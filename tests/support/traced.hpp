@@ -18,8 +18,8 @@ namespace portmapper::test {
 class Traced {
  public:
   [[nodiscard]] Plugin plugin(const std::string& options) const {
-    scratch_.script("traced",
-                    "exec strace -f -qq -o " + scratch_.path("calls") + " " + options + " " PLUGIN);
+    scratch_.script("traced", "ASAN_OPTIONS=detect_leaks=0 exec strace -f -qq -o " +
+                                  scratch_.path("calls") + " " + options + " " PLUGIN);
     return Plugin{scratch_.path("traced")};
   }
   [[nodiscard]] std::string calls() const { return read_file(scratch_.path("calls")); }
