@@ -47,11 +47,8 @@ bool is_one_interface(std::string_view name) {
 }
 
 bool is_plugin_name(std::string_view name) {
-  // It stands in messages as it is: nothing that a terminal or a log reader acts on.
-  std::string escaped;
-  json::append_escaped(escaped, name);
   return !name.empty() && name != "." && name != ".." && name.find('/') == std::string_view::npos &&
-         escaped == name;
+         json::printable(name) == name;
 }
 
 // Reads one document into a NetConf. What every command needs is noted in problems_; what only ADD

@@ -24,18 +24,8 @@ Candidate examine(const std::string& path) {
   return Candidate::good;
 }
 
-// On one line of a log, without what a terminal acts on: control characters, those of UTF-8's two
-// bytes (C1) among them, are shown as '?'.
 std::string quoted(std::string_view text) {
-  std::string result = "\"";
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    const auto next = static_cast<unsigned char>(i + 1 < text.size() ? text[i + 1] : 0);
-    const bool is_c1 = byte == 0xc2 && next >= 0x80 && next < 0xa0;
-    result += byte < 0x20 || byte == 0x7f || is_c1 ? '?' : text[i];
-    if (is_c1) ++i;
-  }
-  return result + '"';
+  return '"' + std::string(text) + '"';
 }
 
 Error nothing_usable(std::string_view type, std::string_view cni_path, bool any_directory,
