@@ -55,8 +55,8 @@ struct Held {
 // `chain`: where its targets are, if its own entries do not say (a table loaded by `nft -f`).
 Result<Held> read_holding(Transport& transport, const OwnerHash& owner, const std::string& chain);
 
-// Whether anybody but this owner publishes a port. It costs the same with 100,000: the kernel counts,
-// or (before Linux 6.16) a glance tells.
+// Whether anybody but this owner publishes a port. It costs the same with 100,000: the kernel
+// counts, or (before Linux 6.16) a glance tells.
 Result<bool> others_publish(Transport& transport, const Holding& holding);
 
 // A glance too. A set that does not exist is empty.

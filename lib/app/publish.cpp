@@ -55,8 +55,8 @@ bool has_family(const Plan& plan, Family family) {
                      [&](const Translation& t) { return t.published.address.family() == family; });
 }
 
-// Whether nobody has any port on one address, in the families of `plan`. Then a plan of ports on any
-// address overlaps with nothing, as long as the generation stays what it was.
+// Whether nobody has any port on one address, in the families of `plan`. Then a plan of ports on
+// any address overlaps with nothing, as long as the generation stays what it was.
 Result<bool> nobody_has_addresses(Transport& transport, const Plan& plan) {
   for (const Family family : {Family::ipv4, Family::ipv6}) {
     if (!has_family(plan, family)) continue;
@@ -66,10 +66,10 @@ Result<bool> nobody_has_addresses(Transport& transport, const Plan& plan) {
   return true;
 }
 
-// The plan's own elements, and what asserts that nobody's ports overlap with them. Two assertions for
-// each port and local address are elements to delete, and whoever deletes makes the next commit wait
-// for a grace period: so the ordinary case, ports on any address and nobody who has one address
-// only, is read and guarded by the generation instead.
+// The plan's own elements, and what asserts that nobody's ports overlap with them. Two assertions
+// for each port and local address are elements to delete, and whoever deletes makes the next commit
+// wait for a grace period: so the ordinary case, ports on any address and nobody who has one
+// address only, is read and guarded by the generation instead.
 Result<Transaction> insert(Transport& transport, const Plan& plan, std::uint32_t generation) {
   if (!names_host_addresses(plan)) {
     const Result<bool> free = nobody_has_addresses(transport, plan);

@@ -25,8 +25,8 @@ void make_room(int socket, std::size_t size) {
     (void)setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &wanted, sizeof wanted);
 }
 
-// The kernel fills a dump's datagrams up to the largest size that the socket has ever read with, but
-// 32 KiB. What begins small leaves most pages of it alone; lists of links can be large at once.
+// The kernel fills a dump's datagrams up to the largest size that the socket has ever read with,
+// but 32 KiB. What begins small leaves most pages of it alone; lists of links can be large at once.
 constexpr std::size_t kLargest = 64 * 1024;
 constexpr std::size_t kFirst = 16 * 1024;
 

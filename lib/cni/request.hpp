@@ -36,7 +36,8 @@ std::string_view to_string(Command command);  // "ADD"
 // The spec's names: a letter or digit, then letters, digits, '_', '.', '-'.
 bool is_cni_name(std::string_view name);
 // 1 to 15 bytes, not "." or "..", without '/', ':', white space and control characters, as the spec
-// has it; in UTF-8; and without '"', which ends a comment in a listing of nft, whatever is before it.
+// has it; in UTF-8; and without '"', which ends a comment in a listing of nft, whatever is before
+// it.
 bool is_interface_name(std::string_view name);
 
 }  // namespace portmapper
