@@ -5,19 +5,14 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <cerrno>
+#include <cstring>
 #include <optional>
 
 #include "lib/base/attributes.hpp"
-#include "lib/base/netlink.hpp"
+#include "lib/host/route_dump.hpp"
 
 namespace portmapper {
 namespace {
-
-struct Request {
-  nlmsghdr header;
-  ifaddrmsg body;
-};
 
 std::optional<IpAddress> address_of(const nlmsghdr& reply) {
   if (reply.nlmsg_type != RTM_NEWADDR || reply.nlmsg_len < NLMSG_LENGTH(sizeof(ifaddrmsg)))
@@ -37,25 +32,12 @@ std::optional<IpAddress> address_of(const nlmsghdr& reply) {
 }  // namespace
 
 Result<std::vector<IpAddress>> local_addresses() {
-  Result<Netlink> netlink = Netlink::open(NETLINK_ROUTE);
-  if (!netlink) return netlink.error();
-  Request request{};
-  request.header.nlmsg_len = sizeof request;
-  request.header.nlmsg_type = RTM_GETADDR;
-  request.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
   std::vector<IpAddress> addresses;
-  int error_number = 0;
-  const auto* bytes = reinterpret_cast<const std::uint8_t*>(&request);
-  const Status status = netlink->exchange({bytes, sizeof request}, [&](const nlmsghdr& reply) {
-    if ((reply.nlmsg_flags & NLM_F_DUMP_INTR) != 0) error_number = EINTR;
-    const Acknowledgement ack = acknowledgement(reply);
-    if (ack.present && ack.error_number != 0) error_number = ack.error_number;
-    if (const auto address = address_of(reply)) addresses.push_back(*address);
-  });
+  const Status status =
+      dump_routing(RTM_GETADDR, "the host's addresses", [&](const nlmsghdr& reply) {
+        if (const auto address = address_of(reply)) addresses.push_back(*address);
+      });
   if (!status) return status.error();
-  if (error_number != 0)
-    return Error{
-        ErrorKind::mapping_failed, "cannot list", "the host's addresses", error_number, {}};
   // Several interfaces may have one address: each of CNI's ptp links has the gateway's.
   std::sort(addresses.begin(), addresses.end());
   addresses.erase(std::unique(addresses.begin(), addresses.end()), addresses.end());
