@@ -83,8 +83,18 @@ Result<Found> find_claims(Transport& transport, const Plan& plan,
   return found;
 }
 
+// Runtimes hand a container's ports to each of its networks. The network that came first publishes
+// them, as with portmap; what the others add would lead to the same container.
+bool is_of_same_container(const Holding& holding, const Plan& plan) {
+  Attachment owner;
+  return parse_attachment_comment(holding.comment, owner) &&
+         owner.container_id == plan.attachment.container_id;
+}
+
 bool is_dead(const Holding& holding, const Plan& plan) {
   if (!netns_exists(holding.netns, plan.netns)) return true;
+  // Networks may overlap: a container can have the same address on two of them.
+  if (is_of_same_container(holding, plan)) return false;
   // An address is given to one container at a time: whoever had ours is gone.
   return std::any_of(holding.ports.begin(), holding.ports.end(), [&plan](const HeldPort& port) {
     return port.endpoint && std::any_of(plan.translations.begin(), plan.translations.end(),
@@ -133,14 +143,6 @@ class Conflicts {
   std::string text_;
   std::size_t count_ = 0;
 };
-
-// Runtimes hand a container's ports to each of its networks. The network that came first publishes
-// them, as with portmap; what the others add would lead to the same container.
-bool is_of_same_container(const Holding& holding, const Plan& plan) {
-  Attachment owner;
-  return parse_attachment_comment(holding.comment, owner) &&
-         owner.container_id == plan.attachment.container_id;
-}
 
 void leave_out(Plan& plan, const std::vector<PublishedPort>& taken) {
   std::erase_if(plan.translations, [&taken](const Translation& translation) {

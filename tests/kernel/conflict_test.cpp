@@ -235,3 +235,19 @@ TEST_CASE("conflict: what a container publishes by one network it publishes by t
   CHECK(connections(lab, "MESOS-WEB-ip", "tcp . 8080") == "0");
   CHECK(ask(lab.client(), Protocol::tcp, "192.0.2.1", 8080) == "a 192.0.2.2");
 }
+
+TEST_CASE(
+    "conflict: a container's second network with the same address leaves the first its ports") {
+  Lab lab;
+  const Runtime runtime(lab);
+  const std::string a = lab.container("a", "10.22.0.2/16");
+  const Server server(a, "a", Protocol::tcp, "0.0.0.0", 80);
+  REQUIRE(runtime.add("a", {{8080, 80}}) == done);
+  const AddOptions eth1{.result = replaced(lab.previous_result("a"), "eth0", "eth1"),
+                        .environment = {"CNI_IFNAME=eth1"}};
+  CHECK(Runtime(lab, R"("chain":"MESOS-MAIL")", "mail").add("a", {{8080, 80}, {9090, 80}}, eth1) == done);
+  CHECK(connections(lab, "MESOS-WEB-ip", "tcp . 8080") == "0");
+  CHECK(connections(lab, "MESOS-MAIL-ip", "tcp . 9090") == "0");
+  CHECK(connections(lab, "MESOS-MAIL-ip", "tcp . 8080") == "none");
+  CHECK(ask(lab.client(), Protocol::tcp, "192.0.2.1", 8080) == "a 192.0.2.2");
+}
