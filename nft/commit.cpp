@@ -46,9 +46,7 @@ Status commit(Transport& transport, const Transaction& transaction) {
   // The first refusal is what counts, even where a thousand more of them did not fit the socket.
   if (refused) return *refused;
   if (!sent) return sent.error();
-  if (!acknowledged)
-    return Error{
-        ErrorKind::mapping_failed, "the kernel did not acknowledge", "the batch", EPROTO, {}};
+  if (!acknowledged) return no_answer("the batch");
   return {};
 }
 

@@ -114,7 +114,7 @@ Status Query::ask(Transport& transport, Exchange exchange, const OnReply& on_rep
   });
   if (!sent) return sent.error();
   // Silence is not "nothing there".
-  if (error_number == 0 && !answered) error_number = EPROTO;
+  if (error_number == 0 && !answered) return no_answer(object_);
   if (error_number != 0)
     return Error{ErrorKind::mapping_failed, "cannot read", object_, error_number, {}};
   return {};

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "lib/base/attributes.hpp"
 #include "lib/base/release.hpp"
@@ -12,8 +13,10 @@
 namespace portmapper {
 namespace {
 
+constexpr char kSocket[] = "netlink socket";
+
 Error failed(const char* what) {
-  return {ErrorKind::mapping_failed, what, "netlink socket", errno, {}};
+  return {ErrorKind::mapping_failed, what, kSocket, errno, {}};
 }
 
 // The kernel takes a request only if it fits the send buffer, 208 KiB unless enlarged.
@@ -77,6 +80,10 @@ class LastAnswer {
 };
 
 }  // namespace
+
+Error no_answer(std::string object) {
+  return {ErrorKind::mapping_failed, "the kernel did not answer", std::move(object), 0, {}};
+}
 
 Result<Netlink> Netlink::open(int protocol) {
   UniqueFd socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol));
@@ -150,7 +157,7 @@ Status Netlink::exchange(std::span<const std::uint8_t> requests, const OnReply& 
     }
     if (!received) return received.error();
     if (received->empty()) {
-      if (lost && last.ends_a_dump()) return cannot_receive(EPROTO);
+      if (lost && last.ends_a_dump()) return no_answer(kSocket);
       break;
     }
     const Status whole = each_message(*received, [&](const nlmsghdr& reply) {
@@ -170,7 +177,7 @@ Status Netlink::glance(std::span<const std::uint8_t> requests, const OnReply& on
   for (;;) {
     const Result<Bytes> received = receive();
     if (!received) return received.error();
-    if (received->empty()) return cannot_receive(EPROTO);
+    if (received->empty()) return no_answer(kSocket);
     const Status whole = each_message(*received, [&](const nlmsghdr& reply) {
       last.see(reply);
       on_reply(reply);

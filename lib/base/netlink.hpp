@@ -8,9 +8,9 @@
 // the socket is empty, and never waits. Messages are in host byte order, their attributes as the
 // protocol has them. Errors: mapping_failed with the errno of socket, sendmsg or recv; refusals by
 // the kernel are replies (NLMSG_ERROR), which the caller judges. ENOBUFS: replies were lost, after
-// those that came were handed on; EPROTO: a dump without its end; EBADMSG: a part of a message.
-// Does not promise: that a reply is well-formed beyond its length. Source: netlink(7), kernel
-// net/netlink/af_netlink.c.
+// those that came were handed on; no_answer(): a dump without its end; EBADMSG: a part of a
+// message. Does not promise: that a reply is well-formed beyond its length. Source: netlink(7),
+// kernel net/netlink/af_netlink.c.
 #pragma once
 
 #include <linux/netlink.h>
@@ -19,6 +19,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "lib/base/attributes.hpp"
@@ -26,6 +27,9 @@
 #include "lib/base/unique_fd.hpp"
 
 namespace portmapper {
+
+// Silence, which does not mean "nothing there": `object` is what the question was about.
+Error no_answer(std::string object);
 
 using OnReply = std::function<void(const nlmsghdr& reply)>;
 

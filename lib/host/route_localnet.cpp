@@ -62,8 +62,10 @@ Result<std::string> device_towards(const IpAddress& address) {
 
   unsigned index = 0;
   int error_number = 0;
+  bool answered = false;
   const Status status =
       netlink->exchange({buffer.data(), header->nlmsg_len}, [&](const nlmsghdr& reply) {
+        answered = true;
         const Acknowledgement ack = acknowledgement(reply);
         if (ack.present) error_number = ack.error_number;
         if (reply.nlmsg_type != RTM_NEWROUTE) return;
@@ -71,6 +73,7 @@ Result<std::string> device_towards(const IpAddress& address) {
         if (device) index = device->raw<unsigned>();
       });
   if (!status) return status.error();
+  if (!answered) return no_answer("the route to " + address.to_string());
   if (error_number != 0) return no_route(address, error_number);
   std::array<char, IF_NAMESIZE> name{};
   if (index == 0 || if_indextoname(index, name.data()) == nullptr) return no_route(address, ENODEV);
