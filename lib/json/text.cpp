@@ -22,7 +22,11 @@ std::uint32_t code_point(std::string_view text, std::size_t at, std::size_t leng
 
 // What a terminal or a log reader may act upon.
 bool is_unsafe(std::uint32_t point) {
-  return point < 0x20 || (point >= 0x7f && point < 0xa0) || point == 0x2028 || point == 0x2029;
+  const bool is_control = point < 0x20 || (point >= 0x7f && point < 0xa0);
+  const bool separates_lines = point == 0x2028 || point == 0x2029;
+  const bool turns_direction =
+      (point >= 0x202a && point <= 0x202e) || (point >= 0x2066 && point <= 0x2069);
+  return is_control || separates_lines || turns_direction;
 }
 
 void append_code(std::string& out, std::uint32_t point) {

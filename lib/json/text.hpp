@@ -5,8 +5,9 @@
 //   printable("a\nb");            // a?b
 //
 // Escaped are what JSON demands and, beyond it, whatever a terminal or a log reader takes for more
-// than a letter: DEL, the C1 control characters, the line separators U+2028 and U+2029. Bytes that
-// are not UTF-8 become U+FFFD, one each. Sizes are in bytes. Errors: none. Does not promise: that
+// than a letter: DEL, the C1 control characters, the line separators U+2028 and U+2029, and what
+// turns the direction of writing, so that a line reads as another. Bytes that are not UTF-8 become
+// U+FFFD, one each. Sizes are in bytes. Errors: none. Does not promise: that
 // a quoted text can be read back once it was shortened. Source: RFC 8259 section 7, RFC 3629.
 #pragma once
 

@@ -196,6 +196,7 @@ TEST_CASE("bytes that are no UTF-8, and controls beyond ASCII, do not reach a te
   CHECK(json::printable("a\x1b[m\x7f\n") == "a?[m??");
   CHECK(json::printable("\u009b1m\u2028\u2029") == "?1m??");
   CHECK(json::printable("a\x9b\xc3 \xdf") == "a?? ?");
+  CHECK(json::printable("\u202acba\u202e \u2066dcba\u2069") == "?cba? ?dcba?");
 }
 
 TEST_CASE("quoted text is one line, UTF-8, and short") {
@@ -204,6 +205,7 @@ TEST_CASE("quoted text is one line, UTF-8, and short") {
       {"a\"b\\c", R"("a\"b\\c")"},
       {"\n\r\t\x01\x1b[31m\x7f", R"("\n\r\t\u0001\u001b[31m\u007f")"},
       {"\xc2\x85\xe2\x80\xa8", R"("\u0085\u2028")"},
+      {"\u202ea\u2066", R"("\u202ea\u2066")"},
       {"a\xff\xc3", R"("a\ufffd\ufffd")"},
       {"\xc0\x80\xf8", R"("\ufffd\ufffd\ufffd")"},
       {"gr\xc3\xbc\xc3\x9f", "\"gr\xc3\xbc\xc3\x9f\""},
