@@ -98,7 +98,7 @@ Result<Request> read_request(const Environment& environment) {
     request.ifname =
         variables.required("CNI_IFNAME", is_interface_name,
                            "an interface name: 1 to 15 bytes of UTF-8, not '.' or '..', "
-                           "without '/', ':', '\"', white space");
+                           "without '/', ':', '\"', white space, control characters");
     request.netns =
         needs_namespace
             ? variables.required(

@@ -124,7 +124,9 @@ void Reader::read_delegate() {
   const std::optional<std::string_view> name = json::read_string(type, problems_);
   if (!name) return;
   if (!is_plugin_name(*name))
-    return problems_.about(type, "is not the name of a plugin: a file in CNI_PATH, without '/'");
+    return problems_.about(type,
+                           "is not the name of a plugin: a file in CNI_PATH, without '/', '\"', "
+                           "'\\' and control characters");
   conf.delegate = Delegate{std::string(*name), delegate_input(root_, conf.name, conf.cni_version)};
 }
 
@@ -153,7 +155,7 @@ void Reader::read_exclude_devices() {
     if (!is_one_interface(*name))
       problems.about(device,
                      "is not the name of one interface: 1 to 15 bytes, not '.' or '..', without "
-                     "'/', ':', '\"', '*', '\\', white space");
+                     "'/', ':', '\"', '*', '\\', white space, control characters");
     else if (std::find(names.begin(), names.end(), *name) == names.end())
       names.emplace_back(*name);
   }

@@ -30,8 +30,7 @@ const std::string kIdRule =
     " is not a container ID: a letter or digit, then letters, digits, '_', '.', '-'";
 const std::string kIfnameRule =
     " is not an interface name: 1 to 15 bytes of UTF-8, not '.' or '..', without '/', ':', '\"', "
-    "white "
-    "space";
+    "white space, control characters";
 
 }  // namespace
 

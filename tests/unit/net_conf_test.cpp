@@ -218,7 +218,9 @@ TEST_CASE("an answer has the version that was asked in, if it can") {
 }
 
 TEST_CASE("the delegate, and what it needs") {
-  const std::string rule = " is not the name of a plugin: a file in CNI_PATH, without '/'";
+  const std::string rule =
+      " is not the name of a plugin: a file in CNI_PATH, without '/', '\"', '\\' and control "
+      "characters";
   check_errors({
       {R"({"name":"n","delegate":{}})",
        "chain is missing: a configuration with a delegate names its nft chain; delegate.type is "
@@ -288,7 +290,7 @@ TEST_CASE(
 TEST_CASE("options of the wrong type or value") {
   const std::string device =
       " is not the name of one interface: 1 to 15 bytes, not '.' or '..', without '/', ':', '\"', "
-      "'*', '\\', white space";
+      "'*', '\\', white space, control characters";
   check_errors({
       {chained(R"("snat":"yes","masqAll":1)"),
        "snat: \"yes\" is not true or false; masqAll: 1 is not true or false"},
