@@ -18,7 +18,7 @@ using namespace portmapper::test;
 namespace {
 
 // From a copy of exactly that size on the heap, so that a sanitizer sees a read beyond it.
-std::string dumped(const char* text) {
+std::string dumped(const std::string& text) {
   const Buffer bytes = unhex(text);
   const auto exact = std::make_unique<std::uint8_t[]>(bytes.size());
   std::copy(bytes.begin(), bytes.end(), exact.get());
@@ -28,37 +28,38 @@ std::string dumped(const char* text) {
 }  // namespace
 
 TEST_CASE("attributes one behind the other, padded or not at the end") {
-  CHECK(dumped("0800 0100 00000007  0500 0200 61 000000  0400 0300") == "1: 00000007, 2: 61, 3: ");
-  CHECK(dumped("0500 0200 61") == "2: 61");
+  CHECK(dumped("'08000100 00000007  '05000200 61 000000  '04000300"_native) ==
+        "1: 00000007, 2: 61, 3: ");
+  CHECK(dumped("'05000200 61"_native) == "2: 61");
   CHECK(dumped("") == "");
 }
 
 TEST_CASE("the nested and byte order bits are no part of the type") {
-  CHECK(dumped("0400 0180  0400 0240  0400 03c0") == "1: , 2: , 3: ");
+  CHECK(dumped("'04000180  '04000240  '040003c0"_native) == "1: , 2: , 3: ");
 }
 
 TEST_CASE("a rest that is cut short is not there") {
-  CHECK(dumped("0400 0100  08") == "1: ");
-  CHECK(dumped("0400 0100  0800 01") == "1: ");
-  CHECK(dumped("0400 0100  0800 0100") == "1: ");
-  CHECK(dumped("0400 0100  0800 0100 000000") == "1: ");
+  CHECK(dumped("'04000100  08"_native) == "1: ");
+  CHECK(dumped("'04000100  0800 01"_native) == "1: ");
+  CHECK(dumped("'04000100  '08000100"_native) == "1: ");
+  CHECK(dumped("'04000100  '08000100 000000"_native) == "1: ");
   CHECK(dumped("08") == "");
 }
 
 TEST_CASE("a length below the header's does not run in circles") {
-  CHECK(dumped("0000 0100  0800 0200 00000000") == "");
-  CHECK(dumped("0300 0100  0800 0200 00000000") == "");
-  CHECK(dumped("0400 0100  0000 0000  0400 0200") == "1: ");
+  CHECK(dumped("'00000100  '08000200 00000000"_native) == "");
+  CHECK(dumped("'03000100  '08000200 00000000"_native) == "");
+  CHECK(dumped("'04000100  '00000000  '04000200"_native) == "1: ");
 }
 
 TEST_CASE("a length beyond the end is not believed") {
-  CHECK(dumped("ffff 0100 00000000") == "");
-  CHECK(dumped("0900 0100 00000000") == "");
+  CHECK(dumped("'ffff0100 00000000"_native) == "");
+  CHECK(dumped("'09000100 00000000"_native) == "");
 }
 
 TEST_CASE("find gives the first of its type") {
-  const Buffer bytes =
-      unhex("0500 0100 61 000000  0500 0300 64 000000  0500 0200 62 000000  0500 0200 63 000000");
+  const Buffer bytes = unhex(
+      "'05000100 61 000000  '05000300 64 000000  '05000200 62 000000  '05000200 63 000000"_native);
   const Attributes attributes{bytes};
   CHECK(attributes.find(2)->text() == "b");
   CHECK_FALSE(attributes.find(4));
@@ -85,10 +86,10 @@ TEST_CASE("a text ends at its NUL, or at the attribute's end") {
 }
 
 TEST_CASE("attributes lie behind the protocol's header, rounded up") {
-  const Replies replies = Replies().message(1, 0, 1, unhex("01000000  0500 0100 61"));
+  const Replies replies = Replies().message(1, 0, 1, unhex("01000000  '05000100 61"_native));
   const auto* message = reinterpret_cast<const nlmsghdr*>(replies.bytes().data());
-  CHECK(hex(message_attributes(*message, 4)) == "05000100 61");
-  CHECK(hex(message_attributes(*message, 1)) == "05000100 61");
+  CHECK(hex(message_attributes(*message, 4)) == "'05000100 61"_native);
+  CHECK(hex(message_attributes(*message, 1)) == "'05000100 61"_native);
   CHECK(hex(message_attributes(*message, 8)) == "61");
   CHECK(message_attributes(*message, 11).empty());
   CHECK(message_attributes(*message, 400).empty());

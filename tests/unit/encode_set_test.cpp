@@ -58,11 +58,15 @@ std::string jump_to(std::string_view chain) {  // NFTA_DATA_VERDICT { code -3, c
          "\n";
 }
 
+std::string memory_of(std::uint32_t number) {  // in the host's byte order
+  return {reinterpret_cast<const char*>(&number), sizeof number};
+}
+
 // set { key byte order: of each type's own } and { key ..., data ... }
 const std::string kByteOrderOfSet = ", 13: 00040000 0000";
 const std::string kByteOrderOfMap = ", 13: 00040000 00000104 00000000";
 // a counter, without values
-const std::string kCounter = ", 17: 0c000100 636f756e 74657200 04000280";
+const std::string kCounter = ", 17: '0c000100 636f756e 74657200 '04000280"_native;
 
 }  // namespace
 
@@ -98,14 +102,16 @@ TEST_CASE("the owners map counts nothing") {
 }
 
 TEST_CASE("hairpin sets are intervals of a concatenation: each field's length is said") {
-  CHECK(set_of(hairpin_spec(Family::ipv4)) ==
-        "3: 00000084, 4: 000001c7, 5: 00000008, "
-        "9: 1c000280 0c000180 08000100 00000004 0c000180 08000100 00000004, 10: 00000007" +
-            kByteOrderOfSet);
-  CHECK(set_of(hairpin_spec(Family::ipv6)) ==
-        "3: 00000084, 4: 00000208, 5: 00000020, "
-        "9: 1c000280 0c000180 08000100 00000010 0c000180 08000100 00000010, 10: 00000007" +
-            kByteOrderOfSet);
+  CHECK(
+      set_of(hairpin_spec(Family::ipv4)) ==
+      "3: 00000084, 4: 000001c7, 5: 00000008, "
+      "9: '1c000280 '0c000180 '08000100 00000004 '0c000180 '08000100 00000004, 10: 00000007"_native +
+          kByteOrderOfSet);
+  CHECK(
+      set_of(hairpin_spec(Family::ipv6)) ==
+      "3: 00000084, 4: 00000208, 5: 00000020, "
+      "9: '1c000280 '0c000180 '08000100 00000010 '0c000180 '08000100 00000010, 10: 00000007"_native +
+          kByteOrderOfSet);
 }
 
 TEST_CASE("the sets of one batch are numbered apart") {
@@ -123,16 +129,16 @@ TEST_CASE("base chains: hook and priority, policy, type") {
   const std::vector<ChainSpec> chains = skeleton_chains();
   CHECK(chain_of("prerouting", chains[0].hook) ==
         "3: " + text("prerouting") +
-            ", 4: 08000100 00000000 08000200 ffffff9d, 5: 00000001, 7: " + text("nat"));
+            ", 4: '08000100 00000000 '08000200 ffffff9d, 5: 00000001, 7: "_native + text("nat"));
   CHECK(chain_of("output", chains[1].hook) ==
         "3: " + text("output") +
-            ", 4: 08000100 00000003 08000200 ffffff9d, 5: 00000001, 7: " + text("nat"));
+            ", 4: '08000100 00000003 '08000200 ffffff9d, 5: 00000001, 7: "_native + text("nat"));
   CHECK(chain_of("postrouting", chains[2].hook) ==
         "3: " + text("postrouting") +
-            ", 4: 08000100 00000004 08000200 00000063, 5: 00000001, 7: " + text("nat"));
+            ", 4: '08000100 00000004 '08000200 00000063, 5: 00000001, 7: "_native + text("nat"));
   CHECK(chain_of("localnet-guard", chains[3].hook) ==
         "3: " + text("localnet-guard") +
-            ", 4: 08000100 00000000 08000200 fffffed4, 5: 00000001, 7: " + text("filter"));
+            ", 4: '08000100 00000000 '08000200 fffffed4, 5: 00000001, 7: "_native + text("filter"));
 }
 
 TEST_CASE("a network chain has a name and nothing else") {
@@ -155,8 +161,8 @@ TEST_CASE("a rule carries chain and fingerprint") {
 TEST_CASE("iifname \"a\" return: compared in all sixteen bytes") {
   CHECK(rule_of(ReturnDevices{{"a"}}) ==
         "meta 1: 00000001, 2: 00000006\n"
-        "cmp 1: 00000001, 2: 00000000, 3: 14000100 61000000 00000000 00000000 00000000\n"
-        "immediate 1: 00000000, 2: 0c000280 08000100 fffffffb\n");
+        "cmp 1: 00000001, 2: 00000000, 3: '14000100 61000000 00000000 00000000 00000000\n"
+        "immediate 1: 00000000, 2: '0c000280 '08000100 fffffffb\n"_native);
 }
 
 TEST_CASE("iifname { a, b } return: a constant anonymous set of two, filled before the rule") {
@@ -166,31 +172,33 @@ TEST_CASE("iifname { a, b } return: a constant anonymous set of two, filled befo
   CHECK(summaries(requests) ==
         "NEWSET create #1\nNEWSETELEM create #2\nNEWRULE create append #3\n");
   const std::string set = dump(requests[0].attributes());
-  CHECK(set.substr(set.find("2: ")) ==
-        "2: " + text("__set%d") +
-            ", 3: 00000003, 4: 00000029, 5: 00000010, 9: 08000100 00000002, 10: 00000007, "
-            "13: 00040100 0000");
+  CHECK(
+      set.substr(set.find("2: ")) ==
+      "2: " + text("__set%d") +
+          ", 3: 00000003, 4: 00000029, 5: 00000010, 9: '08000100 00000002, 10: 00000007, 13: "_native +
+          hex(std::string{0, 4} + memory_of(1)));  // NFTNL_UDATA_SET_KEYBYTEORDER: the host's
   const std::string elements = dump(requests[1].attributes());
-  CHECK(elements.substr(elements.find("2: ")) ==
-        "2: " + text("__set%d") +
-            ", 3: 1c000180 18000180 14000100 61000000 00000000 00000000 00000000 "
-            "1c000180 18000180 14000100 622d6669 66746565 6e2d6279 74657300, 4: 00000007");
+  CHECK(
+      elements.substr(elements.find("2: ")) ==
+      "2: " + text("__set%d") +
+          ", 3: '1c000180 '18000180 '14000100 61000000 00000000 00000000 00000000 "
+          "'1c000180 '18000180 '14000100 622d6669 66746565 6e2d6279 74657300, 4: 00000007"_native);
   CHECK(expressions(requests[2]) ==
         "meta 1: 00000001, 2: 00000006\n"
         "lookup 1: " +
             text("__set%d") +
             ", 2: 00000001, 4: 00000007\n"
-            "immediate 1: 00000000, 2: 0c000280 08000100 fffffffb\n");
+            "immediate 1: 00000000, 2: '0c000280 '08000100 fffffffb\n"_native);
 }
 
 TEST_CASE("dnat of one IPv4 address: address, protocol and port side by side") {
   CHECK(rule_of(Translate{"c-hostip", kOne4}) ==
         "meta 1: 00000001, 2: 0000000f\n"
-        "cmp 1: 00000001, 2: 00000000, 3: 05000100 02000000\n"
+        "cmp 1: 00000001, 2: 00000000, 3: '05000100 02000000\n"
         "payload 1: 00000001, 2: 00000001, 3: 00000010, 4: 00000004\n"
         "meta 1: 00000009, 2: 00000010\n"
         "payload 1: 0000000a, 2: 00000002, 3: 00000002, 4: 00000002\n"
-        "lookup 1: " +
+        "lookup 1: "_native +
             text("c-hostip") +
             ", 2: 00000001, 3: 00000001\n"
             "nat 1: 00000001, 2: 00000002, 3: 00000001, 5: 00000009\n");
@@ -199,11 +207,11 @@ TEST_CASE("dnat of one IPv4 address: address, protocol and port side by side") {
 TEST_CASE("dnat of one IPv6 address: the address takes the first four slots") {
   CHECK(rule_of(Translate{"c-hostip6", kOne6}) ==
         "meta 1: 00000001, 2: 0000000f\n"
-        "cmp 1: 00000001, 2: 00000000, 3: 05000100 0a000000\n"
+        "cmp 1: 00000001, 2: 00000000, 3: '05000100 0a000000\n"
         "payload 1: 00000001, 2: 00000001, 3: 00000018, 4: 00000010\n"
         "meta 1: 00000002, 2: 00000010\n"
         "payload 1: 0000000d, 2: 00000002, 3: 00000002, 4: 00000002\n"
-        "lookup 1: " +
+        "lookup 1: "_native +
             text("c-hostip6") +
             ", 2: 00000001, 3: 00000001\n"
             "nat 1: 00000001, 2: 0000000a, 3: 00000001, 5: 00000002\n");
@@ -229,47 +237,44 @@ TEST_CASE("dnat of any address: a conntrack address of the family keeps the othe
 }
 
 TEST_CASE("fib daddr type local jump: the type is in host byte order") {
-  const std::uint32_t local = 2;
-  const std::string value(reinterpret_cast<const char*>(&local), sizeof local);
   CHECK(rule_of(JumpIfLocal{"networks"}) ==
         "fib 1: 00000001, 2: 00000003, 3: 00000002\n"
-        "cmp 1: 00000001, 2: 00000000, 3: 08000100 " +
-            hex(value) + "\n" + jump_to("networks"));
+        "cmp 1: 00000001, 2: 00000000, 3: '08000100 "_native +
+            hex(memory_of(2)) + "\n" + jump_to("networks"));
 }
 
 TEST_CASE("masquerade of hairpins: dnat'ed, then source and destination side by side") {
-  const std::uint32_t dnat = 0x20;  // IPS_DST_NAT, in host byte order
-  const std::string mask = hex(std::string_view(reinterpret_cast<const char*>(&dnat), sizeof dnat));
+  const std::string mask = hex(memory_of(0x20));  // IPS_DST_NAT
   const std::string head =
       "ct 1: 00000001, 2: 00000002\n"
-      "bitwise 1: 00000001, 2: 00000001, 3: 00000004, 4: 08000100 " +
+      "bitwise 1: 00000001, 2: 00000001, 3: 00000004, 4: '08000100 "_native +
       mask +
-      ", 5: 08000100 00000000\n"
-      "cmp 1: 00000001, 2: 00000001, 3: 08000100 00000000\n"
-      "meta 1: 00000001, 2: 0000000f\n";
+      ", 5: '08000100 00000000\n"
+      "cmp 1: 00000001, 2: 00000001, 3: '08000100 00000000\n"
+      "meta 1: 00000001, 2: 0000000f\n"_native;
   CHECK(rule_of(MasqueradeHairpin{Family::ipv4}) ==
         head +
-            "cmp 1: 00000001, 2: 00000000, 3: 05000100 02000000\n"
+            "cmp 1: 00000001, 2: 00000000, 3: '05000100 02000000\n"
             "payload 1: 00000001, 2: 00000001, 3: 0000000c, 4: 00000004\n"
             "payload 1: 00000009, 2: 00000001, 3: 00000010, 4: 00000004\n"
-            "lookup 1: " +
+            "lookup 1: "_native +
             text("hairpin-ip") + ", 2: 00000001\nmasq\n");
   CHECK(rule_of(MasqueradeHairpin{Family::ipv6}) ==
         head +
-            "cmp 1: 00000001, 2: 00000000, 3: 05000100 0a000000\n"
+            "cmp 1: 00000001, 2: 00000000, 3: '05000100 0a000000\n"
             "payload 1: 00000001, 2: 00000001, 3: 00000008, 4: 00000010\n"
             "payload 1: 00000002, 2: 00000001, 3: 00000018, 4: 00000010\n"
-            "lookup 1: " +
+            "lookup 1: "_native +
             text("hairpin-ip6") + ", 2: 00000001\nmasq\n");
 }
 
 TEST_CASE("iifname != \"lo\" ip daddr 127.0.0.0/8 drop: one byte of the address is enough") {
   CHECK(rule_of(DropRemoteLoopback{}) ==
         "meta 1: 00000001, 2: 00000006\n"
-        "cmp 1: 00000001, 2: 00000001, 3: 14000100 6c6f0000 00000000 00000000 00000000\n"
+        "cmp 1: 00000001, 2: 00000001, 3: '14000100 6c6f0000 00000000 00000000 00000000\n"
         "meta 1: 00000001, 2: 0000000f\n"
-        "cmp 1: 00000001, 2: 00000000, 3: 05000100 02000000\n"
+        "cmp 1: 00000001, 2: 00000000, 3: '05000100 02000000\n"
         "payload 1: 00000001, 2: 00000001, 3: 00000010, 4: 00000001\n"
-        "cmp 1: 00000001, 2: 00000000, 3: 05000100 7f000000\n"
-        "immediate 1: 00000000, 2: 0c000280 08000100 00000000\n");
+        "cmp 1: 00000001, 2: 00000000, 3: '05000100 7f000000\n"
+        "immediate 1: 00000000, 2: '0c000280 '08000100 00000000\n"_native);
 }

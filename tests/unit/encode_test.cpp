@@ -136,7 +136,8 @@ TEST_CASE("the bytes of a claim: key and userdata") {
   CHECK(attribute_of(attributes, NFTA_SET_ELEM_LIST_SET).text() == "published-ip");
   const auto list = attribute_of(attributes, NFTA_SET_ELEM_LIST_ELEMENTS);
   // element { key { value { 06 ... } }, userdata { 61 62 } }; 80 marks nests
-  CHECK(hex(list.payload) == "1c000180 10000180 0c000100 06000000 00010000 06000600 61620000");
+  CHECK(hex(list.payload) ==
+        "'1c000180 '10000180 '0c000100 06000000 00010000 '06000600 61620000"_native);
 }
 
 TEST_CASE("the bytes of a target: key, data, userdata") {
@@ -149,8 +150,8 @@ TEST_CASE("the bytes of a target: key, data, userdata") {
   const auto attributes = requests_in(batch.messages.bytes())[1].attributes();
   CHECK(attribute_of(attributes, NFTA_SET_ELEM_LIST_SET).text() == "c-ip");
   CHECK(hex(attribute_of(attributes, NFTA_SET_ELEM_LIST_ELEMENTS).payload) ==
-        "2c000180 10000180 0c000100 06000000 1f900000 10000280 0c000100 0a160002 00500000 "
-        "08000600 61626364");
+        "'2c000180 '10000180 '0c000100 06000000 1f900000 '10000280 '0c000100 0a160002 00500000 "
+        "'08000600 61626364"_native);
 }
 
 TEST_CASE("the bytes of a hairpin: key and end of key") {
@@ -160,7 +161,7 @@ TEST_CASE("the bytes of a hairpin: key and end of key") {
                          {},
                          {{hairpin_key(subnet, subnet), hairpin_key_end(subnet, subnet)}}};
   const std::string bytes =
-      "24000180 10000180 0c000100 0a160000 0a160000 10000a80 0c000100 0a16ffff 0a16ffff";
+      "'24000180 '10000180 '0c000100 0a160000 0a160000 '10000a80 '0c000100 0a16ffff 0a16ffff"_native;
   CHECK(only_message(hairpin) == "NEWSETELEM create ack 1: " + kTableHex + ", 2: " +
                                      hex(std::string_view("hairpin-ip\0", 11)) + ", 3: " + bytes);
 }
@@ -174,7 +175,7 @@ TEST_CASE("removal sends keys alone: neither data nor userdata") {
   const Batch batch = encode(transaction_of(target));
   CHECK(hex(attribute_of(requests_in(batch.messages.bytes())[1].attributes(),
                          NFTA_SET_ELEM_LIST_ELEMENTS)
-                .payload) == "14000180 10000180 0c000100 06000000 1f900000");
+                .payload) == "'14000180 '10000180 '0c000100 06000000 1f900000"_native);
 }
 
 TEST_CASE("flushing names no element and no rule, deleting the object alone") {
