@@ -68,8 +68,8 @@ TEST_CASE("requests are numbered from 1, in the order they were made") {
         "GETGEN #1 \n"
         "GETSETELEM #2 1: " +
             kTableHex +
-            ", 2: 7300, 3: 14000180 10000180 0c000100 06000000 1f900000\n"
-            "GETCHAIN #3 1: " +
+            ", 2: 7300, 3: '14000180 '10000180 '0c000100 06000000 1f900000\n"
+            "GETCHAIN #3 1: "_native +
             kTableHex +
             ", 3: 6300\n"
             "GETSET #4 1: " +
