@@ -28,6 +28,16 @@ namespace fs = std::filesystem;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
+namespace {
+
+void kill_daemon(const Plugins& plugins) {
+  const pid_t pid = std::atoi(contents(plugins.path("daemon")).c_str());
+  REQUIRE(pid > 0);  // 0 would be our own process group
+  kill(pid, SIGKILL);
+}
+
+}  // namespace
+
 TEST_CASE("delegate: any of our own 0, 1 and 2 may be closed") {
   // A pipe that got one of these numbers would be mixed up with stderr or with another pipe.
   Plugins plugins;
@@ -271,7 +281,7 @@ TEST_CASE("delegate: without pidfd_open all is the same") {
   CHECK(time_of([&] { CHECK(without() == "success: in"); }) < milliseconds(5000));
   plugins.script("sleep 30 & echo $! > '" + plugins.path("daemon") + "'; cat");
   CHECK(time_of([&] { CHECK(without() == "success: in"); }) < milliseconds(5000));
-  kill(std::atoi(contents(plugins.path("daemon")).c_str()), SIGKILL);
+  kill_daemon(plugins);
 }
 
 TEST_CASE("delegate: system calls that fail give their own errors, and leave no child") {
@@ -298,5 +308,5 @@ TEST_CASE("delegate: system calls that fail give their own errors, and leave no 
   plugins.script("sleep 30 & echo $! > '" + plugins.path("daemon") + "'");
   CHECK(denied({SYS_ioctl}, EIO) ==
         "cannot read from the delegate: " + path + ": Input/output error");
-  kill(std::atoi(contents(plugins.path("daemon")).c_str()), SIGKILL);
+  kill_daemon(plugins);
 }
