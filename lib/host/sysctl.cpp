@@ -26,7 +26,7 @@ std::optional<std::int64_t> read_sysctl(const std::string& name) {
 
 namespace {
 
-bool has(int capability) {
+bool has(unsigned capability) {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> data{};
   if (syscall(SYS_capget, &header, data.data()) != 0) return false;
