@@ -8,8 +8,8 @@
 //
 // `run` hands on the replies with their sequence numbers (1 is the first request); a refusal with
 // ENOENT means "is not there" and is no error. Errors: mapping_failed with the errno of any other
-// refusal; EINTR when a dump was interrupted; no_answer(). Does not promise: more than one dump in a
-// query, since the kernel runs one at a time for a socket. Source: kernel nf_tables_api.c.
+// refusal; EINTR when a dump was interrupted; no_answer(). Does not promise: more than one dump in
+// a query, since the kernel runs one at a time for a socket. Source: kernel nf_tables_api.c.
 #pragma once
 
 #include <cstdint>

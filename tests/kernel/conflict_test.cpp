@@ -245,7 +245,8 @@ TEST_CASE(
   REQUIRE(runtime.add("a", {{8080, 80}}) == done);
   const AddOptions eth1{.result = replaced(lab.previous_result("a"), "eth0", "eth1"),
                         .environment = {"CNI_IFNAME=eth1"}};
-  CHECK(Runtime(lab, R"("chain":"MESOS-MAIL")", "mail").add("a", {{8080, 80}, {9090, 80}}, eth1) == done);
+  CHECK(Runtime(lab, R"("chain":"MESOS-MAIL")", "mail").add("a", {{8080, 80}, {9090, 80}}, eth1) ==
+        done);
   CHECK(connections(lab, "MESOS-WEB-ip", "tcp . 8080") == "0");
   CHECK(connections(lab, "MESOS-MAIL-ip", "tcp . 9090") == "0");
   CHECK(connections(lab, "MESOS-MAIL-ip", "tcp . 8080") == "none");

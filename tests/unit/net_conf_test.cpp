@@ -14,16 +14,8 @@ using namespace portmapper;
 
 namespace {
 
-// tests/inputs, from wherever in or below the tree the tests are run.
 std::string input(const std::string& name) {
-#ifdef SHARED_INPUTS
   const std::filesystem::path inputs = SHARED_INPUTS;
-#else
-  std::filesystem::path directory = std::filesystem::current_path();
-  while (!std::filesystem::exists(directory / "tests/inputs") && directory.has_relative_path())
-    directory = directory.parent_path();
-  const std::filesystem::path inputs = directory / "tests/inputs";
-#endif
   std::ifstream file(inputs / name, std::ios::binary);
   REQUIRE_MESSAGE(file, name);
   return {std::istreambuf_iterator<char>(file), {}};
