@@ -76,7 +76,11 @@ Result<std::string> device_towards(const IpAddress& address) {
   if (!answered) return no_answer("the route to " + address.to_string());
   if (error_number != 0) return no_route(address, error_number);
   std::array<char, IF_NAMESIZE> name{};
-  if (index == 0 || if_indextoname(index, name.data()) == nullptr) return no_route(address, ENODEV);
+  if (index == 0) return no_route(address, ENODEV);
+  // Its errno is not the one of what failed.
+  if (if_indextoname(index, name.data()) == nullptr)
+    return Error{
+        ErrorKind::mapping_failed, "cannot learn the device towards", address.to_string(), 0, {}};
   return std::string(name.data());
 }
 
