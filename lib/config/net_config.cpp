@@ -124,9 +124,9 @@ void Reader::read_delegate() {
   const std::optional<std::string_view> name = json::read_string(type, problems_);
   if (!name) return;
   if (!is_plugin_name(*name))
-    return problems_.about(type,
-                           "is not the name of a plugin: a file in CNI_PATH, without '/', '\"', "
-                           "'\\' and control characters");
+    return problems_.about(
+        type,
+        "is not the name of a plugin: a file in CNI_PATH, without '/' and control characters");
   conf.delegate = Delegate{std::string(*name), delegate_input(root_, conf.name, conf.cni_version)};
 }
 

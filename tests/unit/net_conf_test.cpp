@@ -211,8 +211,7 @@ TEST_CASE("an answer has the version that was asked in, if it can") {
 
 TEST_CASE("the delegate, and what it needs") {
   const std::string rule =
-      " is not the name of a plugin: a file in CNI_PATH, without '/', '\"', '\\' and control "
-      "characters";
+      " is not the name of a plugin: a file in CNI_PATH, without '/' and control characters";
   check_errors({
       {R"({"name":"n","delegate":{}})",
        "chain is missing: a configuration with a delegate names its nft chain; delegate.type is "
@@ -220,8 +219,7 @@ TEST_CASE("the delegate, and what it needs") {
       {R"({"name":"n","chain":"C","delegate":"bridge"})", "delegate: \"bridge\" is not an object"},
       {R"({"name":"n","chain":"C","delegate":{"type":7}})", "delegate.type: 7 is not a string"},
       {R"({"name":"n","chain":"C","delegate":{"type":""}})", "delegate.type: \"\"" + rule},
-      {R"({"name":"n","chain":"C","delegate":{"type":"../sh"}})",
-       "delegate.type: \"../sh\"" + rule},
+      {R"({"name":"n","chain":"C","delegate":{"type":"/sh"}})", "delegate.type: \"/sh\"" + rule},
       {R"({"name":"n","chain":"C","delegate":{"type":".."}})", "delegate.type: \"..\"" + rule},
       {R"({"name":"n","chain":"C","delegate":{"type":"a\u0000b"}})",
        "delegate.type: \"a\\u0000b\"" + rule},
