@@ -57,14 +57,15 @@ def start_up(lab, peers, rounds):
     """The process, next to the floors and to the peers."""
     host = lab.host("empty")
     mapping = port_mappings([TEST_PORT])
-    plan = [
+    pause = lab.bare(host, "-", "/usr/bin/sleep", "0.02")  # nobody inherits warm caches, or locks
+    commands = [
         lab.bare(host, "empty", lab.tool("empty")),
         lab.bare(host, "floor", lab.tool("nothing")),
     ]
-    plan += add_and_del(lab, host, lab.plugin, lab.request(lab.plugin, mapping))
+    commands += add_and_del(lab, host, lab.plugin, lab.request(lab.plugin, mapping))
     for i, peer in enumerate(peers):
-        plan += add_and_del(lab, lab.host(f"peer-{i}"), peer, lab.request(peer, mapping))
-    medians, peaks = lab.rounds(rounds, plan)
+        commands += add_and_del(lab, lab.host(f"peer-{i}"), peer, lab.request(peer, mapping))
+    medians, peaks = lab.rounds(rounds, [line for command in commands for line in (pause, command)])
     for verb in ("ADD", "DEL"):
         ours = f"nft-port-mapper/{verb}"
         yield ratio(f"{verb} : the same libraries, doing nothing", medians, ours, "floor", 1.3)
