@@ -97,9 +97,7 @@ Result<Netlink> Netlink::open(int protocol) {
 }
 
 Netlink::Netlink(UniqueFd socket, int protocol)
-    : socket_(std::move(socket)),
-      protocol_(protocol),
-      size_(protocol == NETLINK_NETFILTER ? kFirst : kLargest) {}
+    : socket_(std::move(socket)), protocol_(protocol), size_(kFirst) {}
 
 Netlink& Netlink::operator=(Netlink&& other) noexcept {
   std::swap(socket_, other.socket_);
@@ -147,6 +145,7 @@ void Netlink::expect_more_than(std::size_t received) {
 Status Netlink::exchange(std::span<const std::uint8_t> requests, const OnReply& on_reply) {
   if (const Status sent = send(requests); !sent) return sent;
   LastAnswer last(requests);
+  if (last.ends_a_dump() && protocol_ == NETLINK_ROUTE) expect_more_than(kFirst);
   Status lost;
   while (!last.came()) {
     const Result<Bytes> received = receive();

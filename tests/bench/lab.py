@@ -34,6 +34,7 @@ class Lab:
         self.namespaces = []
         self.files = 0
         self.container = self.namespace("container")
+        self.plugin = Program("nft-port-mapper", os.path.join(build, "nft-port-mapper"))
 
     def __enter__(self):
         return self
@@ -45,10 +46,6 @@ class Lab:
 
     def tool(self, name):
         return os.path.join(self.build, "tests", "bench", "bench-" + name)
-
-    @property
-    def plugin(self):
-        return Program("nft-port-mapper", os.path.join(self.build, "nft-port-mapper"))
 
     @property
     def ctl(self):
@@ -108,10 +105,12 @@ class Lab:
             "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
         ]
         label = label or f"{program.label}/{verb}"
-        return [label, netns, request, str(len(environment)), *environment, program.path]
+        priority = "first" if program is self.plugin else "ordinary"
+        return [label, netns, request, priority, str(len(environment)), *environment, program.path]
 
     def bare(self, netns, label, *argv):
-        return [label, netns, "/dev/null", "1", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", *argv]
+        path = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
+        return [label, netns, "/dev/null", "first", "1", path, *argv]
 
     def measure(self, mode, number, plan):
         text = "".join("\t".join(line) + "\n" for line in plan)

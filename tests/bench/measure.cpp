@@ -32,6 +32,7 @@ struct Command {
   std::string label;
   int netns = -1;
   int input = -1;
+  int policy = SCHED_OTHER;
   std::vector<char*> environment;
   std::vector<char*> argv;
 };
@@ -52,12 +53,13 @@ Command parse(char* line) {
   std::vector<char*> fields;
   for (char* field = strtok(line, "\t"); field != nullptr; field = strtok(nullptr, "\t"))
     fields.push_back(field);
-  const std::size_t variables = std::strtoul(fields.at(3), nullptr, 10);
-  const auto program = fields.begin() + 4 + static_cast<std::ptrdiff_t>(variables);
+  const std::size_t variables = std::strtoul(fields.at(4), nullptr, 10);
+  const auto program = fields.begin() + 5 + static_cast<std::ptrdiff_t>(variables);
   Command command{fields[0],
                   open_or_die(fields[1]),
                   open_or_die(fields[2]),
-                  {fields.begin() + 4, program},
+                  std::string_view(fields[3]) == "first" ? SCHED_FIFO : SCHED_OTHER,
+                  {fields.begin() + 5, program},
                   {program, fields.end()}};
   command.environment.push_back(nullptr);
   command.argv.push_back(nullptr);
@@ -84,9 +86,16 @@ pid_t start(const Command& command, int output) {
   posix_spawn_file_actions_addopen(&actions, 0, path.c_str(), O_RDONLY, 0);
   posix_spawn_file_actions_adddup2(&actions, output, 1);
   posix_spawn_file_actions_adddup2(&actions, output, 2);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSCHEDULER);
+  posix_spawnattr_setschedpolicy(&attributes, command.policy);
+  const sched_param priority{.sched_priority = command.policy == SCHED_FIFO ? 1 : 0};
+  posix_spawnattr_setschedparam(&attributes, &priority);
   pid_t child = 0;
-  const int error = posix_spawn(&child, command.argv[0], &actions, nullptr, command.argv.data(),
+  const int error = posix_spawn(&child, command.argv[0], &actions, &attributes, command.argv.data(),
                                 command.environment.data());
+  posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0) die(command.argv[0]);
   return child;
@@ -120,8 +129,6 @@ void run_once(const Command& command, int output) {
 }
 
 void run_rounds(const std::vector<Command>& commands, int rounds, int output) {
-  // What else runs here is not what is measured. (Not in flight: programs that wait for each other
-  // by spinning, as Go's do, would never let the others run.)
   const sched_param first{.sched_priority = 1};
   (void)sched_setscheduler(0, SCHED_FIFO, &first);
   for (int round = 0; round < rounds; ++round)

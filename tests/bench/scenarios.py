@@ -57,15 +57,14 @@ def start_up(lab, peers, rounds):
     """The process, next to the floors and to the peers."""
     host = lab.host("empty")
     mapping = port_mappings([TEST_PORT])
-    pause = lab.bare(host, "-", "/usr/bin/sleep", "0.02")  # nobody inherits warm caches, or locks
-    commands = [
+    plan = [
         lab.bare(host, "empty", lab.tool("empty")),
         lab.bare(host, "floor", lab.tool("nothing")),
     ]
-    commands += add_and_del(lab, host, lab.plugin, lab.request(lab.plugin, mapping))
+    plan += add_and_del(lab, host, lab.plugin, lab.request(lab.plugin, mapping))
     for i, peer in enumerate(peers):
-        commands += add_and_del(lab, lab.host(f"peer-{i}"), peer, lab.request(peer, mapping))
-    medians, peaks = lab.rounds(rounds, [line for command in commands for line in (pause, command)])
+        plan += add_and_del(lab, lab.host(f"peer-{i}"), peer, lab.request(peer, mapping))
+    medians, peaks = lab.rounds(rounds, plan)
     for verb in ("ADD", "DEL"):
         ours = f"nft-port-mapper/{verb}"
         yield ratio(f"{verb} : the same libraries, doing nothing", medians, ours, "floor", 1.3)
@@ -147,7 +146,7 @@ def count_batches(lab, netns, request, verb):
         lab.run_all([lab.call(netns, lab.plugin, "ADD", request, label="-")])
     trace = os.path.join(lab.directory.name, "trace")
     line = lab.call(netns, lab.plugin, verb, request)
-    at = 4 + int(line[3])
+    at = 5 + int(line[4])
     line[at:at] = ["/usr/bin/strace", "-f", "-o", trace, "-e", "trace=sendmsg,sendto"]
     lab.rounds(1, [["-", *line[1:]]])
     if verb == "ADD":
