@@ -30,8 +30,8 @@ void make_room(int socket, std::size_t size) {
 
 // The kernel fills a dump's datagrams up to the largest size that the socket has ever read with,
 // but 32 KiB. What begins small leaves most pages of it alone; lists of links can be large at once.
-constexpr std::size_t kLargest = 64 * 1024;
-constexpr std::size_t kFirst = 16 * 1024;
+constexpr std::size_t kLargest = std::size_t{64} * 1024;
+constexpr std::size_t kFirst = std::size_t{16} * 1024;
 
 Error cannot_receive(int error_number) {
   errno = error_number;

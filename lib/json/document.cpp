@@ -302,7 +302,7 @@ std::string fill(Tree& tree) {
 // the CPU can do is asked for by instructions that the host of a virtual machine has to answer, so
 // small documents do without.
 void choose_implementation(std::size_t size) {
-  constexpr std::size_t kSmall = 64 * 1024;
+  constexpr std::size_t kSmall = std::size_t{64} * 1024;
   const auto& available = simdjson::get_available_implementations();
   const simdjson::implementation* simple = size < kSmall ? available["fallback"] : nullptr;
   simdjson::get_active_implementation() =
