@@ -47,7 +47,7 @@ Status read_each(Transport& transport, const std::vector<PublishedPort>& ports, 
   return {};
 }
 
-// missing.
+// The first entry tells what all of an attachment's entries have in common.
 void take_entry(Holding& holding, const ElementView& element) {
   const auto published = parse_owner_data(element.data);
   if (!published || element.key.size() != 20) return;
@@ -108,6 +108,20 @@ Status read_claims_and_targets(Transport& transport, Holding& holding) {
   return {};
 }
 
+// How many elements a set has, where the kernel tells (Linux 6.16).
+Result<std::optional<std::size_t>> count_elements(Transport& transport, const std::string& set) {
+  constexpr std::uint16_t kSetCount = 20;  // NFTA_SET_COUNT, newer than Debian's headers
+  std::optional<std::size_t> count;
+  Query query;
+  query.set(set);
+  const Status status = query.run(transport, [&count](const nlmsghdr& reply) {
+    const auto number = Attributes(message_attributes(reply, sizeof(nfgenmsg))).find(kSetCount);
+    if (number) count = number->number32();
+  });
+  if (!status) return status.error();
+  return count;
+}
+
 }  // namespace
 
 Result<Held> read_holding(Transport& transport, const OwnerHash& owner, const std::string& chain) {
@@ -123,20 +137,6 @@ Result<Held> read_holding(Transport& transport, const OwnerHash& owner, const st
     if (held.holding.hairpin != 0 && port.endpoint) endpoints.push_back(port.endpoint->address);
   held.holding.hairpins = hairpins_of_tag(held.holding.hairpin, endpoints);
   return held;
-}
-
-// How many elements a set has, where the kernel tells (Linux 6.16).
-Result<std::optional<std::size_t>> count_elements(Transport& transport, const std::string& set) {
-  constexpr std::uint16_t kSetCount = 20;  // NFTA_SET_COUNT, newer than Debian's headers
-  std::optional<std::size_t> count;
-  Query query;
-  query.set(set);
-  const Status status = query.run(transport, [&count](const nlmsghdr& reply) {
-    const auto number = Attributes(message_attributes(reply, sizeof(nfgenmsg))).find(kSetCount);
-    if (number) count = number->number32();
-  });
-  if (!status) return status.error();
-  return count;
 }
 
 Result<bool> others_publish(Transport& transport, const Holding& holding) {

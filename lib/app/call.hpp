@@ -21,6 +21,11 @@
 
 namespace portmapper {
 
+// Text may name what others made: a terminal or a log reader gets nothing to act upon.
+inline std::string log_line(std::string_view text) {
+  return "nft-port-mapper: " + json::printable(text) + "\n";
+}
+
 struct Call {
   const Request& request;
   const NetConf& conf;
@@ -32,9 +37,7 @@ struct Call {
   }
   // The network chain that the configuration asks for.
   [[nodiscard]] NetworkChain chain() const;
-  void note(std::string_view text) const {
-    log += "nft-port-mapper: " + json::printable(text) + "\n";
-  }
+  void note(std::string_view text) const { log += log_line(text); }
 };
 
 // What an ADD with this result wants in the kernel; without port mappings, nothing.

@@ -3,7 +3,6 @@
 #include "lib/app/call.hpp"
 #include "lib/cni/output.hpp"
 #include "lib/cni/versions.hpp"
-#include "lib/json/text.hpp"
 
 namespace portmapper {
 namespace {
@@ -73,7 +72,7 @@ std::string undo_add(Request request, const std::string& input) {
   request.command = Command::del;
   std::string log;
   const Result<std::string> undone = run(request, input, log);
-  if (!undone) log += "nft-port-mapper: after the failed ADD, " + undone.error().message() + "\n";
+  if (!undone) log += log_line("after the failed ADD, " + undone.error().message());
   return log;
 }
 
@@ -81,20 +80,22 @@ std::string undo_add(Request request, const std::string& input) {
 
 Outcome run_plugin(const Environment& environment, const ReadInput& read_input) {
   Outcome outcome;
-  const Result<Request> request = read_request(environment);
+  Result<Request> request = read_request(environment);
   const bool by_hand = environment("CNI_COMMAND") == nullptr;
   if (by_hand) outcome.log = about();
-  const Result<std::string> input = by_hand ? Result<std::string>(std::string()) : read_input();
+  Result<std::string> input = by_hand ? Result<std::string>(std::string()) : read_input();
   Result<std::string> out = answer(request, input, outcome.log);
   if (out) {
     outcome.out = std::move(*out);
     if (request->command == Command::add)
-      outcome.undo = [request = *request, input = *input] { return undo_add(request, input); };
+      outcome.undo = [request = std::move(*request), input = std::move(*input)] {
+        return undo_add(request, input);
+      };
     return outcome;
   }
   outcome.status = 1;
   outcome.out = error_object(version_of(input), out.error());
-  outcome.log += "nft-port-mapper: " + json::printable(out.error().message()) + "\n";
+  outcome.log += log_line(out.error().message());
   return outcome;
 }
 

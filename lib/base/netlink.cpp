@@ -79,6 +79,13 @@ class LastAnswer {
   bool came_ = false;
 };
 
+Status hand_on(Bytes datagram, LastAnswer& last, const OnReply& on_reply) {
+  return each_message(datagram, [&](const nlmsghdr& reply) {
+    last.see(reply);
+    on_reply(reply);
+  });
+}
+
 }  // namespace
 
 Error no_answer(std::string object) {
@@ -98,14 +105,6 @@ Result<Netlink> Netlink::open(int protocol) {
 
 Netlink::Netlink(UniqueFd socket, int protocol)
     : socket_(std::move(socket)), protocol_(protocol), size_(kFirst) {}
-
-Netlink& Netlink::operator=(Netlink&& other) noexcept {
-  std::swap(socket_, other.socket_);
-  std::swap(protocol_, other.protocol_);
-  std::swap(size_, other.size_);
-  std::swap(buffer_, other.buffer_);
-  return *this;
-}
 
 Netlink::~Netlink() {
   if (socket_ && protocol_ == NETLINK_NETFILTER) release(std::move(socket_));
@@ -159,10 +158,7 @@ Status Netlink::exchange(std::span<const std::uint8_t> requests, const OnReply& 
       if (lost && last.ends_a_dump()) return no_answer(kSocket);
       break;
     }
-    const Status whole = each_message(*received, [&](const nlmsghdr& reply) {
-      last.see(reply);
-      on_reply(reply);
-    });
+    const Status whole = hand_on(*received, last, on_reply);
     if (!whole) return whole;
     expect_more_than(received->size());
   }
@@ -177,17 +173,14 @@ Status Netlink::glance(std::span<const std::uint8_t> requests, const OnReply& on
     const Result<Bytes> received = receive();
     if (!received) return received.error();
     if (received->empty()) return no_answer(kSocket);
-    const Status whole = each_message(*received, [&](const nlmsghdr& reply) {
-      last.see(reply);
-      on_reply(reply);
-    });
+    const Status whole = hand_on(*received, last, on_reply);
     if (!whole || last.came()) return whole;
     if (received->size() > kLittle) break;
   }
   // Closing the socket ends the dump.
   Result<Netlink> other = open(protocol_);
   if (!other) return other.error();
-  *this = std::move(*other);
+  std::swap(socket_, other->socket_);
   return {};
 }
 

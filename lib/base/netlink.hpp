@@ -51,7 +51,6 @@ class Netlink final : public Transport {
  public:
   static Result<Netlink> open(int protocol);
   Netlink(Netlink&&) = default;
-  Netlink& operator=(Netlink&& other) noexcept;
   ~Netlink() override;
   Status exchange(std::span<const std::uint8_t> requests, const OnReply& on_reply) override;
   Status glance(std::span<const std::uint8_t> requests, const OnReply& on_reply) override;

@@ -129,6 +129,12 @@ std::string asking_owners(std::uint32_t index, std::uint32_t count) {
   return text;
 }
 
+// What asks for kTcp of any address and kUdp of one, in claim sets or target maps.
+std::string asking_two_ports(const std::string& prefix) {
+  return keyed("GETSETELEM #1", prefix + "-ip", claim_key(kTcp)) +
+         keyed("GETSETELEM #2", prefix + "-hostip", claim_key(kUdp));
+}
+
 std::string indexes_read(const FakeTable& table) {
   FakeTransport kernel = table.transport();
   const Result<Held> held = read_holding(kernel, kOwner, "hostports");
@@ -170,10 +176,8 @@ TEST_CASE("a holding that tells its number takes three exchanges: entries, claim
   REQUIRE(read_holding(kernel, kOwner, "hostports"));
   REQUIRE(kernel.requests.size() == 3);
   CHECK(asked(kernel, 0) == asking_owners(0, 4));
-  CHECK(asked(kernel, 1) == keyed("GETSETELEM #1", "published-ip", claim_key(kTcp)) +
-                                keyed("GETSETELEM #2", "published-hostip", claim_key(kUdp)));
-  CHECK(asked(kernel, 2) == keyed("GETSETELEM #1", "MESOS-WEB-ip", claim_key(kTcp)) +
-                                keyed("GETSETELEM #2", "MESOS-WEB-hostip", claim_key(kUdp)));
+  CHECK(asked(kernel, 1) == asking_two_ports("published"));
+  CHECK(asked(kernel, 2) == asking_two_ports("MESOS-WEB"));
 }
 
 TEST_CASE("a holding that does not tell its number: asked on until an exchange finds none") {
@@ -182,10 +186,8 @@ TEST_CASE("a holding that does not tell its number: asked on until an exchange f
   REQUIRE(kernel.requests.size() == 4);
   CHECK(asked(kernel, 0) == asking_owners(0, 4));
   CHECK(asked(kernel, 1) == asking_owners(4, 128));
-  CHECK(asked(kernel, 2) == keyed("GETSETELEM #1", "published-ip", claim_key(kTcp)) +
-                                keyed("GETSETELEM #2", "published-hostip", claim_key(kUdp)));
-  CHECK(asked(kernel, 3) == keyed("GETSETELEM #1", "hostports-ip", claim_key(kTcp)) +
-                                keyed("GETSETELEM #2", "hostports-hostip", claim_key(kUdp)));
+  CHECK(asked(kernel, 2) == asking_two_ports("published"));
+  CHECK(asked(kernel, 3) == asking_two_ports("hostports"));
 }
 
 TEST_CASE("many ports: 4 keys, then 128 at a time, and none beyond the number that is told") {
