@@ -51,6 +51,12 @@ def add_and_del(lab, netns, program, request, suffix="", verbs=("ADD", "DEL")):
     ]
 
 
+def settled(lab, netns, plan):
+    """The plan, behind a pause in which the kernel frees what was deleted before: a batch that comes
+    at once waits for that, as long in an empty table as in a full one."""
+    return [lab.bare(netns, "-", "/usr/bin/sleep", "0.05"), *plan]
+
+
 def start_up(lab, peers, rounds):
     """The process, next to the floors and to the peers."""
     host = lab.host("empty")
@@ -84,7 +90,8 @@ def flatness(lab, _peers, rounds):
     plan = []
     for netns, suffix in ((few, "/few"), (many, "/many")):
         for deletion, name in ((request, ""), (without, "/without")):
-            plan += add_and_del(lab, netns, lab.plugin, request, suffix + name, ("ADD", "CHECK"))
+            add = add_and_del(lab, netns, lab.plugin, request, suffix + name, ("ADD", "CHECK"))
+            plan += settled(lab, netns, add)
             plan += add_and_del(lab, netns, lab.plugin, deletion, suffix + name, ("DEL",))
     medians, _ = lab.rounds(rounds, plan)
     for verb in ("ADD", "DEL", "CHECK"):
@@ -102,8 +109,8 @@ def networks(lab, _peers, rounds):
     add_networks(lab, one, 1)
     add_networks(lab, thousand, 1000)
     request = lab.request(lab.plugin, port_mappings([TEST_PORT]))
-    plan = add_and_del(lab, one, lab.plugin, request, "/one")
-    plan += add_and_del(lab, thousand, lab.plugin, request, "/thousand")
+    plan = settled(lab, one, add_and_del(lab, one, lab.plugin, request, "/one"))
+    plan += settled(lab, thousand, add_and_del(lab, thousand, lab.plugin, request, "/thousand"))
     medians, _ = lab.rounds(rounds, plan)
     for verb in ("ADD", "DEL"):
         name = f"nft-port-mapper/{verb}"
