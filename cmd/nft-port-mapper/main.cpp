@@ -14,7 +14,7 @@
 int main() {
   using namespace portmapper;
   if (!take_standard_descriptors()) return 1;
-  std::signal(SIGPIPE, SIG_IGN);  // a runtime that went away is EPIPE, and its ADD is undone
+  (void)std::signal(SIGPIPE, SIG_IGN);  // a runtime that went away is EPIPE, and its ADD is undone
   const Outcome outcome = run_plugin([](const char* name) { return std::getenv(name); },
                                      [] { return read_all(STDIN_FILENO, "standard input"); });
   (void)write_all(STDERR_FILENO, outcome.log);
