@@ -17,7 +17,7 @@
 #include <variant>
 #include <vector>
 
-#include "nft/holding.hpp"
+#include "nft/installed_ports.hpp"
 #include "nft/plan.hpp"
 #include "nft/ruleset.hpp"
 #include "nft/set.hpp"

@@ -6,9 +6,9 @@
 #include <csignal>
 #include <cstdlib>
 
-#include "lib/app/plugin.hpp"
+#include "lib/app/plugin/plugin.hpp"
 #include "lib/base/read_all.hpp"
-#include "lib/base/standard_descriptors.hpp"
+#include "lib/base/sanitise_stdfd.hpp"
 #include "lib/base/write_all.hpp"
 
 int main() {

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "lib/app/ctl.hpp"
-#include "lib/base/standard_descriptors.hpp"
+#include "lib/app/ctl/ctl.hpp"
+#include "lib/base/sanitise_stdfd.hpp"
 #include "lib/base/write_all.hpp"
 
 int main(int argc, char** argv) {

@@ -15,7 +15,7 @@
 
 #include "lib/base/error.hpp"
 #include "lib/base/netlink.hpp"
-#include "nft/holding.hpp"
+#include "nft/installed_ports.hpp"
 #include "nft/plan.hpp"
 
 namespace portmapper {

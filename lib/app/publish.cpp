@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "lib/app/obstacles.hpp"
+#include "lib/app/conflicts.hpp"
 #include "lib/app/retry.hpp"
 #include "lib/host/local_addresses.hpp"
 #include "nft/commit.hpp"
 #include "nft/hairpin_fit.hpp"
-#include "nft/reader.hpp"
+#include "nft/read/reader.hpp"
 
 namespace portmapper {
 namespace {

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "lib/base/attributes.hpp"
-#include "lib/base/release.hpp"
+#include "lib/base/close_deferred.hpp"
 
 namespace portmapper {
 namespace {

@@ -3,6 +3,7 @@
 #include <array>
 #include <optional>
 
+#include "lib/base/escape.hpp"
 #include "lib/json/read.hpp"
 #include "lib/json/text.hpp"
 
@@ -126,7 +127,7 @@ bool is_cni_name(std::string_view name) {
 
 bool is_interface_name(std::string_view name) {
   return !name.empty() && name.size() <= 15 && name != "." && name != ".." &&
-         name.find_first_of("/: \"") == std::string_view::npos && json::printable(name) == name;
+         name.find_first_of("/: \"") == std::string_view::npos && printable(name) == name;
 }
 
 }  // namespace portmapper

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "lib/base/escape.hpp"
 #include "lib/cni/versions.hpp"
 #include "lib/config/chain_name.hpp"
 #include "lib/config/conditions.hpp"
@@ -9,7 +10,6 @@
 #include "lib/config/port_mappings.hpp"
 #include "lib/json/document.hpp"
 #include "lib/json/read.hpp"
-#include "lib/json/text.hpp"
 
 namespace portmapper {
 namespace {
@@ -48,7 +48,7 @@ bool is_one_interface(std::string_view name) {
 
 bool is_plugin_name(std::string_view name) {
   return !name.empty() && name != "." && name != ".." && name.find('/') == std::string_view::npos &&
-         json::printable(name) == name;
+         printable(name) == name;
 }
 
 // Reads one document into a NetConf. What every command needs is noted in problems_; what only ADD

@@ -2,7 +2,6 @@
 //
 //   quoted("a\nb");               // "a\nb", with the quotes, on one line
 //   quoted(four_kilobytes);       // "aaaa...aaaa"... (4096 bytes)
-//   printable("a\nb");            // a?b
 //
 // Escaped are what JSON demands and, beyond it, whatever a terminal or a log reader takes for more
 // than a letter: DEL, the C1 control characters, the line separators U+2028 and U+2029, and what
@@ -19,16 +18,11 @@ namespace portmapper::json {
 
 constexpr std::size_t kQuotedBytes = 64;  // a longer text is cut there in a message
 
-// Bytes of the UTF-8 sequence at `at`, 0 if there is none: 1 to 4.
-std::size_t utf8_length(std::string_view text, std::size_t at);
 // The offset of the first byte that is not UTF-8; npos if all is.
 std::size_t first_invalid_utf8(std::string_view text);
 
 // The content of a JSON string, without the quotes.
 void append_escaped(std::string& out, std::string_view text);
-
-// One '?' for each of what a terminal acts upon, and for each byte that is not UTF-8.
-std::string printable(std::string_view text);
 
 // For messages: in quotes, escaped, shortened. It also breaks up the phrase that makes some
 // runtimes take an error for success (see lib/cni/output.hpp).

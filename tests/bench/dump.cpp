@@ -7,7 +7,7 @@
 #include <cstdio>
 
 #include "lib/base/netlink.hpp"
-#include "nft/query.hpp"
+#include "nft/read/query.hpp"
 
 int main(int argc, char** argv) {
   using namespace portmapper;

@@ -1,8 +1,8 @@
 // Standard input of every command, one after the other, in the kernel: the whole plugin but for
 // processes. What ADD published, CHECK finds as it was and DEL removes.
-#include "lib/app/plugin.hpp"
+#include "lib/app/plugin/plugin.hpp"
 #include "nft/commit.hpp"
-#include "nft/reader.hpp"
+#include "nft/read/reader.hpp"
 #include "nft/transaction.hpp"
 #include "tests/fuzz/own_network.hpp"
 

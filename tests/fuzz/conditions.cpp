@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "lib/json/text.hpp"
 #include "nft/encode.hpp"
 #include "nft/ruleset.hpp"
 #include "tests/fuzz/fuzz.hpp"

@@ -1,8 +1,8 @@
 // What the kernel answers about other tables, whose names, rules and sets are anybody's.
 #include <linux/netfilter.h>
 
-#include "lib/app/doctor.hpp"
-#include "nft/foreign_reader.hpp"
+#include "lib/app/doctor/doctor.hpp"
+#include "nft/foreign/reader.hpp"
 #include "tests/fuzz/answers.hpp"
 #include "tests/fuzz/fuzz.hpp"
 

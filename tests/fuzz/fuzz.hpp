@@ -15,9 +15,9 @@
 #include <string_view>
 
 #include "lib/base/error.hpp"
+#include "lib/base/escape.hpp"
 #include "lib/cni/output.hpp"
 #include "lib/json/document.hpp"
-#include "lib/json/text.hpp"
 
 namespace portmapper::fuzz {
 
@@ -36,7 +36,7 @@ inline std::string_view text_of(const std::uint8_t* data, std::size_t size) {
 inline void demand_printable(std::string_view shown, bool lines = false) {
   std::string text(shown);
   if (lines) std::replace(text.begin(), text.end(), '\n', ' ');
-  demand(json::printable(text) == text, "it can be printed", text);
+  demand(printable(text) == text, "it can be printed", text);
 }
 
 inline void demand_json(std::string_view text) {

@@ -1,5 +1,5 @@
 // Standard input of every command: the configuration, its delegate's input, and the plan it makes.
-#include "lib/app/call.hpp"
+#include "lib/app/command_context.hpp"
 #include "lib/cni/versions.hpp"
 #include "lib/config/delegate_input.hpp"
 #include "lib/config/net_config.hpp"

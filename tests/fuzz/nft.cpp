@@ -11,8 +11,8 @@
 #include <sstream>
 #include <utility>
 
-#include "lib/app/ctl.hpp"
-#include "lib/app/plugin.hpp"
+#include "lib/app/ctl/ctl.hpp"
+#include "lib/app/plugin/plugin.hpp"
 #include "lib/base/unique_fd.hpp"
 #include "lib/json/writer.hpp"
 #include "tests/fuzz/lines.hpp"

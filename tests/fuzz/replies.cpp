@@ -2,12 +2,12 @@
 // The first byte chooses the question.
 #include <array>
 
-#include "lib/app/audit.hpp"
-#include "lib/app/listing.hpp"
+#include "lib/app/ctl/audit.hpp"
+#include "lib/app/ctl/listing.hpp"
 #include "lib/host/conntrack.hpp"
 #include "nft/commit.hpp"
 #include "nft/encode.hpp"
-#include "nft/reader.hpp"
+#include "nft/read/reader.hpp"
 #include "nft/transaction.hpp"
 #include "tests/fuzz/answers.hpp"
 #include "tests/fuzz/fuzz.hpp"

@@ -2,7 +2,7 @@
 //
 //   demand_round_trip(plan);
 //
-// The kernel lists elements in the form in which it gets them, so nft/element_view and nft/key read
+// The kernel lists elements in the form in which it gets them, so nft/read/element_view and nft/key read
 // the batch itself. Errors: those of demand().
 #pragma once
 
@@ -14,9 +14,9 @@
 #include <vector>
 
 #include "lib/base/attributes.hpp"
-#include "nft/element_view.hpp"
 #include "nft/encode.hpp"
 #include "nft/key.hpp"
+#include "nft/read/element_view.hpp"
 #include "tests/fuzz/fuzz.hpp"
 
 namespace portmapper::fuzz {

@@ -4,6 +4,7 @@
 #include "lib/base/ip_address.hpp"
 #include "lib/base/port.hpp"
 #include "lib/config/chain_name.hpp"
+#include "lib/json/text.hpp"
 #include "lib/json/writer.hpp"
 #include "nft/key.hpp"
 #include "nft/names.hpp"

@@ -8,7 +8,7 @@
 #include <regex>
 
 #include "lib/base/netlink.hpp"
-#include "nft/query.hpp"
+#include "nft/read/query.hpp"
 #include "tests/support/cni_cache.hpp"
 #include "tests/support/service.hpp"
 #include "tests/support/tool.hpp"

@@ -4,7 +4,7 @@
 #include <array>
 
 #include "lib/cni/versions.hpp"
-#include "nft/query.hpp"
+#include "nft/read/query.hpp"
 #include "tests/support/files.hpp"
 #include "tests/support/runtime.hpp"
 #include "tests/support/verdict.hpp"

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "nft/holding.hpp"
+#include "nft/installed_ports.hpp"
 #include "nft/plan.hpp"
 
 namespace portmapper::test {

@@ -1,10 +1,10 @@
-// lib/app/doctor: judging a host, nothing read.
-#include "lib/app/doctor.hpp"
+// lib/app/doctor/doctor: judging a host, nothing read.
+#include "lib/app/doctor/doctor.hpp"
 
 #include <doctest/doctest.h>
 #include <linux/netfilter.h>
 
-#include "nft/walk.hpp"
+#include "nft/foreign/walk.hpp"
 
 using namespace portmapper;
 

@@ -1,6 +1,4 @@
-// nft/foreign_rule and nft/foreign_xt: others' rules, from bytes written by hand.
-#include "nft/foreign_rule.hpp"
-
+// nft/foreign/rule and nft/foreign/xt: others' rules, from bytes written by hand.
 #include <doctest/doctest.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
@@ -8,8 +6,9 @@
 #include <linux/netfilter/xt_conntrack.h>
 #include <linux/netfilter/xt_multiport.h>
 
-#include "nft/foreign_reader.hpp"
-#include "nft/foreign_xt.hpp"
+#include "nft/foreign/reader.hpp"
+#include "nft/foreign/rule.hpp"
+#include "nft/foreign/xt.hpp"
 #include "tests/support/replies.hpp"
 
 using namespace portmapper;

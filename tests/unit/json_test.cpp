@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "lib/base/escape.hpp"
 #include "lib/json/document.hpp"
 #include "lib/json/read.hpp"
 #include "lib/json/skip.hpp"
@@ -192,11 +193,11 @@ TEST_CASE("the twenty-first problem is only counted") {
 }
 
 TEST_CASE("bytes that are no UTF-8, and controls beyond ASCII, do not reach a terminal") {
-  CHECK(json::printable("web/\u00e4/eth0") == "web/\u00e4/eth0");
-  CHECK(json::printable("a\x1b[m\x7f\n") == "a?[m??");
-  CHECK(json::printable("\u009b1m\u2028\u2029") == "?1m??");
-  CHECK(json::printable("a\x9b\xc3 \xdf") == "a?? ?");
-  CHECK(json::printable("\u202acba\u202e \u2066dcba\u2069") == "?cba? ?dcba?");
+  CHECK(printable("web/\u00e4/eth0") == "web/\u00e4/eth0");
+  CHECK(printable("a\x1b[m\x7f\n") == "a?[m??");
+  CHECK(printable("\u009b1m\u2028\u2029") == "?1m??");
+  CHECK(printable("a\x9b\xc3 \xdf") == "a?? ?");
+  CHECK(printable("\u202acba\u202e \u2066dcba\u2069") == "?cba? ?dcba?");
 }
 
 TEST_CASE("quoted text is one line, UTF-8, and short") {

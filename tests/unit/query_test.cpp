@@ -1,5 +1,5 @@
-// nft/query: what is asked, and which answers are errors.
-#include "nft/query.hpp"
+// nft/read/query: what is asked, and which answers are errors.
+#include "nft/read/query.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-// nft/reader: what list, GC and a new subnet read whole sets for.
+// nft/read/reader: what list, GC and a new subnet read whole sets for.
 #include <doctest/doctest.h>
 
 #include <cerrno>
@@ -6,7 +6,7 @@
 #include <string>
 
 #include "nft/key.hpp"
-#include "nft/reader.hpp"
+#include "nft/read/reader.hpp"
 #include "nft/userdata.hpp"
 #include "tests/support/example.hpp"
 #include "tests/support/replies.hpp"

@@ -1,5 +1,5 @@
-// nft/reader: holdings, claims and targets from crafted replies, good and hostile.
-#include "nft/reader.hpp"
+// nft/read/reader: holdings, claims and targets from crafted replies, good and hostile.
+#include "nft/read/reader.hpp"
 
 #include <doctest/doctest.h>
 

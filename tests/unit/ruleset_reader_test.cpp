@@ -1,11 +1,11 @@
-// nft/reader: chains, rules and sets as the kernel lists them, and what of them is damaged.
+// nft/read/reader: chains, rules and sets as the kernel lists them, and what of them is damaged.
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <string>
 
-#include "nft/reader.hpp"
+#include "nft/read/reader.hpp"
 #include "nft/set.hpp"
 #include "tests/support/fake_table.hpp"
 

@@ -1,0 +1,20 @@
+// Table: rows of text, aligned.
+//
+//   format_columns({{"PROTO", "HOST"}, {"tcp", "0.0.0.0:8080"}});  // "PROTO  HOST\ntcp
+//   0.0.0.0:8080\n"
+//
+// Control characters are replaced by '?', so that what came from elsewhere cannot write to a
+// terminal. The last column is not padded. Errors: none. Does not promise: widths of wide
+// characters.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace portmapper {
+
+using Row = std::vector<std::string>;
+
+std::string format_columns(std::vector<Row> rows);
+
+}  // namespace portmapper

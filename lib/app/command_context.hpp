@@ -1,0 +1,50 @@
+// Call: what every CNI command works on.
+//
+//   const Call call{request, conf, runner, log};
+//   Result<Plan> plan = plan_of(call, *conf.prev_result, "prevResult");
+//
+// Notes for the operator go to `log`, a line each. Errors: as design section 7. Source: CNI SPEC.md
+// section 4; shared design, section 4.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "lib/base/attachment.hpp"
+#include "lib/base/error.hpp"
+#include "lib/base/escape.hpp"
+#include "lib/cni/request.hpp"
+#include "lib/config/net_config.hpp"
+#include "lib/delegate/runner.hpp"
+#include "nft/plan.hpp"
+
+namespace portmapper {
+
+// Text may name what others made: a terminal or a log reader gets nothing to act upon.
+inline std::string log_line(std::string_view text) {
+  return "nft-port-mapper: " + printable(text) + "\n";
+}
+
+struct Call {
+  const Request& request;
+  const NetConf& conf;
+  DelegateRunner& runner;
+  std::string& log;
+
+  [[nodiscard]] Attachment attachment() const {
+    return {conf.name, request.container_id, request.ifname};
+  }
+  // The network chain that the configuration asks for.
+  [[nodiscard]] NetworkChain chain() const;
+  void note(std::string_view text) const { log += log_line(text); }
+};
+
+// What an ADD with this result wants in the kernel; without port mappings, nothing.
+// `what` names the result in errors.
+Result<Plan> plan_of(const Call& call, std::string_view result, const std::string& what);
+
+// Runs the delegate with `command`; prevResult is added where there is one. Empty without a
+// delegate.
+Result<std::string> delegate(const Call& call, Command command, const std::string* prev_result);
+
+}  // namespace portmapper

@@ -1,0 +1,211 @@
+#include "lib/app/conflicts.hpp"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "lib/host/netns.hpp"
+#include "nft/read/reader.hpp"
+
+namespace portmapper {
+namespace {
+
+constexpr std::size_t kConflictsNamed = 8;
+
+// Every claim that `plan` makes or asserts absent.
+std::vector<PublishedPort> claims_wanted(const Plan& plan,
+                                         std::span<const IpAddress> local_addresses) {
+  std::set<PublishedPort> ports;
+  for (const Translation& translation : plan.translations) {
+    PublishedPort port = translation.published;
+    ports.insert(port);
+    if (port.address.is_any()) {
+      for (const IpAddress& address : local_addresses) {
+        if (address.family() != port.address.family()) continue;
+        ports.insert({address, port.protocol, port.port});
+      }
+    } else {
+      ports.insert({IpAddress::any(port.address.family()), port.protocol, port.port});
+    }
+  }
+  return {ports.begin(), ports.end()};
+}
+
+// Who has which of the wanted ports.
+struct Found {
+  std::map<OwnerHash, std::vector<PublishedPort>> by_owner;
+  std::vector<PublishedPort> ownerless;  // claims that no owner entry stands for
+};
+
+// A port that somebody has, without a claim that names the owner.
+struct Unnamed {
+  PublishedPort port;
+  bool claimed;
+};
+
+// Their owner entries are looked through once, since the port is what those lead to.
+Status find_owners_of_unnamed(Transport& transport, const std::vector<Unnamed>& unnamed,
+                              Found& found) {
+  if (unnamed.empty()) return {};
+  const Result<std::vector<OwnerEntry>> entries = read_owners(transport);
+  if (!entries) return entries.error();
+  std::map<PublishedPort, OwnerHash> owners;
+  for (const OwnerEntry& entry : *entries) owners.emplace(entry.published, entry.owner);
+  for (const auto& [port, claimed] : unnamed) {
+    const auto owner = owners.find(port);
+    if (owner != owners.end())
+      found.by_owner[owner->second].push_back(port);
+    else if (claimed)
+      found.ownerless.push_back(port);
+  }
+  return {};
+}
+
+// A claim that was saved and loaded again with nft does not name its owner; where an operator
+// flushed the claims, the target in our way is left of the port.
+Result<Found> find_claims(Transport& transport, const Plan& plan,
+                          const std::vector<PublishedPort>& ports) {
+  const Result<std::vector<Claim>> claims = read_claims(transport, ports);
+  if (!claims) return claims.error();
+  const auto targets = read_targets(transport, plan.chain.name, ports);
+  if (!targets) return targets.error();
+  Found found;
+  std::vector<Unnamed> unnamed;
+  for (std::size_t i = 0; i < ports.size(); ++i) {
+    const Claim& claim = (*claims)[i];
+    if (claim.exists && claim.owner)
+      found.by_owner[*claim.owner].push_back(ports[i]);
+    else if (claim.exists || (*targets)[i])
+      unnamed.push_back({ports[i], claim.exists});
+  }
+  if (const Status status = find_owners_of_unnamed(transport, unnamed, found); !status)
+    return status.error();
+  return found;
+}
+
+// Runtimes hand a container's ports to each of its networks. The network that came first publishes
+// them, as with portmap; what the others add would lead to the same container.
+bool is_of_same_container(const Holding& holding, const Plan& plan) {
+  Attachment owner;
+  return parse_attachment_comment(holding.comment, owner) &&
+         owner.container_id == plan.attachment.container_id;
+}
+
+bool is_dead(const Holding& holding, const Plan& plan) {
+  if (!netns_exists(holding.netns, plan.netns)) return true;
+  // Networks may overlap: a container can have the same address on two of them.
+  if (is_of_same_container(holding, plan)) return false;
+  // An address is given to one container at a time: whoever had ours is gone.
+  return std::any_of(holding.ports.begin(), holding.ports.end(), [&plan](const HeldPort& port) {
+    return port.endpoint && std::any_of(plan.translations.begin(), plan.translations.end(),
+                                        [&port](const Translation& t) {
+                                          return t.endpoint.address == port.endpoint->address;
+                                        });
+  });
+}
+
+std::string describe(const Holding& holding) {
+  Attachment owner;
+  if (!parse_attachment_comment(holding.comment, owner)) return "attachment " + holding.comment;
+  return "container " + owner.container_id + " of network " + owner.network + " (" + owner.ifname +
+         ")";
+}
+
+// A pair that the plan wants again is not removed: it would be missing when the plan finds it
+// there.
+Holding without_wanted_hairpins(Holding holding, const Plan& plan) {
+  std::erase_if(holding.hairpins, [&plan](const Hairpin& hairpin) {
+    return std::find(plan.hairpins.begin(), plan.hairpins.end(), hairpin) != plan.hairpins.end();
+  });
+  return holding;
+}
+
+class Conflicts {
+ public:
+  void add(const PublishedPort& port, const Holding& holding) {
+    if (count_++ < kConflictsNamed)
+      text_ +=
+          (text_.empty() ? "" : "; ") + to_string(port) + " is published by " + describe(holding);
+  }
+  [[nodiscard]] bool empty() const { return count_ == 0; }
+  [[nodiscard]] Error error(const Plan& plan) const {
+    std::string text = text_;
+    if (count_ > kConflictsNamed)
+      text += "; and " + std::to_string(count_ - kConflictsNamed) + " more";
+    return {ErrorKind::mapping_failed,
+            "cannot publish ports of container " + plan.attachment.container_id,
+            text + "; stop that container or choose another host port",
+            0,
+            {}};
+  }
+
+ private:
+  std::string text_;
+  std::size_t count_ = 0;
+};
+
+void leave_out(Plan& plan, const std::vector<PublishedPort>& taken) {
+  std::erase_if(plan.translations, [&taken](const Translation& translation) {
+    return std::any_of(taken.begin(), taken.end(), [&translation](const PublishedPort& port) {
+      const PublishedPort& wanted = translation.published;
+      return port.protocol == wanted.protocol && port.port == wanted.port &&
+             port.address.family() == wanted.address.family() &&
+             (port.address == wanted.address || port.address.is_any() || wanted.address.is_any());
+    });
+  });
+}
+
+// Claims without an owner and targets without a claim, as if one attachment had them.
+Result<Holding> leftovers(Transport& transport, const Plan& plan,
+                          const std::vector<PublishedPort>& ownerless,
+                          const std::set<PublishedPort>& removed) {
+  Holding holding;
+  holding.chain = plan.chain.name;
+  std::set<PublishedPort> claimed(ownerless.begin(), ownerless.end());
+  std::set<PublishedPort> candidates = claimed;
+  for (const Translation& translation : plan.translations)
+    if (!removed.contains(translation.published)) candidates.insert(translation.published);
+  const std::vector<PublishedPort> ports(candidates.begin(), candidates.end());
+  const auto targets = read_targets(transport, plan.chain.name, ports);
+  if (!targets) return targets.error();
+  for (std::size_t i = 0; i < ports.size(); ++i)
+    if (claimed.contains(ports[i]) || (*targets)[i])
+      holding.ports.push_back({std::nullopt, ports[i], claimed.contains(ports[i]), (*targets)[i]});
+  return holding;
+}
+
+}  // namespace
+
+Result<Transaction> clear_obstacles(Transport& transport, Plan& plan,
+                                    std::span<const IpAddress> local_addresses) {
+  const OwnerHash self = owner_hash(plan.attachment);
+  Result<Found> found = find_claims(transport, plan, claims_wanted(plan, local_addresses));
+  if (!found) return found.error();
+  found->by_owner[self];  // its old entries go even where none of its old ports is wanted again
+
+  Transaction transaction;
+  std::set<PublishedPort> removed;
+  Conflicts conflicts;
+  for (const auto& [owner, ports] : found->by_owner) {
+    const Result<Held> held = read_holding(transport, owner, plan.chain.name);
+    if (!held) return held.error();
+    if (!transaction.generation) transaction.generation = held->generation;
+    if (held->holding.empty()) {  // its claims remained alone
+      found->ownerless.insert(found->ownerless.end(), ports.begin(), ports.end());
+    } else if (owner == self || is_dead(held->holding, plan)) {
+      for (const HeldPort& port : held->holding.ports) removed.insert(port.published);
+      transaction.append(removal(without_wanted_hairpins(held->holding, plan)));
+    } else if (is_of_same_container(held->holding, plan)) {
+      leave_out(plan, ports);
+    } else {
+      for (const PublishedPort& port : ports) conflicts.add(port, held->holding);
+    }
+  }
+  if (!conflicts.empty()) return conflicts.error(plan);
+  const Result<Holding> rest = leftovers(transport, plan, found->ownerless, removed);
+  if (!rest) return rest.error();
+  transaction.append(removal(*rest));
+  return transaction;
+}
+
+}  // namespace portmapper

@@ -1,0 +1,47 @@
+#include "lib/app/ctl/audit.hpp"
+#include "lib/app/ctl/commands.hpp"
+#include "lib/app/retry.hpp"
+#include "nft/commit.hpp"
+
+namespace portmapper {
+namespace {
+
+Outcome report(const Audit& audit, bool repaired) {
+  Outcome outcome;
+  for (const std::string& finding : audit.findings) outcome.out += finding + "\n";
+  if (audit.findings.empty()) {
+    outcome.out = "no findings\n";
+    return outcome;
+  }
+  const std::size_t left = audit.findings.size() - (repaired ? audit.mendable : 0);
+  outcome.status = left == 0 ? 0 : kProblem;
+  if (repaired)
+    outcome.out += "mended " + std::to_string(audit.mendable) + " of " +
+                   std::to_string(audit.findings.size()) + "\n";
+  else if (audit.mendable > 0)
+    outcome.log = "nft-port-mapperctl check --repair mends " + std::to_string(audit.mendable) +
+                  " of these.\n";
+  return outcome;
+}
+
+}  // namespace
+
+Outcome ctl_check(const CtlArguments& arguments) {
+  Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
+  if (!netlink) return ctl_failure(netlink.error());
+  for (Retry retry; retry.again();) {
+    const Result<Audit> audit = audit_table(*netlink);
+    if (!audit) {
+      if (is_moved(audit.error().error_number)) continue;
+      return ctl_failure(audit.error());
+    }
+    if (!arguments.has("--repair") || audit->mendable == 0)
+      return report(*audit, arguments.has("--repair"));
+    const Status mended = commit(*netlink, audit->repair);
+    if (mended) return report(*audit, true);
+    if (!is_moved(mended.error().error_number)) return ctl_failure(mended.error());
+  }
+  return ctl_failure(Retry::exhausted());
+}
+
+}  // namespace portmapper

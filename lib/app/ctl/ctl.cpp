@@ -1,0 +1,185 @@
+#include "lib/app/ctl/ctl.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "lib/app/columns.hpp"
+#include "lib/app/ctl/commands.hpp"
+#include "lib/base/escape.hpp"
+
+namespace portmapper {
+namespace {
+
+constexpr char kProgram[] = "nft-port-mapperctl";
+
+constexpr std::array kListOptions = {
+    Option{"--json", "", "print JSON, as schemas/list.schema.json says"},
+    Option{"--network", "NAME", "only ports of this network"},
+    Option{"--container", "ID", "only ports of containers whose ID begins so"},
+    Option{"--no-trunc", "", "do not shorten container IDs"},
+    Option{"--watch", "", "print again every two seconds, until interrupted"},
+};
+constexpr std::array kCheckOptions = {
+    Option{"--repair", "", "mend in one batch what can be mended"}};
+constexpr std::array kPruneOptions = {Option{"--dry-run", "", "only say what would be removed"}};
+constexpr std::array kRestoreOptions = {
+    Option{"--from", "DIR",
+           "only what is kept in DIR: a libcni cache or a Mesos agent's directory"},
+    Option{"--dry-run", "", "only say what would be published"},
+};
+constexpr std::array kRenderOptions = {
+    Option{"--container", "ID", "the container's ID; default example"},
+    Option{"--ifname", "NAME", "its interface; default eth0"},
+};
+constexpr std::array kFlushOptions = {
+    Option{"--network", "NAME", "only what belongs to this network"}};
+
+constexpr std::array kSubcommands = {
+    Subcommand{
+        "list", "[OPTION...]", "show every published port of this host",
+        "Shows protocol, host address and port, the container address and port it leads to,\n"
+        "container, network, the new connections since the port was published, and whether\n"
+        "the container's network namespace exists. 0.0.0.0 and [::] are any address of the host.\n",
+        kListOptions, 0, ctl_list},
+    Subcommand{
+        "owner",
+        "PORT[/PROTOCOL] [ADDRESS]",
+        "say who publishes a port",
+        "Says which container publishes a port of the host, at ADDRESS or anywhere; ss shows no\n"
+        "listener for it, since the kernel translates before any socket is asked. Where nobody\n"
+        "does, the exit status is 1, and a process of the host that listens there is named.\n",
+        {},
+        2,
+        ctl_owner},
+    Subcommand{
+        "check", "[--repair]", "look for what is not as it should be",
+        "Checks that the three elements of every published port agree, that every owner lives,\n"
+        "that skeleton and network chains are intact, and that the guard is there where\n"
+        "route_localnet is set. Prints every finding.\n",
+        kCheckOptions, 0, ctl_check},
+    Subcommand{
+        "prune", "[--dry-run]", "remove ports of containers that are gone",
+        "Removes the ports of attachments whose network namespace does not exist any more.\n",
+        kPruneOptions, 0, ctl_prune},
+    Subcommand{"restore", "[OPTION...]", "publish again what a flush removed",
+               "Rebuilds the table from what the runtimes keep: libcni's cache "
+               "(/var/lib/cni/results, which\n"
+               "podman, containerd, CRI-O and Nomad use) and the Mesos agent's checkpoints. Only "
+               "attachments\n"
+               "whose network namespace still exists, with their address in it; what is published "
+               "already\n"
+               "stays as it is. Files that cannot be read are named, and the rest goes on.\n",
+               kRestoreOptions, 0, ctl_restore},
+    Subcommand{
+        "render", "[CONFIG.json|-]", "print what an ADD would put into the kernel",
+        "Reads a network configuration with prevResult and port mappings, as the plugin gets it,\n"
+        "and prints an nft script that does what the ADD would. Changes nothing.\n",
+        kRenderOptions, 1, ctl_render},
+    Subcommand{
+        "doctor",
+        "",
+        "look for what keeps published ports from working",
+        "Checks kernel, privileges, forwarding, the rules of other tables and the sysctls that\n"
+        "matter. Each finding says what it is, why it matters, and the command that mends it.\n"
+        "A problem keeps ports from working, or is dangerous; a note may, on some hosts.\n"
+        "Changes nothing.\n",
+        {},
+        0,
+        ctl_doctor},
+    Subcommand{
+        "flush", "[--network NAME]", "remove all that is ours",
+        "Removes the table and resets route_localnet of the devices towards the containers;\n"
+        "with --network, the ports and the chain of that network.\n",
+        kFlushOptions, 0, ctl_flush},
+    Subcommand{"version",
+               "",
+               "show the version",
+               "Shows the version of this program.\n",
+               {},
+               0,
+               ctl_version},
+};
+
+std::string usage() {
+  std::string text =
+      std::string("Usage: ") + kProgram +
+      " COMMAND [OPTION...]\n\n"
+      "Shows and mends the container ports that nft-port-mapper published on this host.\n\n"
+      "Commands:\n";
+  for (const Subcommand& command : kSubcommands)
+    text += "  " + std::string(command.name) + std::string(10 - command.name.size(), ' ') +
+            std::string(command.summary) + "\n";
+  return text +
+         "\nCOMMAND --help tells more. The exit status is 0, 1 when a problem was found, 2 for "
+         "wrong usage.\n"
+         "The table itself: nft list table inet nft-port-mapper\n";
+}
+
+std::string help_of(const Subcommand& command) {
+  std::string text = std::string("Usage: ") + kProgram + " " + std::string(command.name);
+  if (!command.synopsis.empty()) text += " " + std::string(command.synopsis);
+  text += "\n\n";
+  text += std::string(command.description);
+  if (!command.options.empty()) text += "\n" + describe_options(command.options);
+  return text;
+}
+
+}  // namespace
+
+std::span<const Subcommand> subcommands() {
+  return kSubcommands;
+}
+
+Outcome ctl_failure(const Error& error) {
+  Outcome outcome;
+  outcome.status = kProblem;
+  outcome.log = std::string(kProgram) + ": " + printable(error.message()) + "\n";
+  if (error.error_number == EPERM) outcome.log += "It needs CAP_NET_ADMIN: run it as root.\n";
+  return outcome;
+}
+
+Outcome ctl_wrong_usage(const std::string& what) {
+  Outcome outcome;
+  outcome.status = kWrongUsage;
+  outcome.log = std::string(kProgram) + ": " + what + "\n\n" + usage();
+  return outcome;
+}
+
+Outcome ctl_version(const CtlArguments&) {
+  Outcome outcome;
+  outcome.out = std::string(kProgram) + " " NFT_PORT_MAPPER_VERSION "\n";
+  return outcome;
+}
+
+Outcome run_ctl(std::span<const std::string> words) {
+  Outcome outcome;
+  if (words.empty()) {
+    outcome.status = kWrongUsage;
+    outcome.log = usage();
+    return outcome;
+  }
+  const std::string& name = words.front();
+  const std::span<const std::string> rest = words.subspan(1);
+  if (name == "--version") return ctl_version({});
+  if (name == "--help" || name == "-h") {
+    outcome.out = usage();
+    return outcome;
+  }
+  const auto* command = std::find_if(kSubcommands.begin(), kSubcommands.end(),
+                                     [&name](const Subcommand& s) { return s.name == name; });
+  if (command == kSubcommands.end()) return ctl_wrong_usage("there is no command '" + name + "'");
+  if (std::find(rest.begin(), rest.end(), "--help") != rest.end()) {
+    outcome.out = help_of(*command);
+    return outcome;
+  }
+  const Result<CtlArguments> arguments =
+      parse_arguments(rest, command->options, command->most_words);
+  if (arguments) return command->run(*arguments);
+  outcome.status = kWrongUsage;
+  outcome.log = std::string(kProgram) + " " + name + ": " + arguments.error().message() + "\n\n" +
+                help_of(*command);
+  return outcome;
+}
+
+}  // namespace portmapper

@@ -1,0 +1,39 @@
+// nft-port-mapperctl: one table of subcommands, one function each.
+//
+//   Outcome outcome = run_ctl({"list", "--json"});
+//   // main prints outcome.out and outcome.log, and exits with outcome.status
+//
+// Exit status: 0 all right, 1 a problem was found, 2 wrong usage. Errors: in `log`, with the next
+// step. Does not promise: a stable output of anything but --json. Source: shared design, section 6.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "lib/app/ctl/options.hpp"
+#include "lib/app/outcome.hpp"
+
+namespace portmapper {
+
+inline constexpr int kProblem = 1;
+inline constexpr int kWrongUsage = 2;
+
+struct Subcommand {
+  std::string_view name;
+  std::string_view synopsis;  // what follows the name
+  std::string_view summary;   // one line
+  std::string_view description;
+  std::span<const Option> options;
+  std::size_t most_words;
+  Outcome (*run)(const CtlArguments& arguments);
+};
+
+std::span<const Subcommand> subcommands();
+Outcome run_ctl(std::span<const std::string> words);
+
+// For the subcommands: an outcome of status 1 that says what went wrong and what to do next.
+Outcome ctl_failure(const Error& error);
+Outcome ctl_wrong_usage(const std::string& what);
+
+}  // namespace portmapper

@@ -1,0 +1,24 @@
+#include "lib/app/ctl/commands.hpp"
+#include "lib/app/ctl/listing.hpp"
+
+namespace portmapper {
+
+Outcome ctl_list(const CtlArguments& arguments) {
+  Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
+  if (!netlink) return ctl_failure(netlink.error());
+  Result<std::vector<ListedPort>> ports = list_ports(*netlink);
+  if (!ports) return ctl_failure(ports.error());
+  const auto network = arguments.value("--network");
+  const auto container = arguments.value("--container");
+  std::erase_if(*ports, [&](const ListedPort& port) {
+    return (network && port.attachment.network != *network) ||
+           (container && !port.attachment.container_id.starts_with(*container));
+  });
+  Outcome outcome;
+  outcome.out = arguments.has("--json") ? format_json(*ports)
+                                        : format_table(*ports, arguments.has("--no-trunc"));
+  outcome.watch = arguments.has("--watch");
+  return outcome;
+}
+
+}  // namespace portmapper

@@ -1,0 +1,162 @@
+#include "lib/app/ctl/listing.hpp"
+
+#include <algorithm>
+#include <iterator>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include "lib/app/columns.hpp"
+#include "lib/host/netns.hpp"
+#include "lib/json/writer.hpp"
+
+namespace portmapper {
+namespace {
+
+// The targets of each chain, in the order of their published ports.
+using Targets = std::map<std::string, std::vector<TargetEntry>>;
+
+bool comes_before(const TargetEntry& target, const PublishedPort& port) {
+  return target.published < port;
+}
+
+Result<Targets> all_targets(Transport& transport, const std::set<std::string>& chains) {
+  Targets targets;
+  for (const std::string& chain : chains) {
+    std::vector<TargetEntry>& all = targets[chain];
+    for (const Suffix suffix : kSuffixes) {
+      Result<std::vector<TargetEntry>> entries = read_target_map(transport, chain, suffix);
+      if (!entries) return entries.error();
+      std::move(entries->begin(), entries->end(), std::back_inserter(all));
+    }
+    std::sort(all.begin(), all.end(),
+              [](const TargetEntry& a, const TargetEntry& b) { return a.published < b.published; });
+  }
+  return targets;
+}
+
+const TargetEntry* find_in(const Targets& targets, const std::string& chain,
+                           const PublishedPort& port) {
+  const auto of_chain = targets.find(chain);
+  if (of_chain == targets.end()) return nullptr;
+  const auto& all = of_chain->second;
+  const auto found = std::lower_bound(all.begin(), all.end(), port, comes_before);
+  return found == all.end() || port < found->published ? nullptr : &*found;
+}
+
+// Owner entries of a table that was saved and loaded again do not tell their chain: any may hold
+// it.
+Result<std::set<std::string>> chains_of(Transport& transport,
+                                        const std::vector<OwnerEntry>& owners) {
+  std::set<std::string> chains;
+  for (const OwnerEntry& owner : owners) chains.insert(owner.chain);
+  if (chains.erase("") == 0) return chains;
+  const Result<std::vector<std::string>> all = read_network_chains(transport);
+  if (!all) return all.error();
+  chains.insert(all->begin(), all->end());
+  return chains;
+}
+
+const TargetEntry* find_target(const Targets& targets, OwnerEntry& owner) {
+  if (!owner.chain.empty()) return find_in(targets, owner.chain, owner.published);
+  for (const auto& [chain, all] : targets) {
+    const TargetEntry* found = find_in(targets, chain, owner.published);
+    if (found == nullptr) continue;
+    owner.chain = chain;
+    return found;
+  }
+  return nullptr;
+}
+
+std::size_t common_length(const std::string& a, const std::string& b) {
+  const auto [end, other] = std::mismatch(a.begin(), a.end(), b.begin(), b.end());
+  return static_cast<std::size_t>(end - a.begin());
+}
+
+// How many characters tell all container IDs apart; at least 12, as runtimes print them.
+std::size_t unique_length(const std::vector<ListedPort>& ports) {
+  std::set<std::string> ids;
+  for (const ListedPort& port : ports) ids.insert(port.attachment.container_id);
+  std::size_t length = 12;
+  const std::string* previous = nullptr;
+  for (const std::string& id : ids) {  // in order: only neighbours can share the most
+    if (previous != nullptr) length = std::max(length, common_length(*previous, id) + 1);
+    previous = &id;
+  }
+  return length;
+}
+
+}  // namespace
+
+Result<std::vector<ListedPort>> list_ports(Transport& transport) {
+  Result<std::vector<OwnerEntry>> owners = read_owners(transport);
+  if (!owners) return owners.error();
+  const Result<std::set<std::string>> chains = chains_of(transport, *owners);
+  if (!chains) return chains.error();
+  const Result<Targets> targets = all_targets(transport, *chains);
+  if (!targets) return targets.error();
+
+  Namespaces namespaces;
+  std::map<OwnerHash, bool> alive;  // an attachment has one namespace, whatever its ports
+  std::vector<ListedPort> ports;
+  ports.reserve(owners->size());
+  for (OwnerEntry& owner : *owners) {
+    ListedPort port{owner.published, std::nullopt, {"?", owner.comment, "?"}, {}, 0, true};
+    (void)parse_attachment_comment(owner.comment, port.attachment);
+    const TargetEntry* target = find_target(*targets, owner);
+    if (target != nullptr) {
+      port.endpoint = target->endpoint;
+      port.connections = target->connections;
+    }
+    port.chain = owner.chain;
+    const auto [state, is_new] = alive.try_emplace(owner.owner);
+    if (is_new) state->second = namespaces.hold(owner.netns);
+    port.alive = state->second;
+    ports.push_back(std::move(port));
+  }
+  std::sort(ports.begin(), ports.end(), [](const ListedPort& a, const ListedPort& b) {
+    return std::tie(a.published.protocol, a.published.port, a.published.address) <
+           std::tie(b.published.protocol, b.published.port, b.published.address);
+  });
+  return ports;
+}
+
+std::string format_table(const std::vector<ListedPort>& ports, bool whole_ids) {
+  const std::size_t length = whole_ids ? std::string::npos : unique_length(ports);
+  std::vector<Row> rows = {
+      {"PROTO", "HOST", "ENDPOINT", "CONTAINER", "NETWORK", "CONNECTIONS", "OWNER STATE"}};
+  for (const ListedPort& port : ports) {
+    const std::string host = to_string(port.published);
+    rows.push_back({std::string(to_string(port.published.protocol)),
+                    host.substr(0, host.rfind('/')),
+                    port.endpoint ? to_string(*port.endpoint) : "missing",
+                    port.attachment.container_id.substr(0, length), port.attachment.network,
+                    std::to_string(port.connections), port.alive ? "alive" : "gone"});
+  }
+  return format_columns(std::move(rows));
+}
+
+std::string format_json(const std::vector<ListedPort>& ports) {
+  json::Writer out;
+  out.begin_object().key("ports").begin_array();
+  for (const ListedPort& port : ports) {
+    out.begin_object()
+        .member("protocol", to_string(port.published.protocol))
+        .member("hostAddress", port.published.address.to_string())
+        .member("hostPort", port.published.port.value());
+    if (port.endpoint)
+      out.member("containerAddress", port.endpoint->address.to_string())
+          .member("containerPort", port.endpoint->port.value());
+    out.member("containerID", port.attachment.container_id)
+        .member("network", port.attachment.network)
+        .member("interface", port.attachment.ifname)
+        .member("chain", port.chain)
+        .member("connections", static_cast<std::int64_t>(port.connections))
+        .member("alive", port.alive)
+        .end_object();
+  }
+  out.end_array().end_object();
+  return std::move(out).text() + "\n";
+}
+
+}  // namespace portmapper

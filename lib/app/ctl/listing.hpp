@@ -1,0 +1,40 @@
+// Listing: every published port of this host, as an operator wants to see it.
+//
+//   Result<std::vector<ListedPort>> ports = list_ports(netlink);
+//   format_table(*ports, false);  // "PROTO  HOST  ENDPOINT ...", a line for each port
+//   format_json(*ports);          // as schemas/list.schema.json says
+//
+// Sorted by protocol, port, address. `connections` counts new connections since the port was
+// published. Names come from the kernel's comments, where whoever has CAP_NET_ADMIN can write, so
+// control characters are replaced before they reach a terminal.
+// Errors: mapping_failed as nft/read/reader. Does not promise: a snapshot; the sets are dumped in turn.
+// Source: shared design, section 6.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lib/base/error.hpp"
+#include "lib/base/netlink.hpp"
+#include "nft/read/reader.hpp"
+
+namespace portmapper {
+
+struct ListedPort {
+  PublishedPort published;
+  std::optional<Endpoint> endpoint;  // nothing: its target is missing
+  Attachment attachment;             // parts that the kernel's comment does not tell are "?"
+  std::string chain;
+  std::uint64_t connections = 0;
+  bool alive = true;  // its network namespace exists, as far as anybody can tell
+};
+
+Result<std::vector<ListedPort>> list_ports(Transport& transport);
+
+// Container IDs are shortened to what is unique among them, unless `whole_ids`.
+std::string format_table(const std::vector<ListedPort>& ports, bool whole_ids);
+std::string format_json(const std::vector<ListedPort>& ports);
+
+}  // namespace portmapper

@@ -1,0 +1,106 @@
+#include <algorithm>
+#include <charconv>
+
+#include "lib/app/columns.hpp"
+#include "lib/app/ctl/commands.hpp"
+#include "lib/app/ctl/listing.hpp"
+#include "lib/base/escape.hpp"
+#include "lib/host/listeners.hpp"
+
+namespace portmapper {
+namespace {
+
+struct Question {
+  Protocol protocol;
+  Port port;
+  std::optional<IpAddress> address;
+};
+
+Error wrong(std::string what) {
+  return {ErrorKind::invalid_input, std::move(what), {}, 0, {}};
+}
+
+Result<Question> parse_question(const std::vector<std::string>& words) {
+  if (words.empty()) return wrong("owner needs a port: owner 8080/tcp");
+  const std::string& word = words.front();
+  const std::size_t slash = word.find('/');
+  const auto protocol =
+      slash == std::string::npos ? Protocol::tcp : parse_protocol(word.substr(slash + 1));
+  const std::string digits = word.substr(0, slash);
+  int number = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  const auto port = error == std::errc() && end == digits.data() + digits.size()
+                        ? Port::from(number)
+                        : std::nullopt;
+  if (!protocol || !port)
+    return wrong("'" + word + "' is not PORT/PROTOCOL, as in 8080/tcp; tcp, udp or sctp");
+  Question question{*protocol, *port, std::nullopt};
+  if (words.size() > 1) {
+    question.address = IpAddress::parse(words[1]);
+    if (!question.address) return wrong("'" + words[1] + "' is not an IP address");
+    question.address = question.address->unmapped();
+  }
+  return question;
+}
+
+bool answers(const ListedPort& port, const Question& question) {
+  if (port.published.protocol != question.protocol || port.published.port != question.port)
+    return false;
+  if (!question.address) return true;
+  const IpAddress& address = port.published.address;
+  return address == *question.address ||
+         (address.is_any() && address.family() == question.address->family());
+}
+
+// One address wins over any.
+void keep_winner(std::vector<ListedPort>& ports, const Question& question) {
+  if (!question.address) return;
+  const bool exact = std::any_of(ports.begin(), ports.end(), [](const ListedPort& port) {
+    return !port.published.address.is_any();
+  });
+  if (exact && !question.address->is_any())
+    std::erase_if(ports, [](const ListedPort& port) { return port.published.address.is_any(); });
+}
+
+std::string sentence(const ListedPort& port) {
+  const Attachment& owner = port.attachment;
+  std::string text = to_string(port.published) + " is published by container " +
+                     printable(owner.container_id) + " of network " + printable(owner.network) +
+                     " (" + printable(owner.ifname) + ")";
+  text += port.endpoint ? " and leads to " + to_string(*port.endpoint) : "; its target is missing";
+  if (!port.alive) text += "; that container's network namespace is gone: nft-port-mapperctl prune";
+  return text + ".\n";
+}
+
+std::string nobody(const Question& question) {
+  const std::string port =
+      std::to_string(question.port.value()) + "/" + std::string(to_string(question.protocol));
+  std::string text = "nobody publishes " + port +
+                     (question.address ? " on " + question.address->to_string() : "") + ".\n";
+  for (const Listener& listener : listeners(question.protocol, question.port.value()))
+    text += "The host's own process " + printable(listener.process) + " (pid " +
+            std::to_string(listener.pid) + ") listens there, on " + listener.address.to_string() +
+            ".\n";
+  return text;
+}
+
+}  // namespace
+
+Outcome ctl_owner(const CtlArguments& arguments) {
+  const Result<Question> question = parse_question(arguments.words);
+  if (!question) return ctl_wrong_usage(question.error().message());
+  Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
+  if (!netlink) return ctl_failure(netlink.error());
+  Result<std::vector<ListedPort>> ports = list_ports(*netlink);
+  if (!ports) return ctl_failure(ports.error());
+  std::erase_if(*ports, [&](const ListedPort& port) { return !answers(port, *question); });
+  keep_winner(*ports, *question);
+  Outcome outcome;
+  for (const ListedPort& port : *ports) outcome.out += sentence(port);
+  if (!ports->empty()) return outcome;
+  outcome.status = kProblem;
+  outcome.out = nobody(*question);
+  return outcome;
+}
+
+}  // namespace portmapper

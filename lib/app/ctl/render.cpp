@@ -1,0 +1,76 @@
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+
+#include "lib/app/command_context.hpp"
+#include "lib/app/ctl/commands.hpp"
+#include "lib/base/read_all.hpp"
+#include "lib/base/unique_fd.hpp"
+#include "nft/transaction.hpp"
+
+namespace portmapper {
+namespace {
+
+Result<std::string> read_config(const std::string& name) {
+  if (name == "-") return read_all(STDIN_FILENO, "standard input");
+  const UniqueFd file(open(name.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file) return Error{ErrorKind::unreadable_input, "cannot open", name, errno, {}};
+  return read_all(file.get(), name);
+}
+
+std::string container_of(const CtlArguments& arguments) {
+  return arguments.value("--container").value_or("example");
+}
+
+std::string ifname_of(const CtlArguments& arguments) {
+  return arguments.value("--ifname").value_or("eth0");
+}
+
+Result<Plan> plan_from(const std::string& text, const CtlArguments& arguments) {
+  Result<NetConf> conf = parse_net_conf(text, Command::add);
+  if (!conf) return conf.error();
+  if (!conf->prev_result)
+    return Error{ErrorKind::invalid_input,
+                 "prevResult is missing: without it nobody knows the container's address",
+                 {},
+                 0,
+                 {}};
+  Request request;
+  request.command = Command::add;
+  request.container_id = container_of(arguments);
+  request.ifname = ifname_of(arguments);
+  PluginRunner runner({});
+  std::string log;
+  return plan_of(Call{request, *conf, runner, log}, *conf->prev_result, "prevResult");
+}
+
+}  // namespace
+
+Outcome ctl_render(const CtlArguments& arguments) {
+  if (!is_cni_name(container_of(arguments)) || !is_interface_name(ifname_of(arguments)))
+    return ctl_wrong_usage("--container or --ifname is not a name that CNI allows");
+  const Result<std::string> text =
+      read_config(arguments.words.empty() ? "-" : arguments.words.front());
+  if (!text) return ctl_failure(text.error());
+  const Result<Plan> plan = plan_from(*text, arguments);
+  if (!plan) return ctl_failure(plan.error());
+  Outcome outcome;
+  for (const std::string& note : plan->notes) outcome.out += "# " + note + "\n";
+  if (plan->translations.empty()) {
+    outcome.out += "# no port to publish: an ADD would not touch nftables\n";
+    return outcome;
+  }
+  const std::vector<std::string> jumps = {plan->chain.name};
+  Transaction transaction = construction(plan->chain, jumps, {});
+  transaction.append(insertion(*plan, {}));
+  outcome.out +=
+      "# What an ADD puts into a host that has no table of ours yet. Where networks are published, "
+      "loading\n"
+      "# it takes away the jumps to their chains until their next ADD.\n" +
+      to_string(transaction);
+  return outcome;
+}
+
+}  // namespace portmapper

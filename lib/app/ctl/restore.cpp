@@ -1,0 +1,54 @@
+#include "lib/app/restore/restore.hpp"
+
+#include "lib/app/columns.hpp"
+#include "lib/app/ctl/commands.hpp"
+#include "lib/base/escape.hpp"
+
+namespace portmapper {
+namespace {
+
+std::string counted(std::size_t count, const char* noun) {
+  return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
+}
+
+std::string lines(const std::string& what, const std::vector<Restored::Line>& list,
+                  const std::string& why) {
+  std::string text;
+  for (const Restored::Line& line : list)
+    text += what + " " + printable(line.attachment) + " (" + counted(line.ports, "port") + ")" +
+            why + "\n";
+  return text;
+}
+
+Outcome report(const Restored& restored, bool dry_run) {
+  Outcome outcome;
+  outcome.out += lines(dry_run ? "would restore" : "restored", restored.restored, "");
+  outcome.out += lines("took back", restored.taken_back, ": it was deleted meanwhile");
+  if (dry_run) outcome.out += lines("would skip", restored.gone, ": it does not live any more");
+  outcome.out += (dry_run ? "would restore " : "restored ") +
+                 counted(restored.restored.size(), "attachment") + "; " +
+                 std::to_string(restored.published) + " published already, " +
+                 std::to_string(restored.gone.size()) + " gone\n";
+  for (const std::string& note : restored.notes)
+    outcome.log += "nft-port-mapperctl: " + printable(note) + "\n";
+  for (const std::string& problem : restored.problems)
+    outcome.log += "nft-port-mapperctl: " + printable(problem) + "\n";
+  outcome.status = restored.problems.empty() ? 0 : kProblem;
+  return outcome;
+}
+
+}  // namespace
+
+Outcome ctl_restore(const CtlArguments& arguments) {
+  Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
+  if (!netlink) return ctl_failure(netlink.error());
+  const std::optional<std::string> from = arguments.value("--from");
+  const bool dry_run = arguments.has("--dry-run");
+  const Result<Restored> restored =
+      restore(*netlink, from ? std::vector{source_of(*from)} : default_sources(),
+              dry_run ? Doing::rehearse : Doing::publish);
+  if (!restored) return ctl_failure(restored.error());
+  return report(*restored, dry_run);
+}
+
+}  // namespace portmapper

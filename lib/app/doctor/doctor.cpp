@@ -1,0 +1,226 @@
+#include "lib/app/doctor/doctor.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "lib/app/columns.hpp"
+
+namespace portmapper {
+namespace {
+
+using Findings = std::vector<Finding>;
+using Level = Finding::Level;
+
+Findings check_privileges(const Host& host) {
+  if (host.may_administer) return {};
+  return {{Level::problem, "CAP_NET_ADMIN is missing",
+           "nothing can be read or published without it, so this is all that was checked",
+           "sudo nft-port-mapperctl doctor"}};
+}
+
+Findings check_kernel(const Host& host) {
+  if (host.refusal.empty()) return {};
+  Finding finding{Level::problem, "the kernel does not take what an ADD builds: " + host.refusal,
+                  "no port can be published; nf_tables or one of its modules may be missing",
+                  "modprobe -a nf_tables nft_chain_nat nft_ct nft_fib_inet nft_nat nft_masq"};
+  if (host.has_table) {
+    finding.why =
+        "ports of new networks cannot be published; something in our table is not ours, and the"
+        " table must go with all its ports before the next ADD builds it anew";
+    finding.command = "nft-port-mapperctl flush";
+  }
+  return {finding};
+}
+
+std::size_t ports_of(const Host& host, Family family) {
+  return static_cast<std::size_t>(std::count_if(
+      host.ports.begin(), host.ports.end(),
+      [family](const RoutedPort& port) { return port.endpoint.address.family() == family; }));
+}
+
+Findings check_forwarding(const Host& host, Family family, const std::string& sysctl,
+                          const std::optional<std::int64_t>& value) {
+  if (!value || *value != 0) return {};
+  const std::size_t count = ports_of(host, family);
+  const std::string name = family == Family::ipv4 ? "IPv4" : "IPv6";
+  const std::string why =
+      count == 0 ? "ports published to " + name + " addresses would not answer; now there are none"
+                 : "the host passes no " + name + " packet on, so " + std::to_string(count) +
+                       (count == 1 ? " published port does" : " published ports do") +
+                       " not answer others than the host itself";
+  return {{count == 0 ? Level::note : Level::problem, sysctl + " is 0", why,
+           "sysctl -w " + sysctl + "=1"}};
+}
+
+Findings check_forwarding4(const Host& host) {
+  return check_forwarding(host, Family::ipv4, "net.ipv4.ip_forward", host.forwards);
+}
+
+Findings check_forwarding6(const Host& host) {
+  return check_forwarding(host, Family::ipv6, "net.ipv6.conf.all.forwarding", host.forwards6);
+}
+
+Findings check_guard(const Host& host) {
+  if (!host.has_table || host.is_guarded || host.localnet_devices.empty()) return {};
+  return {{Level::problem,
+           "route_localnet is set without our guard on " + some_of(host.localnet_devices),
+           "neighbours on such a device reach what listens on the host's 127.0.0.1 (CVE-2020-8558)",
+           "nft-port-mapperctl check --repair"}};
+}
+
+Findings check_bridge(const Host& host) {
+  const bool calls = host.bridge_calls.value_or(0) == 1;
+  const bool calls6 = host.bridge_calls6.value_or(0) == 1;
+  if (!calls && !calls6) return {};
+  const std::string key = "net.bridge.bridge-nf-call-";
+  const std::string off = std::string("sysctl -w") + (calls ? " " + key + "iptables=0" : "") +
+                          (calls6 ? " " + key + "ip6tables=0" : "");
+  return {{Level::note,
+           key +
+               (calls && calls6 ? "iptables and -ip6tables are"
+                                : std::string(calls ? "iptables" : "ip6tables") + " is") +
+               " 1",
+           "what one container of a bridge sends to another passes the forward rules too, and a"
+           " container reaches its own published port only if its bridge port is in hairpin mode;"
+           " kube-proxy wants it so, nothing of ours does",
+           off}};
+}
+
+// sysctl(8) takes '/' for '.', which a device's name may have.
+std::string rp_filter(const std::string& device) {
+  return device.find('.') == std::string::npos ? "net.ipv4.conf." + device + ".rp_filter"
+                                               : "net/ipv4/conf/" + device + "/rp_filter";
+}
+
+Findings check_rp_filter(const Host& host) {
+  Findings findings;
+  for (const std::string& device : host.strict_devices)
+    findings.push_back(
+        {Level::note, "rp_filter is strict on " + device + ", which leads to containers",
+         "answers of a container are dropped unless the way back to its address is that same"
+         " device: with policy routing, or an address behind two devices, it may not be",
+         is_plain(device) ? "sysctl -w " + rp_filter(device) + "=2" : ""});
+  return findings;
+}
+
+Findings check_conntrack(const Host& host) {
+  constexpr std::int64_t kNearlyFull = 90;  // per cent
+  if (!host.connections || host.most_connections.value_or(0) <= 0) return {};
+  if (*host.connections * 100 < *host.most_connections * kNearlyFull) return {};
+  return {
+      {Level::problem,
+       "the conntrack table is nearly full: " + std::to_string(*host.connections) + " of " +
+           std::to_string(*host.most_connections),
+       "when it is full the kernel drops new connections, those to published ports too",
+       "sysctl -w net.netfilter.nf_conntrack_max=" + std::to_string(*host.most_connections * 2)}};
+}
+
+struct Check {
+  const char* well;  // what is said when there is nothing to find
+  Findings (*run)(const Host& host);
+};
+
+constexpr std::array kChecks = {
+    Check{"privileges: CAP_NET_ADMIN is there", check_privileges},
+    Check{"kernel: takes all that an ADD builds (inet NAT, concatenations, generation)",
+          check_kernel},
+    Check{"forwarding: IPv4 packets are passed on", check_forwarding4},
+    Check{"forwarding: IPv6 packets are passed on", check_forwarding6},
+    Check{"filters: no forward chain drops what goes to published ports", find_forward_drops},
+    Check{"translation: no other table takes a published port first", find_earlier_translations},
+    Check{"portmap: left nothing behind", find_portmap_leftovers},
+    Check{"route_localnet: not open without our guard", check_guard},
+    Check{"br_netfilter: bridges do not pass frames to the IP rules", check_bridge},
+    Check{"rp_filter: not strict towards containers", check_rp_filter},
+    Check{"conntrack: the table has room", check_conntrack},
+};
+
+std::string_view to_string(Level level) {
+  if (level == Level::ok) return "ok";
+  return level == Level::note ? "note" : "problem";
+}
+
+// Lines of at most `width`, broken at blanks.
+std::vector<std::string> wrapped(const std::string& text, std::size_t width) {
+  std::vector<std::string> lines;
+  for (std::size_t at = 0; at < text.size();) {
+    std::size_t end = text.size();
+    if (end - at > width) {
+      const std::size_t before = text.rfind(' ', at + width);
+      const std::size_t behind = text.find(' ', at + width);
+      end = before != std::string::npos && before > at ? before : std::min(behind, text.size());
+    }
+    lines.push_back(text.substr(at, end - at));
+    at = end + 1;
+  }
+  return lines;
+}
+
+void add_rows(std::vector<Row>& rows, const Finding& finding) {
+  constexpr std::size_t kWidth = 84;
+  // As wide as the longest, so that the lines stay where they are whatever is found.
+  std::string head(to_string(finding.level));
+  head.resize(to_string(Level::problem).size(), ' ');
+  for (const std::string& line : wrapped(finding.what, kWidth)) {
+    rows.push_back({head, line});
+    head.clear();
+  }
+  std::string label = "why:  ";
+  for (const std::string& line : wrapped(finding.why, kWidth - label.size())) {
+    rows.push_back({"", label + line});
+    label = "      ";
+  }
+  // On one line, to be copied.
+  if (!finding.command.empty()) rows.push_back({"", "mend: " + finding.command});
+}
+
+std::string counted(std::size_t count, const std::string& name) {
+  return (count == 0 ? "no" : std::to_string(count)) + " " + name + (count == 1 ? "" : "s");
+}
+
+}  // namespace
+
+std::vector<Finding> diagnose(const Host& host) {
+  std::vector<Finding> findings;
+  for (const Check& check : kChecks) {
+    Findings found = check.run(host);
+    if (found.empty()) found.push_back({Level::ok, check.well});
+    for (Finding& finding : found) findings.push_back(std::move(finding));
+    if (!host.may_administer) break;
+  }
+  return findings;
+}
+
+std::string format(const std::vector<Finding>& findings) {
+  std::vector<Row> rows;
+  std::size_t problems = 0;
+  std::size_t notes = 0;
+  for (const Finding& finding : findings) {
+    add_rows(rows, finding);
+    if (finding.level == Level::problem) ++problems;
+    if (finding.level == Level::note) ++notes;
+  }
+  return format_columns(std::move(rows)) + "\n" + counted(problems, "problem") + ", " +
+         counted(notes, "note") + "\n";
+}
+
+std::string some_of(const std::vector<std::string>& names) {
+  constexpr std::size_t kMost = 4;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(names.size(), kMost); ++i)
+    text += (i == 0 ? "" : ", ") + names[i];
+  if (names.size() > kMost) text += " and " + std::to_string(names.size() - kMost) + " more";
+  return text;
+}
+
+bool is_plain(std::string_view name) {
+  const auto is_word = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+  };
+  return !name.empty() && is_word(name.front()) &&
+         std::all_of(name.begin(), name.end(), [&](char c) {
+           return is_word(c) || c == '-' || c == '.' || c == ':' || c == '/';
+         });
+}
+
+}  // namespace portmapper

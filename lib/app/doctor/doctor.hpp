@@ -1,0 +1,77 @@
+// Doctor: what of this host keeps published ports from working.
+//
+//   Host host;                                   // ctl_doctor reads it
+//   std::vector<Finding> findings = diagnose(host);
+//   format(findings);
+//   // problem  net.ipv4.ip_forward is 0
+//   //          why:  the host passes nothing on, so 2 published ports do not answer
+//   //          mend: sysctl -w net.ipv4.ip_forward=1
+//
+// Judging is pure: everything that was read is in Host. A problem keeps a published port from
+// working, or makes it dangerous; a note may, depending on what is not known here. A command is
+// printed only where every name in it is plain, since names in the kernel are anybody's.
+// Errors: none. Does not promise: to see what lies outside this host, filters at hooks other than
+// forward, or what becomes of clients behind the container's own device. Source: shared design,
+// sections 3 and 6; kernel ip-sysctl.rst.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lib/base/ip_address.hpp"
+#include "lib/host/devices.hpp"
+#include "nft/foreign/foreign.hpp"
+#include "nft/published_port.hpp"
+
+namespace portmapper {
+
+struct Finding {
+  enum class Level : std::uint8_t { ok, note, problem };
+  Level level = Level::ok;
+  std::string what;
+  std::string why{};
+  std::string command{};
+};
+
+struct RoutedPort {
+  PublishedPort published;
+  Endpoint endpoint;
+  Device device{};  // towards the endpoint; without a name: there is no route
+};
+
+struct Host {
+  bool may_administer = true;
+  std::string refusal{};  // the kernel's, of what an ADD builds; empty: none
+  std::vector<RoutedPort> ports{};
+  std::vector<IpAddress> addresses{};
+  std::vector<Device> devices{};            // but lo, where nothing is forwarded
+  std::optional<std::int64_t> forwards{};   // net.ipv4.ip_forward
+  std::optional<std::int64_t> forwards6{};  // net.ipv6.conf.all.forwarding
+  ForeignRuleset others{};
+  bool has_table = false;
+  bool is_guarded = false;
+  std::vector<std::string> localnet_devices{};
+  std::optional<std::int64_t> bridge_calls{};   // net.bridge.bridge-nf-call-iptables
+  std::optional<std::int64_t> bridge_calls6{};  // and -ip6tables
+  std::vector<std::string> strict_devices{};    // towards containers, rp_filter 1
+  std::optional<std::int64_t> connections{};
+  std::optional<std::int64_t> most_connections{};
+};
+
+std::vector<Finding> diagnose(const Host& host);
+std::string format(const std::vector<Finding>& findings);
+
+// The checks that read other tables' rules, each with its findings; none: all is well.
+std::vector<Finding> find_forward_drops(const Host& host);
+std::vector<Finding> find_earlier_translations(const Host& host);
+std::vector<Finding> find_portmap_leftovers(const Host& host);
+
+// "0.0.0.0:8080/tcp, [::]:8080/tcp and 3 more"
+std::string some_of(const std::vector<std::string>& names);
+// Whether a name can be in a command without quotes.
+bool is_plain(std::string_view name);
+
+}  // namespace portmapper

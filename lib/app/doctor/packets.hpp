@@ -1,0 +1,24 @@
+// The packets of a published port, as they come to the hooks of other tables.
+//
+//   Packet packet = first_packet(port, devices);  // of a connection, at forward: translated
+//   already
+//
+// What a client chooses (its address and port) is not set; it comes by any device of the host but
+// the container's. Bytes as nft/foreign/foreign says. Errors: none. Source: kernel nf_conntrack_common.h,
+// rtnetlink.h.
+#pragma once
+
+#include <vector>
+
+#include "lib/app/doctor/doctor.hpp"
+#include "nft/foreign/walk.hpp"
+
+namespace portmapper {
+
+// At forward, to the container and back to the client.
+Packet first_packet(const RoutedPort& port, const std::vector<Device>& devices);
+Packet answer_packet(const RoutedPort& port, const std::vector<Device>& devices);
+// At prerouting and output, before any translation; `addresses` are the host's own.
+Packet arriving_packet(const PublishedPort& port, const std::vector<IpAddress>& addresses);
+
+}  // namespace portmapper

@@ -1,0 +1,24 @@
+// Outcome: what one run of a program of ours comes to: its exit status and what it prints.
+//
+//   write(2, outcome.log); write(1, outcome.out) or else write(2, outcome.undo()), return 1;
+//   return outcome.status;
+//
+// Errors: none. Does not promise: that `out` is JSON; the ctl's is text.
+#pragma once
+
+#include <functional>
+#include <string>
+
+namespace portmapper {
+
+struct Outcome {
+  int status = 0;
+  std::string out;
+  std::string log;
+  // Of an ADD that succeeded: takes it back and returns the log of that. A runtime that did not get
+  // the result does not know that there is something to delete.
+  std::function<std::string()> undo{};
+  bool watch = false;  // the ctl's: print, wait a little, do it again
+};
+
+}  // namespace portmapper

@@ -1,0 +1,50 @@
+#include "lib/app/host_effects.hpp"
+#include "lib/app/plugin/commands.hpp"
+#include "lib/app/publish.hpp"
+
+namespace portmapper {
+namespace {
+
+Status publish_with_effects(const Call& call, const Plan& plan) {
+  Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
+  if (!netlink) return netlink.error();
+  if (const Status published = publish(*netlink, plan); !published) return published;
+  std::vector<std::string> notes;
+  const Status effects = effects_of_add(*netlink, plan, notes);
+  for (const std::string& note : notes) call.note(note);
+  if (effects) return {};
+  const Result<Holding> gone = withdraw(*netlink, owner_hash(plan.attachment), plan.chain.name);
+  if (!gone) call.note("after the failed ADD, " + gone.error().message());
+  return effects;
+}
+
+// All of an ADD that comes after the interface.
+Status map_ports(const Call& call, const std::string& result) {
+  const std::optional<Delegate>& plugin = call.conf.delegate;
+  const Result<Plan> plan =
+      plan_of(call, result, plugin ? "result of delegate " + plugin->type : "prevResult");
+  if (!plan) {
+    Error error = plan.error();
+    if (plugin && error.kind == ErrorKind::invalid_input) error.kind = ErrorKind::delegate_failed;
+    return error;
+  }
+  for (const std::string& note : plan->notes) call.note(note);
+  if (plan->translations.empty()) return {};
+  return publish_with_effects(call, *plan);
+}
+
+}  // namespace
+
+Result<std::string> add(const Call& call) {
+  Result<std::string> result = call.conf.delegate ? delegate(call, Command::add, nullptr)
+                                                  : Result<std::string>(*call.conf.prev_result);
+  if (!result) return result.error();
+  const Status mapped = map_ports(call, *result);
+  if (mapped) return result;
+  // The interface must not stay behind without its ports.
+  const Result<std::string> undone = delegate(call, Command::del, nullptr);
+  if (!undone) call.note("after the failed ADD, " + undone.error().message());
+  return mapped.error();
+}
+
+}  // namespace portmapper

@@ -1,0 +1,23 @@
+// The CNI commands, one function each; lib/app/plugin/plugin chooses among them.
+//
+//   Result<std::string> out = add(call);
+//
+// Each returns what goes to stdout. Notes for the operator go to the log of `call`, a line each.
+// Errors: as design section 7. Does not promise: that a command of an older CNI version is refused;
+// lib/app/plugin/plugin does. Source: CNI SPEC.md section 4; shared design, section 4.
+#pragma once
+
+#include <string>
+
+#include "lib/app/command_context.hpp"
+#include "lib/base/error.hpp"
+
+namespace portmapper {
+
+Result<std::string> add(const Call& call);
+Result<std::string> del(const Call& call);
+Result<std::string> check(const Call& call);
+Result<std::string> gc(const Call& call);
+Result<std::string> status(const Call& call);
+
+}  // namespace portmapper

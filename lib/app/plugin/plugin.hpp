@@ -1,0 +1,26 @@
+// The CNI plugin: one call of a runtime, from its environment and standard input to what it prints.
+//
+//   Outcome outcome = run_plugin([](const char* name) { return getenv(name); }, read_stdin);
+//   write(2, outcome.log); write(1, outcome.out) or else write(2, outcome.undo()), return 1;
+//   return outcome.status;
+//
+// Standard input is read only for a CNI command, so that a person who runs the program by hand gets
+// an answer. Errors: none; every failure is a CNI error object in `out` and status 1. Does not
+// promise: to be called twice in one process. Source: CNI SPEC.md sections 2 to 5; shared design,
+// section 4.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "lib/app/outcome.hpp"
+#include "lib/base/error.hpp"
+#include "lib/cni/request.hpp"
+
+namespace portmapper {
+
+using ReadInput = std::function<Result<std::string>()>;
+
+Outcome run_plugin(const Environment& environment, const ReadInput& read_input);
+
+}  // namespace portmapper

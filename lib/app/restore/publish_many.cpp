@@ -1,0 +1,194 @@
+#include "lib/app/restore/publish_many.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <iterator>
+#include <map>
+#include <set>
+
+#include "lib/app/conflicts.hpp"
+#include "lib/app/publish.hpp"
+#include "lib/app/retry.hpp"
+#include "lib/host/local_addresses.hpp"
+#include "nft/commit.hpp"
+#include "nft/hairpin_fit.hpp"
+#include "nft/read/reader.hpp"
+
+namespace portmapper {
+namespace {
+
+// Ports in a batch: large enough that the kernel's wait at the end of each does not matter, small
+// enough that the others do not wait long.
+constexpr std::size_t kPorts = 4096;
+
+// The network chains of the plans that are missing or not as we build them.
+Result<std::vector<NetworkChain>> broken_chains(Transport& transport, Plans plans,
+                                                const std::vector<std::string>& existing) {
+  std::map<std::string, const NetworkChain*> wanted;
+  for (const Plan* plan : plans) wanted[plan->chain.name] = &plan->chain;
+  std::vector<NetworkChain> broken;
+  for (const auto& [name, chain] : wanted) {
+    if (std::find(existing.begin(), existing.end(), name) != existing.end()) {
+      const Result<ChainDamage> damage = read_chain_damage(transport, name);
+      if (!damage) return damage.error();
+      const auto sets = read_set_damage(transport, name);
+      if (!sets) return sets.error();
+      if (!damage->lacks_jump && damage->rules.empty() && sets->empty()) continue;
+    }
+    broken.push_back(*chain);
+  }
+  return broken;
+}
+
+bool overlap(const IpPrefix& a, const IpPrefix& b) {
+  return a.contains(b) || b.contains(a);
+}
+
+bool overlap(const Hairpin& a, const Hairpin& b) {
+  return overlap(a.destination, b.destination) && overlap(a.source, b.source);
+}
+
+// The hairpins of all plans, fitted to each other and to what is there.
+Result<HairpinFit> fit_all(Transport& transport, Plans plans) {
+  std::set<Hairpin> wanted;
+  for (const Plan* plan : plans) wanted.insert(plan->hairpins.begin(), plan->hairpins.end());
+  const Result<std::vector<Hairpin>> read = read_hairpins(transport);
+  if (!read) return read.error();
+  for (const Hairpin& hairpin : *read) wanted.erase(hairpin);
+  // The widest first, so that none has to replace another that was just added.
+  std::vector<Hairpin> widest_first(wanted.begin(), wanted.end());
+  std::stable_sort(
+      widest_first.begin(), widest_first.end(), [](const Hairpin& a, const Hairpin& b) {
+        return a.source.length + a.destination.length < b.source.length + b.destination.length;
+      });
+  std::vector<Hairpin> existing = *read;
+  HairpinFit all;
+  for (const Hairpin& hairpin : widest_first) {
+    std::vector<Hairpin> close;  // nothing else matters, and there may be one for each container
+    std::copy_if(existing.begin(), existing.end(), std::back_inserter(close),
+                 [&hairpin](const Hairpin& other) { return overlap(hairpin, other); });
+    const HairpinFit fit = fit_hairpins({&hairpin, 1}, close);
+    for (const Hairpin& removed : fit.remove) {
+      std::erase(existing, removed);
+      if (std::erase(all.add, removed) == 0) all.remove.push_back(removed);
+    }
+    existing.insert(existing.end(), fit.add.begin(), fit.add.end());
+    all.add.insert(all.add.end(), fit.add.begin(), fit.add.end());
+  }
+  return all;
+}
+
+class Publisher {
+ public:
+  Publisher(Transport& transport, Doing doing, std::vector<IpAddress> local, Transaction mending)
+      : transport_(transport),
+        doing_(doing),
+        local_(std::move(local)),
+        mending_(std::move(mending)) {}
+
+  void publish_all(Plans plans, std::span<Status> results) {
+    while (!plans.empty()) {
+      std::size_t count = 0;
+      std::size_t ports = 0;
+      while (count < plans.size() && (count == 0 || ports < kPorts))
+        ports += plans[count++]->translations.size();
+      publish_batch(plans.first(count), results.first(count));
+      plans = plans.subspan(count);
+      results = results.subspan(count);
+    }
+  }
+
+ private:
+  void publish_batch(Plans plans, std::span<Status> results) {
+    if (try_batch(plans)) {
+      std::fill(results.begin(), results.end(), Status());
+    } else if (plans.size() == 1) {
+      results.front() = publish_one(*plans.front());
+    } else {
+      const std::size_t half = plans.size() / 2;
+      publish_batch(plans.first(half), results.first(half));
+      publish_batch(plans.subspan(half), results.subspan(half));
+    }
+  }
+
+  Status try_batch(Plans plans) {
+    Transaction transaction = mending_;  // a rehearsal leaves nothing that the next can stand on
+    for (const Plan* plan : plans) transaction.append(insertion_of_ports(*plan, local_));
+    bool mended = false;
+    for (Retry retry; retry.again();) {
+      const Status status = doing_ == Doing::rehearse ? rehearse(transport_, transaction)
+                                                      : commit(transport_, transaction);
+      if (status) return status;
+      const int error_number = status.error().error_number;
+      if (is_moved(error_number)) continue;
+      // Somebody flushed the ruleset once more.
+      if (error_number != ENOENT || mended || doing_ == Doing::rehearse) return status;
+      mended = true;
+      if (const Status again = mend(transport_, plans); !again) return again;
+    }
+    return Retry::exhausted();
+  }
+
+  Status publish_one(const Plan& plan) {
+    if (doing_ == Doing::publish) return publish(transport_, plan);
+    Plan rehearsed = plan;
+    const Result<Transaction> way = clear_obstacles(transport_, rehearsed, local_);
+    return way ? Status() : Status(way.error());
+  }
+
+  Transport& transport_;
+  Doing doing_;
+  std::vector<IpAddress> local_;
+  Transaction mending_;
+};
+
+}  // namespace
+
+Result<Transaction> mending(Transport& transport, Plans plans) {
+  const Result<Ruleset> skeleton = read_skeleton(transport);
+  if (!skeleton) return skeleton.error();
+  Result<std::vector<std::string>> chains = read_network_chains(transport);
+  if (!chains) return chains.error();
+  const Result<std::vector<NetworkChain>> broken = broken_chains(transport, plans, *chains);
+  if (!broken) return broken.error();
+  const Result<HairpinFit> hairpins = fit_all(transport, plans);
+  if (!hairpins) return hairpins.error();
+  Transaction transaction;
+  if (!plans.empty() && (!skeleton->intact() || !broken->empty())) {
+    for (const NetworkChain& chain : *broken)
+      if (std::find(chains->begin(), chains->end(), chain.name) == chains->end())
+        chains->push_back(chain.name);
+    transaction = construction(*broken, *chains, skeleton->wrong_hooks);
+  }
+  transaction.append(removal(hairpins->remove));
+  transaction.append(addition(hairpins->add));
+  transaction.generation = skeleton->generation;
+  return transaction;
+}
+
+Status mend(Transport& transport, Plans plans) {
+  for (Retry retry; retry.again();) {
+    const Result<Transaction> transaction = mending(transport, plans);
+    if (transaction && transaction->operations.empty()) return {};
+    const Status status =
+        transaction ? commit(transport, *transaction) : Status(transaction.error());
+    if (status || !is_moved(status.error().error_number)) return status;
+  }
+  return Retry::exhausted();
+}
+
+std::vector<Status> publish_many(Transport& transport, Plans plans, Doing doing) {
+  std::vector<Status> results(plans.size());
+  Result<std::vector<IpAddress>> local = local_addresses();
+  Result<Transaction> before =
+      doing == Doing::rehearse ? mending(transport, plans) : Result<Transaction>(Transaction());
+  if (!local || !before) {
+    std::fill(results.begin(), results.end(), Status(local ? before.error() : local.error()));
+    return results;
+  }
+  before->generation.reset();
+  Publisher(transport, doing, std::move(*local), std::move(*before)).publish_all(plans, results);
+  return results;
+}
+
+}  // namespace portmapper

@@ -1,0 +1,290 @@
+#include "lib/app/restore/restore.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <map>
+#include <optional>
+#include <thread>
+
+#include "lib/app/command_context.hpp"
+#include "lib/app/host_effects.hpp"
+#include "lib/app/publish.hpp"
+#include "lib/app/retry.hpp"
+#include "lib/host/netns_addresses.hpp"
+#include "nft/read/reader.hpp"
+
+namespace portmapper {
+namespace {
+
+constexpr std::chrono::milliseconds kSettle{1000};
+constexpr std::chrono::milliseconds kHalfWritten{100};
+constexpr int kMostLooks = 6;
+
+enum class Standing {
+  undecided,
+  idle,       // not ours, without ports, or unreadable
+  gone,       // does not live
+  published,  // by its ADD
+  restored,   // by us
+  refused,
+};
+
+// What is known of one file.
+struct Tracked {
+  Standing standing = Standing::undecided;
+  std::optional<Plan> plan;
+  std::string problem;
+  bool damaged = false;  // the kernel has a part of it
+};
+
+Error invalid(std::string what) {
+  return {ErrorKind::invalid_input, std::move(what), {}, 0, {}};
+}
+
+bool is_absolute_path(const std::string& path) {
+  return path.starts_with('/') && std::none_of(path.begin(), path.end(), [](char c) {
+           return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+         });
+}
+
+// What the ADD wanted in the kernel.
+Result<Plan> plan_again(const Kept& kept) {
+  const Result<NetConf> conf = parse_net_conf(kept.config, Command::add);
+  if (!conf) return conf.error();
+  if (kept.result.empty() && !conf->prev_result) return invalid("it has no result");
+  Request request;
+  request.command = Command::add;
+  request.container_id = kept.attachment.container_id;
+  request.ifname = kept.attachment.ifname;
+  request.netns = kept.netns;
+  PluginRunner runner({});
+  std::string log;
+  Result<Plan> plan =
+      plan_of(Call{request, *conf, runner, log},
+              kept.result.empty() ? *conf->prev_result : kept.result, "the kept result");
+  if (plan && !plan->translations.empty() && !is_absolute_path(kept.netns))
+    return invalid("it does not tell its network namespace, so nobody knows whether it lives");
+  return plan;
+}
+
+bool lives(const Plan& plan, const Inside& inside) {
+  return inside.kind == Inside::Kind::another &&
+         std::any_of(plan.translations.begin(), plan.translations.end(),
+                     [&inside](const Translation& translation) {
+                       return std::binary_search(inside.addresses.begin(), inside.addresses.end(),
+                                                 translation.endpoint.address);
+                     });
+}
+
+class Restorer {
+ public:
+  Restorer(Transport& transport, const std::vector<Source>& sources, Doing doing)
+      : transport_(transport), sources_(sources), doing_(doing) {}
+
+  Result<Restored> run() {
+    for (int look = 0; look < kMostLooks; ++look) {
+      const bool has_restored = std::any_of(tracked_.begin(), tracked_.end(), is_restored);
+      const Result<bool> changed = look_once();
+      if (!changed) return changed.error();
+      if (doing_ == Doing::rehearse) break;
+      const bool restored = std::any_of(tracked_.begin(), tracked_.end(), is_restored);
+      if (restored && !has_restored) continue;  // at once: what vanished while we were reading?
+      // Then when every DEL that was under way is over, and on while anything changes.
+      if (*changed || (restored && !settled_)) {
+        std::this_thread::sleep_for(kSettle);
+        settled_ = true;
+      } else if (look == 0 && has_unreadable()) {
+        std::this_thread::sleep_for(kHalfWritten);
+      } else {
+        break;
+      }
+    }
+    return report();
+  }
+
+ private:
+  using Item = std::pair<const std::string, Tracked>;
+  static bool is_restored(const Item& item) { return item.second.standing == Standing::restored; }
+
+  [[nodiscard]] bool has_unreadable() const {
+    return std::any_of(tracked_.begin(), tracked_.end(), [](const Item& item) {
+      return !item.second.plan && !item.second.problem.empty();
+    });
+  }
+
+  // Whether anything was restored or taken back.
+  Result<bool> look_once() {
+    Scan scan = scan_checkpoints(sources_, states_);
+    states_ = std::move(scan.states);
+    scan_problems_ = std::move(scan.problems);
+    std::map<std::string, Tracked> before = std::move(tracked_);
+    tracked_.clear();
+    for (auto& [path, tracked] : before)
+      if (states_.contains(path)) tracked_.insert_or_assign(path, tracked);
+    std::vector<std::string> fresh;  // oldest first
+    for (const Reading& reading : scan.readings) {
+      tracked_.insert_or_assign(reading.path, judge(reading));
+      fresh.push_back(reading.path);
+    }
+    const std::size_t taken = taken_back_.size();
+    see_who_lives();
+    for (const auto& [path, tracked] : before)
+      if (tracked.standing == Standing::restored && is_over(path)) take_back(*tracked.plan);
+    const Result<bool> published = publish_missing(fresh);
+    if (!published) return published.error();
+    return *published || taken_back_.size() != taken;
+  }
+
+  // An entry that was written anew is another ADD's, which has replaced whatever we restored.
+  [[nodiscard]] bool is_over(const std::string& path) const {
+    const auto now = tracked_.find(path);
+    if (now == tracked_.end() || now->second.standing == Standing::gone) return true;
+    return now->second.standing == Standing::idle && now->second.problem.empty();
+  }
+
+  static Tracked judge(const Reading& reading) {
+    Tracked tracked;
+    tracked.standing = Standing::idle;
+    if (!reading.kept) {
+      tracked.problem = reading.kept.error().message();
+      return tracked;
+    }
+    if (!*reading.kept) return tracked;
+    Result<Plan> plan = plan_again(**reading.kept);
+    if (!plan) {
+      tracked.problem = reading.path + ": " + plan.error().message();
+    } else if (!plan->translations.empty()) {
+      tracked.plan = std::move(*plan);
+      tracked.standing = Standing::undecided;
+    }
+    return tracked;
+  }
+
+  void see_who_lives() {
+    std::set<std::string> namespaces;
+    for (const auto& [path, tracked] : tracked_)
+      if (is_of_interest(tracked)) namespaces.insert(tracked.plan->netns.path);
+    const std::map<std::string, Inside> inside = look_inside(namespaces);
+    for (auto& [path, tracked] : tracked_) {
+      if (!is_of_interest(tracked)) continue;
+      const Inside& place = inside.at(tracked.plan->netns.path);
+      if (place.error) {
+        tracked.problem = path + ": " + place.error->message();
+        if (tracked.standing == Standing::undecided) tracked.standing = Standing::refused;
+      } else if (!lives(*tracked.plan, place)) {
+        tracked.standing = Standing::gone;
+      }
+    }
+  }
+
+  static bool is_of_interest(const Tracked& tracked) {
+    return tracked.standing == Standing::undecided || tracked.standing == Standing::restored;
+  }
+
+  void take_back(const Plan& plan) {
+    const Result<Holding> gone =
+        withdraw(transport_, owner_hash(plan.attachment), plan.chain.name, &plan.netns);
+    if (!gone) {
+      other_problems_.push_back("cannot take back " + attachment_comment(plan.attachment) + ": " +
+                                gone.error().message());
+    } else if (!gone->empty()) {
+      effects_of_del(transport_, *gone, notes_);
+      taken_back_.push_back(line_of(plan));
+    }
+  }
+
+  // Finds what the kernel has of it.
+  Status compare(Tracked& tracked) {
+    for (Retry retry; retry.again();) {
+      const Result<Held> held =
+          read_holding(transport_, owner_hash(tracked.plan->attachment), tracked.plan->chain.name);
+      if (!held && is_moved(held.error().error_number)) continue;
+      if (!held) return held.error();
+      const std::vector<HeldPort>& ports = held->holding.ports;
+      if (ports.empty()) return {};
+      tracked.damaged = std::any_of(ports.begin(), ports.end(), [](const HeldPort& port) {
+        return !port.claimed || !port.endpoint;
+      });
+      if (!tracked.damaged) tracked.standing = Standing::published;
+      return {};
+    }
+    return Retry::exhausted();
+  }
+
+  Result<bool> publish_missing(const std::vector<std::string>& fresh) {
+    std::vector<const Plan*> living;
+    std::vector<const Plan*> missing;
+    std::vector<Tracked*> missing_items;
+    for (const std::string& path : fresh) {
+      Tracked& tracked = tracked_.at(path);
+      if (tracked.standing != Standing::undecided) continue;
+      if (const Status compared = compare(tracked); !compared) return compared.error();
+      living.push_back(&*tracked.plan);
+      if (tracked.standing == Standing::published) continue;
+      missing.push_back(&*tracked.plan);
+      missing_items.push_back(&tracked);
+    }
+    if (doing_ == Doing::publish)
+      if (const Status mended = mend(transport_, living); !mended) return mended.error();
+    const std::vector<Status> results = publish_many(transport_, missing, doing_);
+    std::vector<const Plan*> done;
+    for (std::size_t i = 0; i < missing.size(); ++i) {
+      missing_items[i]->standing = results[i] ? Standing::restored : Standing::refused;
+      if (results[i])
+        done.push_back(missing[i]);
+      else
+        missing_items[i]->problem = results[i].error().message();
+    }
+    if (doing_ == Doing::publish) take_effect(done);
+    return !done.empty();
+  }
+
+  void take_effect(const std::vector<const Plan*>& plans) {
+    const std::vector<Status> effects = effects_of_adds(transport_, plans, notes_);
+    for (std::size_t i = 0; i < plans.size(); ++i)
+      if (!effects[i])
+        other_problems_.push_back("of " + attachment_comment(plans[i]->attachment) + ": " +
+                                  effects[i].error().message());
+  }
+
+  static Restored::Line line_of(const Plan& plan) {
+    return {attachment_comment(plan.attachment), plan.translations.size()};
+  }
+
+  Restored report() {
+    Restored report;
+    for (const Error& problem : scan_problems_) report.problems.push_back(problem.message());
+    for (const auto& [path, tracked] : tracked_) {
+      if (!tracked.problem.empty()) report.problems.push_back(tracked.problem);
+      if (tracked.plan)
+        for (const std::string& note : tracked.plan->notes) report.notes.push_back(note);
+      if (tracked.standing == Standing::restored) report.restored.push_back(line_of(*tracked.plan));
+      if (tracked.standing == Standing::gone) report.gone.push_back(line_of(*tracked.plan));
+      report.published += tracked.standing == Standing::published ? 1 : 0;
+    }
+    for (std::string& problem : other_problems_) report.problems.push_back(std::move(problem));
+    for (std::string& note : notes_) report.notes.push_back(std::move(note));
+    report.taken_back = std::move(taken_back_);
+    return report;
+  }
+
+  Transport& transport_;
+  const std::vector<Source>& sources_;
+  Doing doing_;
+  bool settled_ = false;
+  CheckpointStates states_;
+  std::map<std::string, Tracked> tracked_;  // by file
+  std::vector<Error> scan_problems_;
+  std::vector<std::string> other_problems_;
+  std::vector<Restored::Line> taken_back_;
+  std::vector<std::string> notes_;
+};
+
+}  // namespace
+
+Result<Restored> restore(Transport& transport, const std::vector<Source>& sources, Doing doing) {
+  return Restorer(transport, sources, doing).run();
+}
+
+}  // namespace portmapper

@@ -1,0 +1,43 @@
+// Restore: publishes again what a flush removed, from what the runtimes keep.
+//
+//   Result<Restored> restored = restore(netlink, default_sources(), Doing::publish);
+//
+// Only attachments that live: their network namespace exists, is not the host's, and has one of the
+// addresses that their ports lead to. What is published whole already is not touched. Never brings
+// back what a DEL removes at the same time: a runtime forgets an attachment only after all plugins
+// have run, and ours runs first, so an entry that is read may be of an attachment that our own DEL
+// is done with. Therefore what was restored is looked at again, at once and a second later, and
+// taken back when its file is gone or its address has left the namespace. A file that cannot be
+// read is read again as well, since runtimes do not write them atomically, and an attachment that
+// appears meanwhile is restored too. Errors: only when the kernel cannot be asked at all;
+// everything else is in `problems`, and the rest goes on. Does not promise: to notice a DEL whose
+// other plugins take longer than that. Source: shared design, section 6; containernetworking/cni
+// libcni/api.go, DelNetworkList; apache/mesos isolators/network/cni/cni.cpp, detach.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "lib/app/restore/checkpoints.hpp"
+#include "lib/app/restore/publish_many.hpp"
+#include "lib/base/error.hpp"
+#include "lib/base/netlink.hpp"
+
+namespace portmapper {
+
+struct Restored {
+  struct Line {
+    std::string attachment;  // "web/abc/eth0"
+    std::size_t ports = 0;
+  };
+  std::vector<Line> restored;  // or, rehearsed, what would be
+  std::vector<Line> taken_back;
+  std::vector<Line> gone;     // attachments that do not live any more
+  std::size_t published = 0;  // attachments that were published already
+  std::vector<std::string> problems;
+  std::vector<std::string> notes;
+};
+
+Result<Restored> restore(Transport& transport, const std::vector<Source>& sources, Doing doing);
+
+}  // namespace portmapper

@@ -1,0 +1,75 @@
+#include "lib/host/netns_addresses.hpp"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/nsfs.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include <cerrno>
+#include <thread>
+
+#include "lib/base/unique_fd.hpp"
+#include "lib/host/local_addresses.hpp"
+
+namespace portmapper {
+namespace {
+
+bool is_network_namespace(int fd) {
+  return ioctl(fd, NS_GET_NSTYPE) == CLONE_NEWNET;
+}
+
+// Nothing for a path that leads to anything else; a device or a FIFO is not opened for that.
+UniqueFd open_namespace(const std::string& path) {
+  const UniqueFd place(open(path.c_str(), O_PATH | O_CLOEXEC));
+  struct statfs status {};
+  if (!place || fstatfs(place.get(), &status) != 0 || status.f_type != NSFS_MAGIC) return {};
+  const std::string again = "/proc/self/fd/" + std::to_string(place.get());
+  UniqueFd fd(open(again.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd || !is_network_namespace(fd.get())) return {};
+  return fd;
+}
+
+bool are_same(int a, int b) {
+  struct stat first {};
+  struct stat second {};
+  return fstat(a, &first) == 0 && fstat(b, &second) == 0 && first.st_dev == second.st_dev &&
+         first.st_ino == second.st_ino;
+}
+
+void look_into(const std::string& path, const UniqueFd& own, Inside& inside) {
+  const UniqueFd fd = open_namespace(path);
+  if (!fd) return;
+  inside.kind = are_same(fd.get(), own.get()) ? Inside::Kind::ours : Inside::Kind::another;
+  if (inside.kind == Inside::Kind::ours) return;
+  if (setns(fd.get(), CLONE_NEWNET) != 0) {
+    inside.error = Error{ErrorKind::mapping_failed, "cannot look into", path, errno, {}};
+    return;
+  }
+  Result<std::vector<IpAddress>> addresses = local_addresses();
+  constexpr int kTries = 10;  // a dump is interrupted when an address comes or goes meanwhile
+  for (int i = 1; i < kTries && !addresses && addresses.error().error_number == EINTR; ++i)
+    addresses = local_addresses();
+  if (addresses)
+    inside.addresses = std::move(*addresses);
+  else
+    inside.error = addresses.error();
+}
+
+}  // namespace
+
+std::map<std::string, Inside> look_inside(const std::set<std::string>& paths) {
+  std::map<std::string, Inside> all;
+  for (const std::string& path : paths) all[path];
+  // The thread ends in the last namespace it entered; nothing else ever runs on it.
+  std::thread visitor([&all] {
+    const UniqueFd own(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
+    for (auto& [path, inside] : all) look_into(path, own, inside);
+  });
+  visitor.join();
+  return all;
+}
+
+}  // namespace portmapper

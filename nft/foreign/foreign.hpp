@@ -1,0 +1,139 @@
+// Foreign: chains, rules and sets of every table, whoever made them, as far as they are understood.
+//
+//   ForeignRuleset all = ...;                 // read_foreign() of nft/foreign/reader
+//   for (const auto& [name, chain] : all.chains)
+//     if (chain.hook && chain.hook->number == NF_INET_FORWARD) walk(all, chain, packet);
+//
+// A rule is a list of conditions and a verdict. A condition is "this part of the packet is one of
+// these values"; what we do not understand keeps nft's word for it and no values, and is neither
+// true nor false. Values are bytes as the kernel compares them: network order, but host order for
+// numbers that the host has (states, types, indexes). Errors: none. Does not promise: what a rule
+// does besides, such as marks and counters. Source: kernel nf_tables.h; nft --debug=netlink.
+#pragma once
+
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace portmapper {
+
+enum class PacketField : std::uint8_t {
+  opaque,
+  nfproto,            // 1 byte: NFPROTO_IPV4
+  ether_type,         // 2 bytes
+  l4proto,            // 1 byte
+  iif,                // 4 bytes, host order: an index
+  oif,                //
+  iifname,            // 16 bytes, filled with NUL
+  oifname,            //
+  ip_saddr,           // 4 bytes
+  ip_daddr,           //
+  ip6_saddr,          // 16 bytes
+  ip6_daddr,          //
+  sport,              // 2 bytes
+  dport,              //
+  ct_state,           // 4 bytes, host order: nft's bits
+  ct_status,          // 4 bytes, host order: IPS_*
+  ct_direction,       // 1 byte
+  ct_original_dport,  // 2 bytes: before the translation
+  daddr_type,         // 4 bytes, host order: RTN_LOCAL
+};
+
+using Blob = std::vector<std::uint8_t>;
+
+// A part of the packet, as a rule loads it.
+struct Operand {
+  PacketField field = PacketField::opaque;
+  std::string text;        // nft's word: "iifname", "limit"
+  std::size_t length = 0;  // bytes compared; from the field's beginning
+  Blob mask{};             // of "field and mask"; empty: the whole field
+};
+
+struct Verdict {
+  enum class Kind : std::uint8_t {
+    none,  // the next rule
+    accept,
+    drop,
+    reject,
+    queue,  // a program decides
+    leave,  // return
+    jump,
+    go,  // goto
+    translate,
+  };
+  Kind kind = Kind::none;
+  std::string chain{};  // of jump and go
+};
+
+struct ForeignElement {
+  Blob first;
+  Blob last;  // of a concatenation: each of its fields filled to 4 bytes, as in `first`
+  Verdict verdict{};
+};
+
+struct Condition {
+  std::vector<Operand> key;  // more than one: a concatenation
+  std::vector<ForeignElement> values{};
+  std::string set{};  // of a lookup; then `values` are there
+  bool inverted = false;
+};
+
+struct ForeignRule {
+  std::uint64_t handle = 0;
+  std::vector<Condition> conditions{};
+  Verdict verdict{};
+  std::optional<Condition> verdict_map{};  // instead of `verdict`: that of the element
+};
+
+struct TableId {
+  std::uint8_t family = 0;  // NFPROTO_*
+  std::string name;
+  auto operator<=>(const TableId&) const = default;
+};
+
+struct ForeignHook {
+  std::string type;  // "nat"
+  std::uint32_t number = 0;
+  std::int32_t priority = 0;
+  bool policy_drop = false;
+};
+
+struct ForeignChain {
+  TableId table;
+  std::string name;
+  std::uint64_t handle = 0;
+  std::optional<ForeignHook> hook{};
+  std::vector<ForeignRule> rules{};
+};
+
+struct ForeignSet {
+  std::size_t key_length = 0;
+  bool is_interval = false;
+  std::vector<ForeignElement> elements{};  // the one for everything else ("*") comes last
+};
+
+using ForeignName = std::pair<TableId, std::string>;  // of a chain or set
+
+struct ForeignRuleset {
+  std::map<ForeignName, ForeignChain> chains;
+  std::map<ForeignName, ForeignSet> sets;
+};
+
+std::string to_string(const TableId& table);  // "ip nat"
+// "iifname \"eth0\"", "ip saddr @blocked": a condition in nft's words, as far as they are known.
+std::string to_string(const Condition& condition);
+// "tcp . 8080": an element as nft reads it; nothing where a part of the key has no such form.
+std::optional<std::string> to_string(const ForeignElement& element,
+                                     const std::vector<Operand>& key);
+
+// How many bytes an operand takes in a concatenation.
+constexpr std::size_t padded(std::size_t length) {
+  return (length + 3) & ~std::size_t{3};
+}
+
+}  // namespace portmapper

@@ -1,0 +1,360 @@
+#include "nft/foreign/rule.hpp"
+
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nf_tables_compat.h>
+#include <linux/netfilter/nfnetlink.h>
+
+#include <algorithm>
+#include <array>
+
+#include "nft/foreign/xt.hpp"
+
+namespace portmapper {
+namespace {
+
+constexpr std::size_t kSlots = 16;  // registers of 4 bytes
+
+// Both ways to count registers: 1 to 4 have 16 bytes each, 8 and more have 4.
+std::size_t slot_of(std::uint32_t reg) {
+  if (reg >= NFT_REG32_00) return reg - NFT_REG32_00;
+  return reg == NFT_REG_VERDICT ? kSlots : (std::size_t{reg} - 1) * 4;
+}
+
+Blob blob_of(Bytes bytes) {
+  return {bytes.begin(), bytes.end()};
+}
+
+struct Loadable {
+  std::uint32_t key;
+  Operand operand;
+};
+
+const Operand& find_in(std::span<const Loadable> table, std::uint32_t key, const Operand& other) {
+  const auto found =
+      std::find_if(table.begin(), table.end(), [key](const Loadable& l) { return l.key == key; });
+  return found == table.end() ? other : found->operand;
+}
+
+Operand meta_operand(std::uint32_t key) {
+  static const std::array table = {
+      Loadable{NFT_META_NFPROTO, {PacketField::nfproto, "meta nfproto", 1}},
+      Loadable{NFT_META_PROTOCOL, {PacketField::ether_type, "meta protocol", 2}},
+      Loadable{NFT_META_L4PROTO, {PacketField::l4proto, "meta l4proto", 1}},
+      Loadable{NFT_META_IIF, {PacketField::iif, "iif", 4}},
+      Loadable{NFT_META_OIF, {PacketField::oif, "oif", 4}},
+      Loadable{NFT_META_IIFNAME, {PacketField::iifname, "iifname", 16}},
+      Loadable{NFT_META_OIFNAME, {PacketField::oifname, "oifname", 16}},
+      Loadable{NFT_META_MARK, {PacketField::opaque, "meta mark", 4}},
+      Loadable{NFT_META_SKUID, {PacketField::opaque, "meta skuid", 4}},
+      Loadable{NFT_META_PKTTYPE, {PacketField::opaque, "meta pkttype", 4}},
+      Loadable{NFT_META_CGROUP, {PacketField::opaque, "meta cgroup", 4}},
+  };
+  return find_in(table, key, {PacketField::opaque, "meta", 4});
+}
+
+Operand payload_operand(std::uint32_t base, std::uint32_t offset, std::size_t length,
+                        std::uint8_t family) {
+  struct Header {
+    std::uint8_t family;  // 0: any
+    std::uint32_t base;
+    std::uint32_t offset;
+    std::size_t longest;  // nft loads less of an address to compare a prefix
+    PacketField field;
+    const char* text;
+  };
+  constexpr std::array kHeaders = {
+      Header{NFPROTO_IPV4, NFT_PAYLOAD_NETWORK_HEADER, 9, 1, PacketField::l4proto, "ip protocol"},
+      Header{NFPROTO_IPV4, NFT_PAYLOAD_NETWORK_HEADER, 12, 4, PacketField::ip_saddr, "ip saddr"},
+      Header{NFPROTO_IPV4, NFT_PAYLOAD_NETWORK_HEADER, 16, 4, PacketField::ip_daddr, "ip daddr"},
+      Header{NFPROTO_IPV6, NFT_PAYLOAD_NETWORK_HEADER, 6, 1, PacketField::l4proto, "ip6 nexthdr"},
+      Header{NFPROTO_IPV6, NFT_PAYLOAD_NETWORK_HEADER, 8, 16, PacketField::ip6_saddr, "ip6 saddr"},
+      Header{NFPROTO_IPV6, NFT_PAYLOAD_NETWORK_HEADER, 24, 16, PacketField::ip6_daddr, "ip6 daddr"},
+      Header{0, NFT_PAYLOAD_TRANSPORT_HEADER, 0, 2, PacketField::sport, "sport"},
+      Header{0, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, PacketField::dport, "dport"},
+  };
+  for (const Header& header : kHeaders)
+    if ((header.family == 0 || header.family == family) && header.base == base &&
+        header.offset == offset && length <= header.longest)
+      return {header.field, header.text, length};
+  return {PacketField::opaque, "a part of the packet", length};
+}
+
+Operand ct_operand(std::uint32_t key, std::optional<std::uint32_t> direction) {
+  constexpr std::uint32_t kOriginal = 0;
+  if (key == NFT_CT_STATE) return {PacketField::ct_state, "ct state", 4};
+  if (key == NFT_CT_STATUS) return {PacketField::ct_status, "ct status", 4};
+  if (key == NFT_CT_DIRECTION) return {PacketField::ct_direction, "ct direction", 1};
+  if (key == NFT_CT_PROTOCOL) return {PacketField::l4proto, "ct protocol", 1};
+  if (key == NFT_CT_PROTO_DST && direction == kOriginal)
+    return {PacketField::ct_original_dport, "ct original proto-dst", 2};
+  return {PacketField::opaque, "ct", 4};
+}
+
+class RuleParser {
+ public:
+  RuleParser(RuleReply& reply, const std::map<ForeignName, ForeignSet>& sets)
+      : reply_(reply), rule_(reply.rule), sets_(sets), family_(reply.chain.first.family) {}
+
+  void expression(std::string_view name, const Attributes& data) {
+    struct Known {
+      std::string_view name;
+      void (RuleParser::*parse)(const Attributes&);
+    };
+    static constexpr std::array kKnown = {Known{"meta", &RuleParser::meta},
+                                          Known{"payload", &RuleParser::payload},
+                                          Known{"ct", &RuleParser::ct},
+                                          Known{"fib", &RuleParser::fib},
+                                          Known{"cmp", &RuleParser::compare},
+                                          Known{"range", &RuleParser::range},
+                                          Known{"bitwise", &RuleParser::bitwise},
+                                          Known{"lookup", &RuleParser::lookup},
+                                          Known{"immediate", &RuleParser::immediate},
+                                          Known{"nat", &RuleParser::nat},
+                                          Known{"match", &RuleParser::match},
+                                          Known{"target", &RuleParser::target},
+                                          Known{"redir", &RuleParser::redirect},
+                                          Known{"masq", &RuleParser::masquerade},
+                                          Known{"reject", &RuleParser::reject},
+                                          Known{"queue", &RuleParser::queue},
+                                          Known{"synproxy", &RuleParser::queue},
+                                          Known{"counter", &RuleParser::nothing},
+                                          Known{"log", &RuleParser::nothing},
+                                          Known{"notrack", &RuleParser::nothing},
+                                          Known{"dup", &RuleParser::nothing},
+                                          Known{"last", &RuleParser::nothing},
+                                          Known{"flow_offload", &RuleParser::nothing},
+                                          Known{"objref", &RuleParser::object}};
+    for (const Known& known : kKnown)
+      if (known.name == name) return (this->*known.parse)(data);
+    forget(std::string(name));
+  }
+
+ private:
+  void forget(const std::string& name) {
+    const Operand unknown{PacketField::opaque, name, 4};
+    slots_.fill(unknown);
+    rule_.conditions.push_back({.key = {unknown}});
+  }
+  static std::uint32_t number(const Attributes& data, std::uint16_t type,
+                              std::uint32_t otherwise = 0) {
+    const auto found = data.find(type);
+    return found ? found->number32() : otherwise;
+  }
+  static Bytes value(const Attributes& data, std::uint16_t type) {
+    const auto outer = data.find(type);
+    const auto inner = outer ? Attributes(outer->payload).find(NFTA_DATA_VALUE) : std::nullopt;
+    return inner ? inner->payload : Bytes{};
+  }
+  void load(std::uint32_t reg, const Operand& operand) {
+    const std::size_t slot = slot_of(reg);
+    for (std::size_t i = slot; i < std::min(slot + padded(operand.length) / 4, kSlots); ++i)
+      slots_[i] = i == slot ? operand : Operand{PacketField::opaque, operand.text, 4};
+  }
+  [[nodiscard]] Operand operand_at(std::uint32_t reg) const {
+    const std::size_t slot = slot_of(reg);
+    return slot < kSlots ? slots_[slot] : Operand{};
+  }
+
+  void nothing(const Attributes&) {}
+  void meta(const Attributes& data) {
+    if (data.find(NFTA_META_SREG)) return;  // sets it
+    load(number(data, NFTA_META_DREG), meta_operand(number(data, NFTA_META_KEY)));
+  }
+  void ct(const Attributes& data) {
+    if (data.find(NFTA_CT_SREG)) return;
+    const auto direction = data.find(NFTA_CT_DIRECTION);
+    load(number(data, NFTA_CT_DREG),
+         ct_operand(number(data, NFTA_CT_KEY),
+                    direction ? std::optional<std::uint32_t>(direction->raw<std::uint8_t>())
+                              : std::nullopt));
+  }
+  void payload(const Attributes& data) {
+    if (data.find(NFTA_PAYLOAD_SREG)) return;
+    load(number(data, NFTA_PAYLOAD_DREG),
+         payload_operand(number(data, NFTA_PAYLOAD_BASE), number(data, NFTA_PAYLOAD_OFFSET),
+                         number(data, NFTA_PAYLOAD_LEN), family_));
+  }
+  void fib(const Attributes& data) {
+    const bool is_type = number(data, NFTA_FIB_RESULT) == NFT_FIB_RESULT_ADDRTYPE &&
+                         number(data, NFTA_FIB_FLAGS) == NFTA_FIB_F_DADDR;
+    load(number(data, NFTA_FIB_DREG), is_type
+                                          ? Operand{PacketField::daddr_type, "fib daddr type", 4}
+                                          : Operand{PacketField::opaque, "fib", 4});
+  }
+  void bitwise(const Attributes& data) {
+    Operand operand = operand_at(number(data, NFTA_BITWISE_SREG));
+    const Bytes mask = value(data, NFTA_BITWISE_MASK);
+    const Bytes flip = value(data, NFTA_BITWISE_XOR);
+    const bool flips = std::any_of(flip.begin(), flip.end(), [](std::uint8_t b) { return b != 0; });
+    if (number(data, NFTA_BITWISE_OP) != NFT_BITWISE_BOOL || flips || mask.empty() ||
+        !operand.mask.empty())
+      operand.field = PacketField::opaque;
+    operand.mask = blob_of(mask);
+    load(number(data, NFTA_BITWISE_DREG), operand);
+  }
+
+  void compare(const Attributes& data) {
+    const Bytes bytes = value(data, NFTA_CMP_DATA);
+    Operand operand = operand_at(number(data, NFTA_CMP_SREG));
+    const std::uint32_t op = number(data, NFTA_CMP_OP);
+    if (operand.field != PacketField::opaque && bytes.size() <= operand.length)
+      operand.length = bytes.size();
+    else
+      operand.field = PacketField::opaque;
+    learn_family(operand, op, bytes);
+    const Blob exact = blob_of(bytes);
+    const Blob lowest(exact.size(), 0x00);
+    const Blob highest(exact.size(), 0xff);
+    Condition condition{.key = {std::move(operand)}};
+    if (op == NFT_CMP_EQ || op == NFT_CMP_NEQ) condition.values = {{exact, exact}};
+    if (op == NFT_CMP_GTE || op == NFT_CMP_LT) condition.values = {{exact, highest}};
+    if (op == NFT_CMP_LTE || op == NFT_CMP_GT) condition.values = {{lowest, exact}};
+    condition.inverted = op == NFT_CMP_NEQ || op == NFT_CMP_LT || op == NFT_CMP_GT;
+    rule_.conditions.push_back(std::move(condition));
+  }
+  // In an inet chain the network header is what the rule says before it looks into it.
+  void learn_family(const Operand& operand, std::uint32_t op, Bytes bytes) {
+    constexpr std::array<std::uint8_t, 2> kIpv4 = {0x08, 0x00};
+    constexpr std::array<std::uint8_t, 2> kIpv6 = {0x86, 0xdd};
+    if (op != NFT_CMP_EQ) return;
+    if (operand.field == PacketField::nfproto && bytes.size() == 1) family_ = bytes[0];
+    if (operand.field != PacketField::ether_type) return;
+    if (std::equal(bytes.begin(), bytes.end(), kIpv4.begin(), kIpv4.end())) family_ = NFPROTO_IPV4;
+    if (std::equal(bytes.begin(), bytes.end(), kIpv6.begin(), kIpv6.end())) family_ = NFPROTO_IPV6;
+  }
+  void range(const Attributes& data) {
+    rule_.conditions.push_back({.key = {operand_at(number(data, NFTA_RANGE_SREG))},
+                                .values = {{blob_of(value(data, NFTA_RANGE_FROM_DATA)),
+                                            blob_of(value(data, NFTA_RANGE_TO_DATA))}},
+                                .inverted = number(data, NFTA_RANGE_OP) == NFT_RANGE_NEQ});
+  }
+  // The operands that lie in the registers of a key, one behind the other.
+  [[nodiscard]] std::vector<Operand> key_at(std::uint32_t reg, std::size_t length) const {
+    std::vector<Operand> key;
+    for (std::size_t slot = slot_of(reg), end = slot + padded(length) / 4; slot < end;) {
+      if (slot >= kSlots || slots_[slot].length == 0) return {Operand{}};
+      key.push_back(slots_[slot]);
+      slot += padded(slots_[slot].length) / 4;
+    }
+    // One field alone may be a part of what was loaded.
+    if (key.size() == 1) key.front().length = std::min(key.front().length, length);
+    return key;
+  }
+  void lookup(const Attributes& data) {
+    const auto name = data.find(NFTA_LOOKUP_SET);
+    Condition condition{.key = {Operand{PacketField::opaque, "lookup", 4}},
+                        .set = name ? std::string(name->text()) : "",
+                        .inverted = (number(data, NFTA_LOOKUP_FLAGS) & NFT_LOOKUP_F_INV) != 0};
+    const auto set = sets_.find({reply_.chain.first, condition.set});
+    if (set != sets_.end()) {
+      condition.key = key_at(number(data, NFTA_LOOKUP_SREG), set->second.key_length);
+      condition.values = set->second.elements;
+    }
+    const auto destination = data.find(NFTA_LOOKUP_DREG);
+    if (destination && destination->number32() == NFT_REG_VERDICT) {
+      rule_.verdict_map = std::move(condition);
+      return;
+    }
+    if (destination)
+      load(destination->number32(), {PacketField::opaque, "map @" + condition.set, 4});
+    rule_.conditions.push_back(std::move(condition));
+  }
+
+  void immediate(const Attributes& data) {
+    const std::uint32_t reg = number(data, NFTA_IMMEDIATE_DREG);
+    if (reg != NFT_REG_VERDICT) return load(reg, {PacketField::opaque, "a value", 4});
+    const auto outer = data.find(NFTA_IMMEDIATE_DATA);
+    const auto verdict = outer ? Attributes(outer->payload).find(NFTA_DATA_VERDICT) : std::nullopt;
+    if (verdict) rule_.verdict = parse_verdict(verdict->payload);
+  }
+  void nat(const Attributes& data) {
+    rule_.verdict.kind = number(data, NFTA_NAT_TYPE) == NFT_NAT_DNAT ? Verdict::Kind::translate
+                                                                     : Verdict::Kind::accept;
+  }
+  void redirect(const Attributes&) { rule_.verdict.kind = Verdict::Kind::translate; }
+  void masquerade(const Attributes&) { rule_.verdict.kind = Verdict::Kind::accept; }
+  void reject(const Attributes&) { rule_.verdict.kind = Verdict::Kind::reject; }
+  void queue(const Attributes&) { rule_.verdict.kind = Verdict::Kind::queue; }
+  // counter name "web"; quotas and limits decide whether the rule goes on
+  void object(const Attributes& data) {
+    const std::uint32_t type = number(data, NFTA_OBJREF_IMM_TYPE, NFT_OBJECT_UNSPEC);
+    if (type != NFT_OBJECT_COUNTER && type != NFT_OBJECT_CT_HELPER) forget("a named object");
+  }
+  void match(const Attributes& data) {
+    const auto name = data.find(NFTA_MATCH_NAME);
+    const auto info = data.find(NFTA_MATCH_INFO);
+    if (!name || !info) return forget("match");
+    const auto conditions = xt_match(name->text(), number(data, NFTA_MATCH_REV), info->payload);
+    if (!conditions) return forget("-m " + std::string(name->text()));
+    rule_.conditions.insert(rule_.conditions.end(), conditions->begin(), conditions->end());
+  }
+  void target(const Attributes& data) {
+    const auto name = data.find(NFTA_TARGET_NAME);
+    if (name) rule_.verdict.kind = xt_target(name->text());
+  }
+
+  RuleReply& reply_;
+  ForeignRule& rule_;
+  const std::map<ForeignName, ForeignSet>& sets_;
+  std::uint8_t family_;
+  std::array<Operand, kSlots> slots_{};
+};
+
+}  // namespace
+
+Verdict parse_verdict(Bytes attributes) {
+  const auto code = Attributes(attributes).find(NFTA_VERDICT_CODE);
+  const auto chain = Attributes(attributes).find(NFTA_VERDICT_CHAIN);
+  Verdict verdict{Verdict::Kind::none, chain ? std::string(chain->text()) : ""};
+  switch (code ? static_cast<std::int32_t>(code->number32()) : NFT_CONTINUE) {
+    case NF_ACCEPT:
+      verdict.kind = Verdict::Kind::accept;
+      break;
+    case NF_DROP:
+      verdict.kind = Verdict::Kind::drop;
+      break;
+    case NFT_JUMP:
+      verdict.kind = Verdict::Kind::jump;
+      break;
+    case NFT_GOTO:
+      verdict.kind = Verdict::Kind::go;
+      break;
+    case NFT_RETURN:
+      verdict.kind = Verdict::Kind::leave;
+      break;
+    case NF_QUEUE:
+    case NF_STOLEN:
+      verdict.kind = Verdict::Kind::queue;
+      break;
+    default:
+      break;
+  }
+  return verdict;
+}
+
+RuleReply parse_rule(const nlmsghdr& reply, const std::map<ForeignName, ForeignSet>& sets) {
+  RuleReply parsed;
+  const Attributes attributes(message_attributes(reply, sizeof(nfgenmsg)));
+  if (reply.nlmsg_len >= NLMSG_LENGTH(sizeof(nfgenmsg)))
+    parsed.chain.first.family =
+        *(reinterpret_cast<const std::uint8_t*>(&reply) + NLMSG_HDRLEN);  // nfgen_family
+  const auto table = attributes.find(NFTA_RULE_TABLE);
+  const auto chain = attributes.find(NFTA_RULE_CHAIN);
+  const auto handle = attributes.find(NFTA_RULE_HANDLE);
+  const auto expressions = attributes.find(NFTA_RULE_EXPRESSIONS);
+  if (table) parsed.chain.first.name = table->text();
+  if (chain) parsed.chain.second = chain->text();
+  if (handle) parsed.rule.handle = handle->number64();
+  RuleParser parser(parsed, sets);
+  if (!expressions) return parsed;
+  for (const Attribute& expression : Attributes(expressions->payload)) {
+    const Attributes parts(expression.payload);
+    const auto name = parts.find(NFTA_EXPR_NAME);
+    const auto data = parts.find(NFTA_EXPR_DATA);
+    parser.expression(name ? name->text() : "?", Attributes(data ? data->payload : Bytes{}));
+  }
+  return parsed;
+}
+
+}  // namespace portmapper

@@ -1,0 +1,30 @@
+// A rule of any table, from the kernel's reply to conditions and a verdict.
+//
+//   ForeignRule rule = parse_rule(reply, sets);
+//
+// Follows the registers: what an expression loads is an operand, what compares it a condition. An
+// expression that it does not know becomes a condition of its own that is neither true nor false,
+// and what lies in the registers then is not known any more; libnftnl refuses a whole rule for one
+// such expression, so the attributes are read here. Errors: none; a malformed part is not known.
+// Does not promise: conditions on link-layer headers, nor anything of the families arp and netdev.
+// Source: kernel nf_tables.h, net/netfilter/nft_*.c.
+#pragma once
+
+#include <map>
+#include <string_view>
+
+#include "lib/base/attributes.hpp"
+#include "nft/foreign/foreign.hpp"
+
+namespace portmapper {
+
+struct RuleReply {
+  ForeignName chain;
+  ForeignRule rule;
+};
+
+RuleReply parse_rule(const nlmsghdr& reply, const std::map<ForeignName, ForeignSet>& sets);
+// NFTA_DATA_VERDICT's payload.
+Verdict parse_verdict(Bytes attributes);
+
+}  // namespace portmapper

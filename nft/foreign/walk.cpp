@@ -1,0 +1,216 @@
+#include "nft/foreign/walk.hpp"
+
+#include <algorithm>
+
+namespace portmapper {
+namespace {
+
+enum class Truth : std::uint8_t { no, maybe, yes };
+
+// Whether the packet's field lies between two values of `length` bytes.
+Truth lies_between(const Packet& packet, const Operand& operand, const std::uint8_t* first,
+                   const std::uint8_t* last, std::size_t length) {
+  const bool is_everything =
+      std::all_of(first, first + length, [](std::uint8_t b) { return b == 0x00; }) &&
+      std::all_of(last, last + length, [](std::uint8_t b) { return b == 0xff; });
+  if (is_everything) return Truth::yes;
+  const std::vector<Blob>* candidates = packet.find(operand.field);
+  if (candidates == nullptr || length == 0) return Truth::maybe;
+  std::size_t inside = 0;
+  for (const Blob& candidate : *candidates) {
+    if (candidate.size() < length) return Truth::maybe;
+    // As lexicographical comparisons with `first` and `last`; nothing is copied, since maps of
+    // others may have tens of thousands of elements.
+    int above = 0;
+    int below = 0;
+    for (std::size_t i = 0; i < length && (above == 0 || below == 0); ++i) {
+      const int mask = i < operand.mask.size() ? operand.mask[i] : 0xff;
+      const int byte = candidate[i] & mask;
+      if (above == 0) above = byte - first[i];
+      if (below == 0) below = last[i] - byte;
+    }
+    if (above >= 0 && below >= 0) ++inside;
+  }
+  if (inside == 0) return Truth::no;
+  return inside == candidates->size() ? Truth::yes : Truth::maybe;
+}
+
+struct Hit {
+  Truth truth = Truth::no;
+  bool by_port = false;  // its part about the destination port is true
+};
+
+Hit matches(const Packet& packet, const std::vector<Operand>& key, const ForeignElement& element) {
+  Hit match{Truth::yes};
+  std::size_t at = 0;
+  for (const Operand& operand : key) {
+    const std::size_t length = key.size() == 1 ? element.first.size() : operand.length;
+    if (element.last.size() != element.first.size() || at + length > element.first.size())
+      return {Truth::maybe};
+    const Truth truth =
+        lies_between(packet, operand, element.first.data() + at, element.last.data() + at, length);
+    if (truth == Truth::no) return {};
+    match.truth = std::min(match.truth, truth);
+    if (operand.field == PacketField::dport && truth == Truth::yes) match.by_port = true;
+    at += padded(operand.length);
+  }
+  return match;
+}
+
+bool is_opaque(const Condition& condition) {
+  return condition.key.empty() ||
+         (condition.values.empty() &&
+          std::any_of(condition.key.begin(), condition.key.end(),
+                      [](const Operand& o) { return o.field == PacketField::opaque; }));
+}
+
+class Walker {
+ public:
+  Walker(const ForeignRuleset& ruleset, const ForeignChain& base, const Packet& packet)
+      : ruleset_(ruleset), base_(base), packet_(packet) {}
+
+  std::vector<End> run() {
+    if (follow(base_, {}, 0)) return std::move(ends_);
+    const bool drops = base_.hook && base_.hook->policy_drop;
+    ends_.push_back({drops ? Verdict::Kind::drop : Verdict::Kind::accept, base_.name});
+    return std::move(ends_);
+  }
+
+ private:
+  // On what the packet's being here depends.
+  struct State {
+    std::vector<std::string> doubts;
+    std::optional<PortRule> port;
+
+    [[nodiscard]] bool has(const std::string& text) const {
+      return std::find(doubts.begin(), doubts.end(), text) != doubts.end();
+    }
+    void doubt(const std::string& text) {
+      if (!has(text)) doubts.push_back(text);
+    }
+  };
+
+  // A packet walks the rules of a chain. True: it cannot come out of it.
+  bool follow(const ForeignChain& chain, State state, int depth) {
+    constexpr int kDeepest = 16;  // NFT_JUMP_STACK_SIZE
+    if (depth >= kDeepest) return false;
+    bool some_came_out = false;
+    for (const ForeignRule& rule : chain.rules) {
+      constexpr std::size_t kMostSteps = 200000;
+      if (steps_ > kMostSteps) return false;
+      steps_ += 1 + state.doubts.size();  // what a copy of the state costs
+      State here = state;
+      if (!fulfils(chain, rule, here)) continue;
+      const Way way = rule.verdict_map ? decide_by_map(chain, rule, here, depth)
+                                       : decide(chain, rule, rule.verdict, here, depth);
+      const bool all = here.doubts == state.doubts;
+      if (way == Way::ended && all) return !some_came_out;
+      if (way != Way::back) continue;
+      if (all) return false;
+      some_came_out = true;
+      for (const std::string& text : here.doubts)
+        if (!state.has(text)) state.doubt("not " + text);
+    }
+    return false;
+  }
+
+  enum class Way : std::uint8_t { on, back, ended };
+
+  // Whether the conditions can be true; the doubtful ones go into the state.
+  bool fulfils(const ForeignChain& chain, const ForeignRule& rule, State& state) {
+    for (const Condition& condition : rule.conditions) {
+      if (is_opaque(condition)) {
+        state.doubt(to_string(condition));
+        continue;
+      }
+      Hit best;
+      const ForeignElement* hit = nullptr;
+      for (const ForeignElement& element : condition.values) {
+        const Hit match = matches(packet_, condition.key, element);
+        if (match.truth > best.truth) {
+          best = match;
+          hit = &element;
+        }
+        if (best.truth == Truth::yes) break;
+      }
+      const Truth truth = condition.inverted ? inverse(best.truth) : best.truth;
+      if (truth == Truth::no) return false;
+      if (truth == Truth::maybe) state.doubt(to_string(condition));
+      if (best.by_port && !condition.inverted) state.port = port_rule(chain, rule, condition, *hit);
+    }
+    return true;
+  }
+  static Truth inverse(Truth truth) {
+    if (truth == Truth::maybe) return truth;
+    return truth == Truth::no ? Truth::yes : Truth::no;
+  }
+  static PortRule port_rule(const ForeignChain& chain, const ForeignRule& rule,
+                            const Condition& condition, const ForeignElement& element) {
+    PortRule port{chain.name, rule.handle};
+    if (condition.set.empty() || condition.set.starts_with("__")) return port;
+    port.set = condition.set;
+    port.element = to_string(element, condition.key);
+    return port;
+  }
+
+  Way decide(const ForeignChain& chain, const ForeignRule& rule, const Verdict& verdict,
+             const State& state, int depth) {
+    switch (verdict.kind) {
+      case Verdict::Kind::none:
+        return Way::on;
+      case Verdict::Kind::leave:
+        return Way::back;
+      case Verdict::Kind::jump:
+      case Verdict::Kind::go: {
+        const auto next = ruleset_.chains.find({chain.table, verdict.chain});
+        if (next != ruleset_.chains.end() && follow(next->second, state, depth + 1))
+          return Way::ended;
+        return verdict.kind == Verdict::Kind::go ? Way::back : Way::on;
+      }
+      default:
+        ends_.push_back({verdict.kind, chain.name, rule.handle, state.doubts, state.port});
+        return Way::ended;
+    }
+  }
+
+  // One element is sure, or each that may be is followed.
+  Way decide_by_map(const ForeignChain& chain, const ForeignRule& rule, State& state, int depth) {
+    constexpr int kMostDoubtful = 32;
+    const Condition& map = *rule.verdict_map;
+    int doubtful = 0;
+    Way others = Way::on;
+    for (const ForeignElement& element : map.values) {
+      const Hit match = matches(packet_, map.key, element);
+      if (match.truth == Truth::no) continue;
+      State here = state;
+      if (match.truth == Truth::maybe) {
+        if (++doubtful > kMostDoubtful) continue;
+        here.doubt(to_string(Condition{.key = map.key, .values = {element}}));
+      }
+      if (match.by_port) here.port = port_rule(chain, rule, map, element);
+      const Way way = decide(chain, rule, element.verdict, here, depth);
+      if (match.truth == Truth::yes) return others == Way::back ? others : way;
+      if (way == Way::back) {
+        others = way;
+        state = here;
+      }
+    }
+    if (doubtful > kMostDoubtful || map.values.empty()) state.doubt(to_string(map));
+    return others;
+  }
+
+  const ForeignRuleset& ruleset_;
+  const ForeignChain& base_;
+  const Packet& packet_;
+  std::vector<End> ends_;
+  std::size_t steps_ = 0;
+};
+
+}  // namespace
+
+std::vector<End> walk(const ForeignRuleset& ruleset, const ForeignChain& base,
+                      const Packet& packet) {
+  return Walker(ruleset, base, packet).run();
+}
+
+}  // namespace portmapper

@@ -1,0 +1,60 @@
+// walk: where a packet ends in a base chain of somebody else, as far as its rules are understood.
+//
+//   Packet packet;
+//   packet.set(PacketField::dport, {{0x1f, 0x90}});
+//   for (const End& end : walk(ruleset, chain, packet)) ...
+//
+// The ends come in the order in which the packet meets them. All but the last are where some of the
+// packets end: those for which the `doubts` are true, conditions on what the packet does not say
+// (a client's address), or that are not understood. The last has no doubts, it is the chain's
+// policy where no rule ends it. A field of the packet may have several values, as the host has
+// several addresses: then a condition true for some is a doubt. Errors: none; a jump to nowhere
+// falls through. Does not promise: that two doubts can be true together; to follow a packet to its
+// end where chains that jump to each other make more than some 100,000 rules of a few.
+// Source: nft(8), VERDICT STATEMENTS; kernel net/netfilter/nf_tables_core.c.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "nft/foreign/foreign.hpp"
+
+namespace portmapper {
+
+class Packet {
+ public:
+  void set(PacketField field, std::vector<Blob> candidates) {
+    fields_[field] = std::move(candidates);
+  }
+  // Nothing: the field can be anything.
+  [[nodiscard]] const std::vector<Blob>* find(PacketField field) const {
+    const auto found = fields_.find(field);
+    return found == fields_.end() ? nullptr : &found->second;
+  }
+
+ private:
+  std::map<PacketField, std::vector<Blob>> fields_;
+};
+
+// A rule whose condition on the destination port this packet fulfils: where to take the port out.
+struct PortRule {
+  std::string chain;
+  std::uint64_t handle = 0;
+  std::string set{};                     // of a lookup in a named set or map
+  std::optional<std::string> element{};  // there, as nft reads it
+};
+
+struct End {
+  Verdict::Kind kind = Verdict::Kind::accept;
+  std::string chain;
+  std::uint64_t handle = 0;  // of the rule; 0: the policy
+  std::vector<std::string> doubts{};
+  std::optional<PortRule> port{};  // the innermost on the way here
+};
+
+std::vector<End> walk(const ForeignRuleset& ruleset, const ForeignChain& base,
+                      const Packet& packet);
+
+}  // namespace portmapper

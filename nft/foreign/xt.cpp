@@ -1,0 +1,123 @@
+#include "nft/foreign/xt.hpp"
+
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/xt_addrtype.h>
+#include <linux/netfilter/xt_conntrack.h>
+#include <linux/netfilter/xt_multiport.h>
+#include <linux/netfilter/xt_tcpudp.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace portmapper {
+namespace {
+
+// The info of a match is padded, so it is at least as long as the struct.
+template <typename T>
+std::optional<T> info_as(Bytes info) {
+  if (info.size() < sizeof(T)) return std::nullopt;
+  T value{};
+  std::memcpy(&value, info.data(), sizeof value);
+  return value;
+}
+
+Blob host_number(std::uint32_t number) {
+  Blob blob(sizeof number);
+  std::memcpy(blob.data(), &number, sizeof number);
+  return blob;
+}
+
+Blob port_bytes(std::uint16_t port) {
+  return {static_cast<std::uint8_t>(port >> 8), static_cast<std::uint8_t>(port & 0xff)};
+}
+
+ForeignElement ports(std::uint16_t first, std::uint16_t last) {
+  return {port_bytes(first), port_bytes(last)};
+}
+
+// "field & bits != 0"
+Condition any_bit(PacketField field, const char* text, std::uint32_t bits, bool inverted) {
+  return {.key = {{field, text, 4, host_number(bits)}},
+          .values = {{host_number(0), host_number(0)}},
+          .inverted = !inverted};
+}
+
+std::optional<std::vector<Condition>> conntrack(const xt_conntrack_mtinfo3& info) {
+  // linux/netfilter/xt_conntrack.h: ESTABLISHED, RELATED and NEW have the bits that nft has too.
+  constexpr std::uint16_t kStates = 0x0f;
+  constexpr std::uint16_t kDnatState = 1U << (IP_CT_NUMBER + 2);
+  const bool inverted = (info.invert_flags & info.match_flags) != 0;
+  if (info.match_flags == XT_CONNTRACK_STATUS)
+    return {{any_bit(PacketField::ct_status, "ct status", info.status_mask, inverted)}};
+  if (info.match_flags != XT_CONNTRACK_STATE) return std::nullopt;
+  if (info.state_mask == kDnatState)
+    return {{any_bit(PacketField::ct_status, "ct status", IPS_DST_NAT, inverted)}};
+  if ((info.state_mask & ~kStates) != 0) return std::nullopt;
+  return {{any_bit(PacketField::ct_state, "ct state", info.state_mask, inverted)}};
+}
+
+std::optional<std::vector<Condition>> destination_type(const xt_addrtype_info_v1& info) {
+  if (info.source != 0 || info.dest == 0 ||
+      (info.flags & ~std::uint32_t{XT_ADDRTYPE_INVERT_DEST}) != 0)
+    return std::nullopt;
+  Condition condition{.key = {{PacketField::daddr_type, "fib daddr type", 4}},
+                      .inverted = (info.flags & XT_ADDRTYPE_INVERT_DEST) != 0};
+  for (std::uint32_t type = 0; type < 16; ++type)
+    if ((info.dest >> type & 1) != 0)
+      condition.values.push_back({host_number(type), host_number(type)});
+  return {{std::move(condition)}};
+}
+
+std::optional<std::vector<Condition>> multiport(const xt_multiport_v1& info) {
+  if (info.flags != XT_MULTIPORT_DESTINATION || info.count > XT_MULTI_PORTS) return std::nullopt;
+  Condition condition{.key = {{PacketField::dport, "dport", 2}}, .inverted = info.invert != 0};
+  for (std::size_t i = 0; i < info.count; ++i) {
+    const bool is_range = info.pflags[i] != 0 && i + 1 < info.count;
+    condition.values.push_back(ports(info.ports[i], info.ports[is_range ? i + 1 : i]));
+    if (is_range) ++i;
+  }
+  return {{std::move(condition)}};
+}
+
+std::optional<std::vector<Condition>> transport(const std::uint16_t (&sports)[2],
+                                                const std::uint16_t (&dports)[2],
+                                                std::uint8_t inverted, std::uint8_t invert_dport) {
+  const bool any_sport = sports[0] == 0 && sports[1] == 0xffff;
+  if (!any_sport || (inverted & ~invert_dport) != 0) return std::nullopt;
+  return {{Condition{.key = {{PacketField::dport, "dport", 2}},
+                     .values = {ports(dports[0], dports[1])},
+                     .inverted = (inverted & invert_dport) != 0}}};
+}
+
+}  // namespace
+
+std::optional<std::vector<Condition>> xt_match(std::string_view name, std::uint32_t revision,
+                                               Bytes info) {
+  if (name == "comment") return std::vector<Condition>();
+  if (name == "conntrack" && revision == 3) {
+    if (const auto found = info_as<xt_conntrack_mtinfo3>(info)) return conntrack(*found);
+  } else if (name == "addrtype" && revision == 1) {
+    if (const auto found = info_as<xt_addrtype_info_v1>(info)) return destination_type(*found);
+  } else if (name == "multiport" && revision == 1) {
+    if (const auto found = info_as<xt_multiport_v1>(info)) return multiport(*found);
+  } else if (name == "tcp" && revision == 0) {
+    const auto found = info_as<xt_tcp>(info);
+    if (found && found->option == 0 && found->flg_mask == 0)
+      return transport(found->spts, found->dpts, found->invflags, XT_TCP_INV_DSTPT);
+  } else if (name == "udp" && revision == 0) {
+    if (const auto found = info_as<xt_udp>(info))
+      return transport(found->spts, found->dpts, found->invflags, XT_UDP_INV_DSTPT);
+  }
+  return std::nullopt;
+}
+
+Verdict::Kind xt_target(std::string_view name) {
+  if (name == "DNAT" || name == "REDIRECT") return Verdict::Kind::translate;
+  if (name == "REJECT") return Verdict::Kind::reject;
+  if (name == "SNAT" || name == "MASQUERADE") return Verdict::Kind::accept;
+  if (name == "NFQUEUE") return Verdict::Kind::queue;
+  return Verdict::Kind::none;
+}
+
+}  // namespace portmapper

@@ -1,0 +1,42 @@
+#include "nft/read/element_view.hpp"
+
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+
+namespace portmapper {
+namespace {
+
+Bytes nested(const Attribute& parent, std::uint16_t type) {
+  const auto found = Attributes(parent.payload).find(type);
+  return found ? found->payload : Bytes{};
+}
+
+// The counter's packets, in NFTA_SET_ELEM_EXPR: a name, and its data.
+std::uint64_t packets_of(const Attribute& expression) {
+  const auto packets = Attributes(nested(expression, NFTA_EXPR_DATA)).find(NFTA_COUNTER_PACKETS);
+  return packets ? packets->number64() : 0;
+}
+
+ElementView view_of(const Attribute& element) {
+  ElementView view;
+  for (const Attribute& attribute : Attributes(element.payload)) {
+    if (attribute.type == NFTA_SET_ELEM_KEY) view.key = nested(attribute, NFTA_DATA_VALUE);
+    if (attribute.type == NFTA_SET_ELEM_KEY_END) view.key_end = nested(attribute, NFTA_DATA_VALUE);
+    if (attribute.type == NFTA_SET_ELEM_DATA) view.data = nested(attribute, NFTA_DATA_VALUE);
+    if (attribute.type == NFTA_SET_ELEM_USERDATA) view.userdata = attribute.payload;
+    if (attribute.type == NFTA_SET_ELEM_EXPR) view.packets = packets_of(attribute);
+  }
+  return view;
+}
+
+}  // namespace
+
+void for_each_element(const nlmsghdr& reply, const std::function<void(const ElementView&)>& visit) {
+  if (reply.nlmsg_type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWSETELEM)) return;
+  const auto list =
+      Attributes(message_attributes(reply, sizeof(nfgenmsg))).find(NFTA_SET_ELEM_LIST_ELEMENTS);
+  if (!list) return;
+  for (const Attribute& element : Attributes(list->payload)) visit(view_of(element));
+}
+
+}  // namespace portmapper

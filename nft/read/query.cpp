@@ -1,0 +1,123 @@
+#include "nft/read/query.hpp"
+
+#include <libmnl/libmnl.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+
+#include <cerrno>
+#include <optional>
+
+#include "lib/base/attributes.hpp"
+#include "nft/encode.hpp"
+
+namespace portmapper {
+
+void Query::generation() {
+  messages_.begin(NFT_MSG_GETGEN, 0);
+  messages_.end();
+}
+
+void Query::elements(const std::string& set, std::span<const Element> elements) {
+  asks_for_keys_ = true;
+  while (!elements.empty())
+    elements = elements.subspan(
+        encode_elements(messages_, NFT_MSG_GETSETELEM, 0, set, 0, elements, {}, true));
+}
+
+void Query::table() {
+  mnl_attr_put_strz(messages_.begin(NFT_MSG_GETTABLE, 0), NFTA_TABLE_NAME, kTable);
+  messages_.end();
+}
+
+void Query::chain(const std::string& name) {
+  nlmsghdr* header = messages_.begin(NFT_MSG_GETCHAIN, 0);
+  mnl_attr_put_strz(header, NFTA_CHAIN_TABLE, kTable);
+  mnl_attr_put_strz(header, NFTA_CHAIN_NAME, name.c_str());
+  messages_.end();
+}
+
+void Query::set(const std::string& name) {
+  nlmsghdr* header = messages_.begin(NFT_MSG_GETSET, 0);
+  mnl_attr_put_strz(header, NFTA_SET_TABLE, kTable);
+  mnl_attr_put_strz(header, NFTA_SET_NAME, name.c_str());
+  messages_.end();
+}
+
+void Query::all_elements(const std::string& set) {
+  nlmsghdr* header = messages_.begin(NFT_MSG_GETSETELEM, NLM_F_DUMP);
+  mnl_attr_put_strz(header, NFTA_SET_ELEM_LIST_TABLE, kTable);
+  mnl_attr_put_strz(header, NFTA_SET_ELEM_LIST_SET, set.c_str());
+  messages_.end();
+}
+
+void Query::all_rules(const std::string& chain) {
+  nlmsghdr* header = messages_.begin(NFT_MSG_GETRULE, NLM_F_DUMP);
+  mnl_attr_put_strz(header, NFTA_RULE_TABLE, kTable);
+  mnl_attr_put_strz(header, NFTA_RULE_CHAIN, chain.c_str());
+  messages_.end();
+}
+
+void Query::all_sets() {
+  mnl_attr_put_strz(messages_.begin(NFT_MSG_GETSET, NLM_F_DUMP), NFTA_SET_TABLE, kTable);
+  messages_.end();
+}
+
+void Query::all_chains() {
+  messages_.begin(NFT_MSG_GETCHAIN, NLM_F_DUMP);
+  messages_.end();
+}
+
+void Query::everything(std::uint16_t type) {
+  object_ = "the tables";
+  messages_.begin_of(NFPROTO_UNSPEC, type, NLM_F_DUMP);
+  messages_.end();
+}
+
+void Query::foreign_elements(std::uint8_t family, const std::string& table,
+                             const std::string& set) {
+  object_ = "set " + set + " of table " + table;
+  nlmsghdr* header = messages_.begin_of(family, NFT_MSG_GETSETELEM, NLM_F_DUMP);
+  mnl_attr_put_strz(header, NFTA_SET_ELEM_LIST_TABLE, table.c_str());
+  mnl_attr_put_strz(header, NFTA_SET_ELEM_LIST_SET, set.c_str());
+  messages_.end();
+}
+
+Status Query::run(Transport& transport, const OnReply& on_reply) {
+  return ask(transport, &Transport::exchange, on_reply);
+}
+
+Status Query::glance(Transport& transport, const OnReply& on_reply) {
+  return ask(transport, &Transport::glance, on_reply);
+}
+
+Status Query::ask(Transport& transport, Exchange exchange, const OnReply& on_reply) {
+  int error_number = 0;
+  bool answered = false;  // the last request, and so all
+  const Status sent = (transport.*exchange)(messages_.bytes(), [&](const nlmsghdr& reply) {
+    answered = answered || reply.nlmsg_seq == messages_.last_sequence();
+    if ((reply.nlmsg_flags & NLM_F_DUMP_INTR) != 0) error_number = EINTR;
+    const Acknowledgement ack = acknowledgement(reply);
+    if (ack.present) {
+      // EINVAL: a set of ours has another type, so it has no such element.
+      const bool absent =
+          ack.error_number == ENOENT || (asks_for_keys_ && ack.error_number == EINVAL);
+      if (ack.error_number != 0 && !absent) error_number = ack.error_number;
+      return;
+    }
+    if (reply.nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN)) {
+      const auto id = Attributes(message_attributes(reply, sizeof(nfgenmsg))).find(NFTA_GEN_ID);
+      if (id) generation_ = id->number32();
+      return;
+    }
+    on_reply(reply);
+  });
+  if (!sent) return sent.error();
+  // Silence is not "nothing there".
+  if (error_number == 0 && !answered) return no_answer(object_);
+  if (error_number != 0)
+    return Error{ErrorKind::mapping_failed, "cannot read", object_, error_number, {}};
+  return {};
+}
+
+}  // namespace portmapper

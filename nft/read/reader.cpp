@@ -1,0 +1,318 @@
+#include "nft/read/reader.hpp"
+
+#include <linux/netfilter/nfnetlink.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "nft/hairpin_fit.hpp"
+#include "nft/hairpin_tag.hpp"
+#include "nft/read/element_view.hpp"
+#include "nft/read/query.hpp"
+#include "nft/userdata.hpp"
+
+namespace portmapper {
+namespace {
+
+// Answers come one by one, a socket buffer holds some 200 of them: so many keys at a time.
+constexpr std::uint32_t kFirstKeys = 4;
+constexpr std::uint32_t kMoreKeys = 128;
+// More than any configuration can ask for (see lib/json/document.hpp): a larger number is none.
+constexpr std::uint32_t kMostPorts = 1U << 21U;
+
+std::uint32_t index_of(Bytes owner_key_bytes) {
+  std::uint32_t index = 0;
+  std::memcpy(&index, owner_key_bytes.data() + 16, sizeof index);
+  return index;
+}
+
+// Asks for one key each, `kMoreKeys` at a time, and hands on what is there with the port's number.
+template <typename Set, typename Visit>
+Status read_each(Transport& transport, const std::vector<PublishedPort>& ports, Set set,
+                 Visit visit) {
+  for (std::size_t first = 0; first < ports.size(); first += kMoreKeys) {
+    const std::size_t last = std::min(ports.size(), first + kMoreKeys);
+    Query query;
+    for (std::size_t i = first; i < last; ++i) {
+      const Element element{claim_key(ports[i])};
+      query.elements(set(suffix_of(ports[i])), {&element, 1});
+    }
+    const Status status = query.run(transport, [&](const nlmsghdr& reply) {
+      const std::size_t number = first + reply.nlmsg_seq - 1;
+      if (reply.nlmsg_seq == 0 || number >= last) return;
+      for_each_element(reply, [&](const ElementView& element) { visit(number, element); });
+    });
+    if (!status) return status.error();
+  }
+  return {};
+}
+
+// The first entry tells what all of an attachment's entries have in common.
+void take_entry(Holding& holding, const ElementView& element) {
+  const auto published = parse_owner_data(element.data);
+  if (!published || element.key.size() != 20) return;
+  if (holding.ports.empty()) {
+    const ElementData data = parse_element_data(element.userdata);
+    holding.comment = data.comment;
+    holding.netns = data.netns;
+    if (!data.chain.empty()) holding.chain = data.chain;
+    holding.hairpin = data.hairpin;
+    holding.count = data.count <= kMostPorts ? data.count : 0;
+  }
+  holding.ports.push_back({index_of(element.key), *published, false, {}});
+}
+
+// Owner entries of one attachment, in the order of their indexes. Each is asked for by itself, so
+// that one that an operator deleted does not hide those behind it; any of the first tells how many
+// there are. Entries of a table that was saved and loaded again do not: their end is where none is.
+Status read_entries(Transport& transport, Held& held) {
+  Holding& holding = held.holding;
+  std::uint32_t next = 0;
+  for (std::uint32_t count = kFirstKeys;; count = kMoreKeys) {
+    const std::uint32_t end =
+        holding.count == 0 ? next + count : std::min(next + count, holding.count);
+    Query query;
+    if (next == 0) query.generation();
+    for (std::uint32_t index = next; index < end; ++index) {
+      const Element key{owner_key(holding.owner, index)};
+      query.elements(kOwners, {&key, 1});
+    }
+    const std::size_t before = holding.ports.size();
+    const Status status = query.run(transport, [&](const nlmsghdr& reply) {
+      for_each_element(reply, [&](const ElementView& element) { take_entry(holding, element); });
+    });
+    if (!status) return status.error();
+    if (next == 0) held.generation = query.found_generation();
+    next = end;
+    if (holding.count == 0 ? holding.ports.size() == before : next >= holding.count) return {};
+  }
+}
+
+// Which of the ports have a claim of this owner, and a target.
+Status read_claims_and_targets(Transport& transport, Holding& holding) {
+  std::vector<PublishedPort> ports;
+  ports.reserve(holding.ports.size());
+  for (const HeldPort& port : holding.ports) ports.push_back(port.published);
+  const Result<std::vector<Claim>> claims = read_claims(transport, ports);
+  if (!claims) return claims.error();
+  const auto targets = read_targets(transport, holding.chain, ports);
+  if (!targets) return targets.error();
+  for (std::size_t i = 0; i < ports.size(); ++i) {
+    const Claim& claim = (*claims)[i];
+    // A claim that was saved and loaded again names no owner; the owner entry does.
+    const bool ours = claim.exists && (!claim.owner || *claim.owner == holding.owner);
+    holding.ports[i].claimed = ours;
+    // Without a claim the target is a leftover; with another's claim it is the other's.
+    if (ours || !claim.exists) holding.ports[i].endpoint = (*targets)[i];
+  }
+  return {};
+}
+
+// How many elements a set has, where the kernel tells (Linux 6.16).
+Result<std::optional<std::size_t>> count_elements(Transport& transport, const std::string& set) {
+  constexpr std::uint16_t kSetCount = 20;  // NFTA_SET_COUNT, newer than Debian's headers
+  std::optional<std::size_t> count;
+  Query query;
+  query.set(set);
+  const Status status = query.run(transport, [&count](const nlmsghdr& reply) {
+    const auto number = Attributes(message_attributes(reply, sizeof(nfgenmsg))).find(kSetCount);
+    if (number) count = number->number32();
+  });
+  if (!status) return status.error();
+  return count;
+}
+
+}  // namespace
+
+Result<Held> read_holding(Transport& transport, const OwnerHash& owner, const std::string& chain) {
+  Held held;
+  held.holding.owner = owner;
+  held.holding.chain = chain;
+  if (const Status status = read_entries(transport, held); !status) return status.error();
+  if (held.holding.empty()) return held;
+  if (const Status status = read_claims_and_targets(transport, held.holding); !status)
+    return status.error();
+  std::vector<IpAddress> endpoints;
+  for (const HeldPort& port : held.holding.ports)
+    if (held.holding.hairpin != 0 && port.endpoint) endpoints.push_back(port.endpoint->address);
+  held.holding.hairpins = hairpins_of_tag(held.holding.hairpin, endpoints);
+  return held;
+}
+
+Result<bool> others_publish(Transport& transport, const Holding& holding) {
+  const auto entries = static_cast<std::size_t>(
+      std::count_if(holding.ports.begin(), holding.ports.end(),
+                    [](const HeldPort& port) { return port.index.has_value(); }));
+  const auto counted = count_elements(transport, kOwners);
+  if (!counted) return counted.error();
+  if (*counted) return **counted != entries;
+
+  bool others = false;
+  std::size_t own = 0;
+  Query query;
+  query.all_elements(kOwners);
+  const auto count = [&](const nlmsghdr& reply) {
+    for_each_element(reply, [&](const ElementView& element) {
+      const bool is_own =
+          element.key.size() == 20 &&
+          std::equal(holding.owner.begin(), holding.owner.end(), element.key.begin());
+      is_own ? static_cast<void>(++own) : static_cast<void>(others = true);
+    });
+  };
+  if (const Status status = query.glance(transport, count); !status) return status.error();
+  if (others || own == entries) return others;
+  // A glance full of its own entries: whoever has so large a part of the map may look at all of it.
+  if (const Status status = query.run(transport, count); !status) return status.error();
+  return others;
+}
+
+Result<bool> is_set_empty(Transport& transport, const std::string& set) {
+  bool empty = true;
+  Query query;
+  query.all_elements(set);
+  const Status status = query.glance(transport, [&empty](const nlmsghdr& reply) {
+    for_each_element(reply, [&empty](const ElementView&) { empty = false; });
+  });
+  if (!status) return status.error();
+  return empty;
+}
+
+Result<std::vector<Claim>> read_claims(Transport& transport,
+                                       const std::vector<PublishedPort>& ports) {
+  std::vector<Claim> claims(ports.size());
+  const Status status = read_each(
+      transport, ports, [](Suffix suffix) { return claim_set(suffix); },
+      [&](std::size_t number, const ElementView& element) {
+        const ElementData data = parse_element_data(element.userdata);
+        claims[number] = {true, data.comment, data.owner};
+      });
+  if (!status) return status.error();
+  return claims;
+}
+
+Result<std::vector<std::optional<Endpoint>>> read_targets(Transport& transport,
+                                                          const std::string& chain,
+                                                          const std::vector<PublishedPort>& ports) {
+  std::vector<std::optional<Endpoint>> targets(ports.size());
+  const Status status = read_each(
+      transport, ports, [&](Suffix suffix) { return target_map(chain, suffix); },
+      [&](std::size_t number, const ElementView& element) {
+        targets[number] = parse_target_data(element.data, ports[number].address.family());
+      });
+  if (!status) return status.error();
+  return targets;
+}
+
+Result<std::vector<Hairpin>> read_hairpins(Transport& transport) {
+  std::vector<Hairpin> hairpins;
+  for (const Family family : {Family::ipv4, Family::ipv6}) {
+    Query query;
+    query.all_elements(hairpin_set(family));
+    const Status status = query.run(transport, [&](const nlmsghdr& reply) {
+      for_each_element(reply, [&](const ElementView& element) {
+        const auto pair = parse_hairpin_key(element.key, element.key_end, family);
+        if (pair) hairpins.push_back({pair->first, pair->second});
+      });
+    });
+    if (!status) return status.error();
+  }
+  return hairpins;
+}
+
+Result<std::vector<Hairpin>> read_hairpins(Transport& transport,
+                                           const std::vector<Hairpin>& wanted) {
+  std::vector<Hairpin> found;
+  Query query;
+  for (const Hairpin& hairpin : wanted) {
+    const Element element{hairpin_key(hairpin.source, hairpin.destination),
+                          hairpin_key_end(hairpin.source, hairpin.destination)};
+    query.elements(hairpin_set(hairpin.destination.address.family()), {&element, 1});
+  }
+  const Status status = query.run(transport, [&](const nlmsghdr& reply) {
+    const std::size_t number = reply.nlmsg_seq - std::size_t{1};
+    if (number >= wanted.size()) return;
+    for_each_element(reply, [&](const ElementView& element) {
+      const Family family = wanted[number].destination.address.family();
+      const auto pair = parse_hairpin_key(element.key, element.key_end, family);
+      if (pair) found.push_back({pair->first, pair->second});
+    });
+  });
+  if (!status) return status.error();
+  if (fit_hairpins(wanted, found).add.empty()) return found;
+  return read_hairpins(transport);
+}
+
+Result<Emptiness> read_emptiness(Transport& transport, const std::string& chain) {
+  Emptiness emptiness;
+  Query generation;
+  generation.generation();
+  if (const Status status = generation.run(transport, [](const nlmsghdr&) {}); !status)
+    return status.error();
+  emptiness.generation = generation.found_generation();
+  emptiness.empty = true;
+  for (const Suffix suffix : kSuffixes) {
+    const Result<bool> empty = is_set_empty(transport, target_map(chain, suffix));
+    if (!empty) return empty.error();
+    emptiness.empty = emptiness.empty && *empty;
+  }
+  return emptiness;
+}
+
+Result<std::vector<OwnerEntry>> read_owners(Transport& transport) {
+  std::vector<OwnerEntry> entries;
+  Query query;
+  query.all_elements(kOwners);
+  const Status status = query.run(transport, [&](const nlmsghdr& reply) {
+    for_each_element(reply, [&](const ElementView& element) {
+      const auto published = parse_owner_data(element.data);
+      if (!published || element.key.size() != 20) return;
+      const ElementData data = parse_element_data(element.userdata);
+      OwnerEntry& entry = entries.emplace_back(OwnerEntry{{},
+                                                          index_of(element.key),
+                                                          data.comment,
+                                                          data.netns,
+                                                          data.chain,
+                                                          *published,
+                                                          data.network});
+      std::copy_n(element.key.begin(), entry.owner.size(), entry.owner.begin());
+    });
+  });
+  if (!status) return status.error();
+  return entries;
+}
+
+Result<std::vector<ClaimEntry>> read_claim_set(Transport& transport, Suffix suffix) {
+  std::vector<ClaimEntry> entries;
+  Query query;
+  query.all_elements(claim_set(suffix));
+  const Status status = query.run(transport, [&](const nlmsghdr& reply) {
+    for_each_element(reply, [&](const ElementView& element) {
+      const auto published = parse_claim_key(element.key, suffix);
+      if (!published) return;
+      ElementData data = parse_element_data(element.userdata);
+      entries.push_back({*published, std::move(data.comment), data.owner});
+    });
+  });
+  if (!status) return status.error();
+  return entries;
+}
+
+Result<std::vector<TargetEntry>> read_target_map(Transport& transport, const std::string& chain,
+                                                 Suffix suffix) {
+  std::vector<TargetEntry> entries;
+  Query query;
+  query.all_elements(target_map(chain, suffix));
+  const Status status = query.run(transport, [&](const nlmsghdr& reply) {
+    for_each_element(reply, [&](const ElementView& element) {
+      const auto published = parse_claim_key(element.key, suffix);
+      const auto endpoint = parse_target_data(element.data, suffix.family);
+      if (!published || !endpoint) return;
+      entries.push_back(
+          {*published, *endpoint, parse_element_data(element.userdata).comment, element.packets});
+    });
+  });
+  if (!status) return status.error();
+  return entries;
+}
+
+}  // namespace portmapper

@@ -1,0 +1,118 @@
+// Reader: what of ours the kernel has.
+//
+//   Result<Ruleset> ruleset = read_ruleset(netlink, plan.chain);      // is it as we build it?
+//   Result<Held> held = read_holding(netlink, owner_hash(attachment), "hostports");
+//
+// Everything is read key by key or chain by chain, so it costs the same whatever else the table
+// holds; only what reads whole sets dumps, for list and GC. What does not exist is an answer,
+// not an error: a table that was never made reads as "not intact" and "nothing held". Each function
+// reads the ruleset generation first, so a transaction that carries it is decided on what was read.
+// Errors: mapping_failed with object and errno; EINTR when a dump was interrupted by a change.
+// Does not promise: a consistent picture across two calls. Source: kernel nf_tables_api.c.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lib/base/netlink.hpp"
+#include "nft/installed_ports.hpp"
+#include "nft/ruleset.hpp"
+
+namespace portmapper {
+
+struct Ruleset {
+  std::uint32_t generation = 0;
+  std::vector<std::string> damage;       // what is not as we build it; empty: intact
+  std::vector<std::string> wrong_hooks;  // base chains of ours that hang elsewhere
+
+  [[nodiscard]] bool intact() const { return damage.empty(); }
+};
+Result<Ruleset> read_ruleset(Transport& transport, const NetworkChain& network);
+Result<Ruleset> read_skeleton(Transport& transport);
+Result<bool> has_table(Transport& transport);
+Result<bool> has_guard(Transport& transport);  // chain localnet-guard, as we build it
+
+// A network chain whose configuration is not known: whether its rules are ours, and it is jumped
+// to.
+struct ChainDamage {
+  bool lacks_jump = false;
+  std::vector<std::string> rules;
+};
+Result<ChainDamage> read_chain_damage(Transport& transport, const std::string& chain);
+
+// Which sets of the skeleton and the network are missing or of another type.
+Result<std::vector<std::string>> read_set_damage(Transport& transport, const std::string& chain);
+
+// The names of all network chains there are.
+Result<std::vector<std::string>> read_network_chains(Transport& transport);
+
+struct Held {
+  std::uint32_t generation = 0;
+  Holding holding;
+};
+// `chain`: where its targets are, if its own entries do not say (a table loaded by `nft -f`).
+Result<Held> read_holding(Transport& transport, const OwnerHash& owner, const std::string& chain);
+
+// Whether anybody but this owner publishes a port. It costs the same with 100,000: the kernel
+// counts, or (before Linux 6.16) a glance tells.
+Result<bool> others_publish(Transport& transport, const Holding& holding);
+
+// A glance too. A set that does not exist is empty.
+Result<bool> is_set_empty(Transport& transport, const std::string& set);
+
+// The claim of a port: whether there is one, and whose it says to be.
+struct Claim {
+  bool exists = false;
+  std::string comment;
+  std::optional<OwnerHash> owner;
+};
+Result<std::vector<Claim>> read_claims(Transport& transport,
+                                       const std::vector<PublishedPort>& ports);
+Result<std::vector<std::optional<Endpoint>>> read_targets(Transport& transport,
+                                                          const std::string& chain,
+                                                          const std::vector<PublishedPort>& ports);
+
+// All hairpin elements: as many as there are subnets (or containers, where each has a /32).
+Result<std::vector<Hairpin>> read_hairpins(Transport& transport);
+// Those that hold the beginning of one of `wanted`, read by key; where one does not cover the
+// wanted one alone, all of them.
+Result<std::vector<Hairpin>> read_hairpins(Transport& transport,
+                                           const std::vector<Hairpin>& wanted);
+
+// Whether the four target maps of a network chain have no element.
+struct Emptiness {
+  std::uint32_t generation = 0;
+  bool empty = false;
+};
+Result<Emptiness> read_emptiness(Transport& transport, const std::string& chain);
+
+struct OwnerEntry {
+  OwnerHash owner{};
+  std::uint32_t index = 0;
+  std::string comment;
+  NetworkNamespace netns;
+  std::string chain;
+  PublishedPort published;
+  std::optional<OwnerHash> network{};  // where the comment may not tell
+};
+Result<std::vector<OwnerEntry>> read_owners(Transport& transport);
+
+struct ClaimEntry {
+  PublishedPort published;
+  std::string comment;
+  std::optional<OwnerHash> owner;
+};
+Result<std::vector<ClaimEntry>> read_claim_set(Transport& transport, Suffix suffix);
+
+struct TargetEntry {
+  PublishedPort published;
+  Endpoint endpoint;
+  std::string comment;
+  std::uint64_t connections = 0;
+};
+Result<std::vector<TargetEntry>> read_target_map(Transport& transport, const std::string& chain,
+                                                 Suffix suffix);
+
+}  // namespace portmapper
