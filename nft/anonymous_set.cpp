@@ -13,7 +13,7 @@
 
 #include "nft/names.hpp"
 
-namespace portmapper {
+namespace portmapper::nft {
 namespace {
 
 constexpr std::size_t kElementsAMessage = 800;  // 64 bytes each: an attribute holds 64 KiB
@@ -83,4 +83,4 @@ void encode_anonymous_set(Messages& messages, const AnonymousSet& set, std::uint
   }
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

@@ -15,7 +15,7 @@
 
 #include "nft/netlink_message.hpp"
 
-namespace portmapper {
+namespace portmapper::nft {
 
 struct AnonymousSet {
   struct Element {
@@ -35,4 +35,4 @@ inline constexpr char kAnonymousSet[] = "__set%d";
 
 void encode_anonymous_set(Messages& messages, const AnonymousSet& set, std::uint32_t set_id);
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

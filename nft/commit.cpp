@@ -5,7 +5,7 @@
 
 #include "nft/encode.hpp"
 
-namespace portmapper {
+namespace portmapper::nft {
 namespace {
 
 constexpr char kRefused[] = "nftables refused";
@@ -61,4 +61,4 @@ Status rehearse(Transport& transport, Transaction transaction) {
   return status;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

@@ -12,7 +12,7 @@
 #include "lib/base/netlink.hpp"
 #include "nft/transaction.hpp"
 
-namespace portmapper {
+namespace portmapper::nft {
 
 // Whether an error of commit is the kernel's refusal, after which nothing has changed. After
 // another one, the batch may have been taken all the same: its answer was lost.
@@ -24,4 +24,4 @@ Status commit(Transport& transport, const Transaction& transaction);
 // it must refuse, and then undoes them all. Errors: as commit.
 Status rehearse(Transport& transport, Transaction transaction);
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

@@ -15,7 +15,7 @@
 
 #include "nft/userdata.hpp"
 
-namespace portmapper {
+namespace portmapper::nft {
 namespace {
 
 constexpr std::size_t kElementBytes = 60000;
@@ -223,4 +223,4 @@ Batch encode(const Transaction& transaction) {
   return Encoder().encode(transaction);
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

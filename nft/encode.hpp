@@ -17,7 +17,7 @@
 #include "nft/netlink_message.hpp"
 #include "nft/transaction.hpp"
 
-namespace portmapper {
+namespace portmapper::nft {
 
 struct Batch {
   Messages messages;
@@ -44,4 +44,4 @@ std::size_t encode_elements(Messages& messages, std::uint16_t type, std::uint16_
 void encode_set(Messages& messages, const SetSpec& set, std::uint32_t flags, std::uint32_t set_id,
                 std::uint32_t size);
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

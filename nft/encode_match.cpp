@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <bit>
 
-namespace portmapper {
+namespace portmapper::nft {
 namespace {
 
-using Bytes = MatchValue::Bytes;
+using Octets = MatchValue::Octets;
 using Form = MatchValue::Form;
 
 // nft's numbers of types (datatype.h), by field.
@@ -33,12 +33,12 @@ std::uint32_t operation_of(MatchOperator op) {
   return NFT_CMP_EQ;
 }
 
-std::span<const std::uint8_t> beginning(const Bytes& bytes, std::size_t length) {
+std::span<const std::uint8_t> beginning(const Octets& bytes, std::size_t length) {
   return {bytes.data(), length};
 }
 
 // A number of 4 bytes as the kernel has it in a register.
-Bytes in_host_order(Bytes bytes) {
+Octets in_host_order(Octets bytes) {
   if constexpr (std::endian::native == std::endian::little)
     std::reverse(bytes.begin(), bytes.begin() + 4);
   return bytes;
@@ -69,7 +69,7 @@ class MatchEncoder {
   }
 
  private:
-  void compare(std::uint32_t operation, const Bytes& bytes) {
+  void compare(std::uint32_t operation, const Octets& bytes) {
     rule_.compare(operation, beginning(bytes, length_));
   }
 
@@ -113,7 +113,7 @@ class MatchEncoder {
     const bool is_whole = bits != 0 && bits % 8 == 0;
     load(is_whole ? bits / 8 : length_);
     if (!is_whole) {
-      Bytes mask{};
+      Octets mask{};
       for (std::size_t i = 0; i < mask.size(); ++i)
         mask[i] = static_cast<std::uint8_t>(~(value.first[i] ^ value.last[i]));
       rule_.mask(beginning(mask, length_));
@@ -155,9 +155,9 @@ class MatchEncoder {
 
   void add_intervals(AnonymousSet& set) {
     // What lies before the first interval has an end too: the kernel's tree begins with it.
-    if (match_.values.front().first != Bytes{}) set.elements.push_back({{}, true, false});
+    if (match_.values.front().first != Octets{}) set.elements.push_back({{}, true, false});
     for (const MatchValue& value : match_.values) {
-      Bytes next = value.last;
+      Octets next = value.last;
       std::size_t at = length_;
       while (at > 0 && ++next[at - 1] == 0) --at;
       const bool is_open = at == 0;
@@ -178,4 +178,4 @@ void encode_match(RuleBuilder& rule, const Match& match) {
   MatchEncoder(rule, match).encode();
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

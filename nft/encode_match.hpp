@@ -10,8 +10,8 @@
 #include "lib/base/match.hpp"
 #include "nft/rule_builder.hpp"
 
-namespace portmapper {
+namespace portmapper::nft {
 
 void encode_match(RuleBuilder& rule, const Match& match);
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

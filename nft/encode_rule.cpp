@@ -19,7 +19,7 @@
 #include "nft/rule_builder.hpp"
 #include "nft/userdata.hpp"
 
-namespace portmapper {
+namespace portmapper::nft {
 namespace {
 
 using HostNumber = std::array<std::uint8_t, 4>;
@@ -112,4 +112,4 @@ std::uint32_t encode_rule(Messages& messages, const std::string& chain, const Ru
   return builder.finish(chain, encode_rule_tag(fingerprint(rule)));
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace portmapper {
+namespace portmapper::nft {
 namespace {
 
 bool disjoint(const IpPrefix& a, const IpPrefix& b) {
@@ -18,7 +18,7 @@ std::vector<IpPrefix> without(const IpPrefix& whole, const IpPrefix& part) {
   std::vector<IpPrefix> rest;
   for (std::uint8_t length = static_cast<std::uint8_t>(whole.length + 1); length <= part.length;
        ++length) {
-    IpAddress::Bytes bytes = IpPrefix{part.address, length}.network().address.bytes();
+    IpAddress::Octets bytes = IpPrefix{part.address, length}.network().address.bytes();
     const unsigned last_bit = length - 1U;
     bytes[last_bit / 8] = static_cast<std::uint8_t>(bytes[last_bit / 8] ^ (0x80U >> last_bit % 8));
     rest.push_back({IpAddress(part.address.family(), bytes), length});
@@ -66,4 +66,4 @@ HairpinFit fit_hairpins(std::span<const Hairpin> wanted, std::span<const Hairpin
   return fit;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

@@ -17,7 +17,7 @@
 
 #include "nft/plan.hpp"
 
-namespace portmapper {
+namespace portmapper::nft {
 
 struct HairpinFit {
   std::vector<Hairpin> add;
@@ -26,4 +26,4 @@ struct HairpinFit {
 
 HairpinFit fit_hairpins(std::span<const Hairpin> wanted, std::span<const Hairpin> existing);
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace portmapper {
+namespace portmapper::nft {
 namespace {
 
 // Bits of one family; those of IPv6 are shifted by kIpv6.
@@ -44,4 +44,4 @@ std::vector<Hairpin> hairpins_of_tag(std::uint8_t tag, std::span<const IpAddress
   return hairpins;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

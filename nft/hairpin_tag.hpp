@@ -16,9 +16,9 @@
 
 #include "nft/plan.hpp"
 
-namespace portmapper {
+namespace portmapper::nft {
 
 std::uint8_t hairpin_tag(std::span<const Hairpin> hairpins);
 std::vector<Hairpin> hairpins_of_tag(std::uint8_t tag, std::span<const IpAddress> endpoints);
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

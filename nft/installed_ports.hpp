@@ -19,7 +19,7 @@
 #include "nft/names.hpp"
 #include "nft/plan.hpp"
 
-namespace portmapper {
+namespace portmapper::nft {
 
 struct HeldPort {
   std::optional<std::uint32_t> index;  // in `owners`; nothing for a claim without an owner entry
@@ -41,4 +41,4 @@ struct Holding {
   [[nodiscard]] bool empty() const { return ports.empty(); }
 };
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

@@ -6,7 +6,7 @@
 #include <cstdio>
 #include <cstring>
 
-namespace portmapper {
+namespace portmapper::nft {
 namespace {
 
 // Numbers from nftables' enum datatypes; they are part of its listing format.
@@ -198,4 +198,4 @@ std::string format_interval(std::span<const FieldType> types, std::span<const st
   return text;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

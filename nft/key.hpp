@@ -24,7 +24,7 @@
 #include "nft/names.hpp"
 #include "nft/published_port.hpp"
 
-namespace portmapper {
+namespace portmapper::nft {
 
 // A key or data of up to 32 bytes, without an allocation.
 class Key {
@@ -76,4 +76,4 @@ std::string format_key(std::span<const FieldType> types, std::span<const std::ui
 std::string format_interval(std::span<const FieldType> types, std::span<const std::uint8_t> key,
                             std::span<const std::uint8_t> key_end);
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

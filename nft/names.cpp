@@ -2,7 +2,7 @@
 
 #include "lib/base/hash.hpp"
 
-namespace portmapper {
+namespace portmapper::nft {
 namespace {
 
 constexpr std::size_t kCommentLimit = 128;  // nft's own, for a comment it can read back
@@ -98,4 +98,4 @@ std::string derived_chain(std::string_view network) {
   return name + "-" + std::string(to_string(hash));
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

@@ -18,7 +18,7 @@
 #include "lib/base/attachment.hpp"
 #include "nft/published_port.hpp"
 
-namespace portmapper {
+namespace portmapper::nft {
 
 inline constexpr char kTable[] = "nft-port-mapper";
 inline constexpr char kTableComment[] = "published container ports";
@@ -67,4 +67,4 @@ OwnerHash network_hash(std::string_view network);
 // The chain of a network that needs one of its own but names none.
 std::string derived_chain(std::string_view network);
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

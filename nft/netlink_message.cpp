@@ -8,7 +8,7 @@
 
 #include <algorithm>
 
-namespace portmapper {
+namespace portmapper::nft {
 
 std::uint8_t* Messages::make_room(std::size_t capacity) {
   const std::size_t needed = used_ + NLMSG_HDRLEN + capacity;
@@ -55,4 +55,4 @@ void Messages::acknowledge_last() {
   reinterpret_cast<nlmsghdr*>(buffer_.data() + last_)->nlmsg_flags |= NLM_F_ACK;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

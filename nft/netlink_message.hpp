@@ -20,7 +20,7 @@
 #include <span>
 #include <vector>
 
-namespace portmapper {
+namespace portmapper::nft {
 
 // The owner of an object of libnftnl: Owned<nftnl_rule, nftnl_rule_free>.
 template <auto Free>
@@ -57,4 +57,4 @@ class Messages {
   std::uint32_t sequence_ = 0;
 };
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <optional>
 
-namespace portmapper {
+namespace portmapper::nft {
 namespace {
 
 constexpr const char* name_of(Family family) {
@@ -90,4 +90,4 @@ std::string to_string(const Plan& plan) {
   return text;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

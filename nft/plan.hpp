@@ -18,7 +18,7 @@
 #include "lib/base/network_namespace.hpp"
 #include "nft/published_port.hpp"
 
-namespace portmapper {
+namespace portmapper::nft {
 
 // One CNI network's chain: its name, and what its rules depend on.
 struct NetworkChain {
@@ -63,4 +63,4 @@ struct Plan {
 Plan make_plan(PlanInput input);
 std::string to_string(const Plan& plan);
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

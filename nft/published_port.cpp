@@ -1,6 +1,6 @@
 #include "nft/published_port.hpp"
 
-namespace portmapper {
+namespace portmapper::nft {
 namespace {
 
 std::string with_port(const IpAddress& address, Port port) {
@@ -19,4 +19,4 @@ std::string to_string(const Endpoint& endpoint) {
   return with_port(endpoint.address, endpoint.port);
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

@@ -14,7 +14,7 @@
 #include "lib/base/ip_address.hpp"
 #include "lib/base/port.hpp"
 
-namespace portmapper {
+namespace portmapper::nft {
 
 struct PublishedPort {
   IpAddress address;  // 0.0.0.0 and :: mean any local address of the family
@@ -34,4 +34,4 @@ struct Endpoint {
 std::string to_string(const PublishedPort& port);  // "192.0.2.1:8080/tcp", "[::]:8080/tcp"
 std::string to_string(const Endpoint& endpoint);   // "10.22.0.2:80", "[fd00::2]:80"
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

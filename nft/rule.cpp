@@ -2,7 +2,7 @@
 
 #include "lib/base/hash.hpp"
 
-namespace portmapper {
+namespace portmapper::nft {
 namespace {
 
 // Part of every fingerprint: raise it when encode makes other expressions of the same text, so that
@@ -60,4 +60,4 @@ std::uint64_t fingerprint(const Rule& rule) {
   return fnv1a(kEncoding + to_string(rule));
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

@@ -20,7 +20,7 @@
 #include "lib/base/match.hpp"
 #include "nft/names.hpp"
 
-namespace portmapper {
+namespace portmapper::nft {
 
 struct ReturnDevices {  // iifname { "mesos-cni0", "docker0" } return
   std::vector<std::string> devices;
@@ -51,4 +51,4 @@ struct Rule {
 std::string to_string(const Rule& rule);
 std::uint64_t fingerprint(const Rule& rule);
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

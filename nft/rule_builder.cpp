@@ -12,7 +12,7 @@
 
 #include "nft/names.hpp"
 
-namespace portmapper {
+namespace portmapper::nft {
 namespace {
 
 constexpr std::size_t kExpressionBytes = 160;  // one with two 16-byte values needs 100
@@ -180,4 +180,4 @@ std::uint32_t RuleBuilder::finish(const std::string& chain, std::string_view use
   return next_set_id_;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

@@ -28,7 +28,7 @@
 
 struct nftnl_expr;
 
-namespace portmapper {
+namespace portmapper::nft {
 
 std::uint32_t slot(std::uint32_t number);
 
@@ -77,4 +77,4 @@ class RuleBuilder {
   bool protocol_is_tested_ = false;
 };
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

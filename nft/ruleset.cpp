@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <array>
 
-namespace portmapper {
+namespace portmapper::nft {
 namespace {
 
 constexpr std::array kHookNames = {"prerouting", "input", "forward", "output", "postrouting"};
@@ -55,4 +55,4 @@ std::string to_string(const Hook& hook) {
          std::to_string(hook.priority) + "; policy accept;";
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

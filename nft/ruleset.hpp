@@ -17,7 +17,7 @@
 #include "nft/plan.hpp"
 #include "nft/rule.hpp"
 
-namespace portmapper {
+namespace portmapper::nft {
 
 struct Hook {
   const char* type;  // "nat" or "filter"
@@ -37,4 +37,4 @@ ChainSpec network_chain(const NetworkChain& network);
 // "type nat hook prerouting priority -99; policy accept;"
 std::string to_string(const Hook& hook);
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

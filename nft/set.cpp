@@ -1,6 +1,6 @@
 #include "nft/set.hpp"
 
-namespace portmapper {
+namespace portmapper::nft {
 namespace {
 
 using enum FieldType;
@@ -87,4 +87,4 @@ std::string to_string(const SetSpec& set) {
   return text;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

@@ -14,7 +14,7 @@
 
 #include "nft/key.hpp"
 
-namespace portmapper {
+namespace portmapper::nft {
 
 struct SetSpec {
   std::string name;
@@ -39,4 +39,4 @@ std::uint32_t concatenated_type(std::span<const FieldType> types);
 // them.
 std::string to_string(const SetSpec& set);
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

@@ -7,7 +7,7 @@
 #include "nft/hairpin_tag.hpp"
 #include "nft/userdata.hpp"
 
-namespace portmapper {
+namespace portmapper::nft {
 namespace {
 
 // Elements of one verb, gathered by set so that each set is one operation.
@@ -284,4 +284,4 @@ std::string to_string(const Transaction& transaction) {
   return text;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

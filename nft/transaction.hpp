@@ -22,7 +22,7 @@
 #include "nft/ruleset.hpp"
 #include "nft/set.hpp"
 
-namespace portmapper {
+namespace portmapper::nft {
 
 struct Element {
   Key key;
@@ -110,4 +110,4 @@ Transaction demolition(const std::string& chain, std::span<const std::string> ju
 std::string to_string(const Operation& operation);
 std::string to_string(const Transaction& transaction);
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

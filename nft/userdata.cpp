@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <array>
 
-namespace portmapper {
+namespace portmapper::nft {
 namespace {
 
 enum Type : std::uint8_t {
@@ -126,4 +126,4 @@ std::uint64_t parse_rule_tag(std::span<const std::uint8_t> bytes) {
   return fingerprint;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

@@ -18,7 +18,7 @@
 #include "lib/base/network_namespace.hpp"
 #include "nft/names.hpp"
 
-namespace portmapper {
+namespace portmapper::nft {
 
 struct ElementData {
   std::string comment{};
@@ -40,4 +40,4 @@ std::string encode_comment(std::string_view comment);  // for the table
 std::string encode_rule_tag(std::uint64_t fingerprint);
 std::uint64_t parse_rule_tag(std::span<const std::uint8_t> bytes);  // 0: not a rule of ours
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

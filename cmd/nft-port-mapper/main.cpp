@@ -12,15 +12,16 @@
 #include "lib/base/write_all.hpp"
 
 int main() {
-  using namespace portmapper;
-  if (!take_standard_descriptors()) return 1;
+  if (!portmapper::take_standard_descriptors()) return 1;
   (void)std::signal(SIGPIPE, SIG_IGN);  // a runtime that went away is EPIPE, and its ADD is undone
-  const Outcome outcome = run_plugin([](const char* name) { return std::getenv(name); },
-                                     [] { return read_all(STDIN_FILENO, "standard input"); });
-  (void)write_all(STDERR_FILENO, outcome.log);
-  if (write_all(STDOUT_FILENO, outcome.out)) return outcome.status;
-  const Error unprinted{ErrorKind::mapping_failed, "cannot write", "standard output", errno, {}};
-  (void)write_all(STDERR_FILENO, "nft-port-mapper: " + unprinted.message() + "\n");
-  if (outcome.undo) (void)write_all(STDERR_FILENO, outcome.undo());
+  const portmapper::app::Outcome outcome = portmapper::plugin::run_plugin(
+      [](const char* name) { return std::getenv(name); },
+      [] { return portmapper::read_all(STDIN_FILENO, "standard input"); });
+  (void)portmapper::write_all(STDERR_FILENO, outcome.log);
+  if (portmapper::write_all(STDOUT_FILENO, outcome.out)) return outcome.status;
+  const portmapper::Error unprinted{
+      portmapper::ErrorKind::mapping_failed, "cannot write", "standard output", errno, {}};
+  (void)portmapper::write_all(STDERR_FILENO, "nft-port-mapper: " + unprinted.message() + "\n");
+  if (outcome.undo) (void)portmapper::write_all(STDERR_FILENO, outcome.undo());
   return 1;
 }

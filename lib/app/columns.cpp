@@ -4,7 +4,7 @@
 
 #include "lib/base/escape.hpp"
 
-namespace portmapper {
+namespace portmapper::app {
 
 std::string format_columns(std::vector<Row> rows) {
   std::vector<std::size_t> widths;
@@ -25,4 +25,4 @@ std::string format_columns(std::vector<Row> rows) {
   return text;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::app

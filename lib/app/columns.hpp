@@ -11,10 +11,10 @@
 #include <string>
 #include <vector>
 
-namespace portmapper {
+namespace portmapper::app {
 
 using Row = std::vector<std::string>;
 
 std::string format_columns(std::vector<Row> rows);
 
-}  // namespace portmapper
+}  // namespace portmapper::app

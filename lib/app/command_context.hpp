@@ -18,7 +18,7 @@
 #include "lib/delegate/runner.hpp"
 #include "nft/plan.hpp"
 
-namespace portmapper {
+namespace portmapper::app {
 
 // Text may name what others made: a terminal or a log reader gets nothing to act upon.
 inline std::string log_line(std::string_view text) {
@@ -26,25 +26,26 @@ inline std::string log_line(std::string_view text) {
 }
 
 struct Call {
-  const Request& request;
-  const NetConf& conf;
-  DelegateRunner& runner;
+  const cni::Request& request;
+  const config::NetConf& conf;
+  delegate::Runner& runner;
   std::string& log;
 
   [[nodiscard]] Attachment attachment() const {
     return {conf.name, request.container_id, request.ifname};
   }
   // The network chain that the configuration asks for.
-  [[nodiscard]] NetworkChain chain() const;
+  [[nodiscard]] nft::NetworkChain chain() const;
   void note(std::string_view text) const { log += log_line(text); }
 };
 
 // What an ADD with this result wants in the kernel; without port mappings, nothing.
 // `what` names the result in errors.
-Result<Plan> plan_of(const Call& call, std::string_view result, const std::string& what);
+Result<nft::Plan> plan_of(const Call& call, std::string_view result, const std::string& what);
 
 // Runs the delegate with `command`; prevResult is added where there is one. Empty without a
 // delegate.
-Result<std::string> delegate(const Call& call, Command command, const std::string* prev_result);
+Result<std::string> run_delegate(const Call& call, cni::Command command,
+                                 const std::string* prev_result);
 
-}  // namespace portmapper
+}  // namespace portmapper::app

@@ -7,17 +7,17 @@
 #include "lib/host/netns.hpp"
 #include "nft/read/reader.hpp"
 
-namespace portmapper {
+namespace portmapper::app {
 namespace {
 
 constexpr std::size_t kConflictsNamed = 8;
 
 // Every claim that `plan` makes or asserts absent.
-std::vector<PublishedPort> claims_wanted(const Plan& plan,
-                                         std::span<const IpAddress> local_addresses) {
-  std::set<PublishedPort> ports;
-  for (const Translation& translation : plan.translations) {
-    PublishedPort port = translation.published;
+std::vector<nft::PublishedPort> claims_wanted(const nft::Plan& plan,
+                                              std::span<const IpAddress> local_addresses) {
+  std::set<nft::PublishedPort> ports;
+  for (const nft::Translation& translation : plan.translations) {
+    nft::PublishedPort port = translation.published;
     ports.insert(port);
     if (port.address.is_any()) {
       for (const IpAddress& address : local_addresses) {
@@ -33,13 +33,13 @@ std::vector<PublishedPort> claims_wanted(const Plan& plan,
 
 // Who has which of the wanted ports.
 struct Found {
-  std::map<OwnerHash, std::vector<PublishedPort>> by_owner;
-  std::vector<PublishedPort> ownerless;  // claims that no owner entry stands for
+  std::map<nft::OwnerHash, std::vector<nft::PublishedPort>> by_owner;
+  std::vector<nft::PublishedPort> ownerless;  // claims that no owner entry stands for
 };
 
 // A port that somebody has, without a claim that names the owner.
 struct Unnamed {
-  PublishedPort port;
+  nft::PublishedPort port;
   bool claimed;
 };
 
@@ -47,10 +47,10 @@ struct Unnamed {
 Status find_owners_of_unnamed(Transport& transport, const std::vector<Unnamed>& unnamed,
                               Found& found) {
   if (unnamed.empty()) return {};
-  const Result<std::vector<OwnerEntry>> entries = read_owners(transport);
+  const Result<std::vector<nft::OwnerEntry>> entries = nft::read_owners(transport);
   if (!entries) return entries.error();
-  std::map<PublishedPort, OwnerHash> owners;
-  for (const OwnerEntry& entry : *entries) owners.emplace(entry.published, entry.owner);
+  std::map<nft::PublishedPort, nft::OwnerHash> owners;
+  for (const nft::OwnerEntry& entry : *entries) owners.emplace(entry.published, entry.owner);
   for (const auto& [port, claimed] : unnamed) {
     const auto owner = owners.find(port);
     if (owner != owners.end())
@@ -63,16 +63,16 @@ Status find_owners_of_unnamed(Transport& transport, const std::vector<Unnamed>& 
 
 // A claim that was saved and loaded again with nft does not name its owner; where an operator
 // flushed the claims, the target in our way is left of the port.
-Result<Found> find_claims(Transport& transport, const Plan& plan,
-                          const std::vector<PublishedPort>& ports) {
-  const Result<std::vector<Claim>> claims = read_claims(transport, ports);
+Result<Found> find_claims(Transport& transport, const nft::Plan& plan,
+                          const std::vector<nft::PublishedPort>& ports) {
+  const Result<std::vector<nft::Claim>> claims = nft::read_claims(transport, ports);
   if (!claims) return claims.error();
-  const auto targets = read_targets(transport, plan.chain.name, ports);
+  const auto targets = nft::read_targets(transport, plan.chain.name, ports);
   if (!targets) return targets.error();
   Found found;
   std::vector<Unnamed> unnamed;
   for (std::size_t i = 0; i < ports.size(); ++i) {
-    const Claim& claim = (*claims)[i];
+    const nft::Claim& claim = (*claims)[i];
     if (claim.exists && claim.owner)
       found.by_owner[*claim.owner].push_back(ports[i]);
     else if (claim.exists || (*targets)[i])
@@ -85,36 +85,38 @@ Result<Found> find_claims(Transport& transport, const Plan& plan,
 
 // Runtimes hand a container's ports to each of its networks. The network that came first publishes
 // them, as with portmap; what the others add would lead to the same container.
-bool is_of_same_container(const Holding& holding, const Plan& plan) {
+bool is_of_same_container(const nft::Holding& holding, const nft::Plan& plan) {
   Attachment owner;
-  return parse_attachment_comment(holding.comment, owner) &&
+  return nft::parse_attachment_comment(holding.comment, owner) &&
          owner.container_id == plan.attachment.container_id;
 }
 
-bool is_dead(const Holding& holding, const Plan& plan) {
-  if (!netns_exists(holding.netns, plan.netns)) return true;
+bool is_dead(const nft::Holding& holding, const nft::Plan& plan) {
+  if (!host::netns_exists(holding.netns, plan.netns)) return true;
   // Networks may overlap: a container can have the same address on two of them.
   if (is_of_same_container(holding, plan)) return false;
   // An address is given to one container at a time: whoever had ours is gone.
-  return std::any_of(holding.ports.begin(), holding.ports.end(), [&plan](const HeldPort& port) {
-    return port.endpoint && std::any_of(plan.translations.begin(), plan.translations.end(),
-                                        [&port](const Translation& t) {
-                                          return t.endpoint.address == port.endpoint->address;
-                                        });
-  });
+  return std::any_of(
+      holding.ports.begin(), holding.ports.end(), [&plan](const nft::HeldPort& port) {
+        return port.endpoint && std::any_of(plan.translations.begin(), plan.translations.end(),
+                                            [&port](const nft::Translation& t) {
+                                              return t.endpoint.address == port.endpoint->address;
+                                            });
+      });
 }
 
-std::string describe(const Holding& holding) {
+std::string describe(const nft::Holding& holding) {
   Attachment owner;
-  if (!parse_attachment_comment(holding.comment, owner)) return "attachment " + holding.comment;
+  if (!nft::parse_attachment_comment(holding.comment, owner))
+    return "attachment " + holding.comment;
   return "container " + owner.container_id + " of network " + owner.network + " (" + owner.ifname +
          ")";
 }
 
 // A pair that the plan wants again is not removed: it would be missing when the plan finds it
 // there.
-Holding without_wanted_hairpins(Holding holding, const Plan& plan) {
-  std::erase_if(holding.hairpins, [&plan](const Hairpin& hairpin) {
+nft::Holding without_wanted_hairpins(nft::Holding holding, const nft::Plan& plan) {
+  std::erase_if(holding.hairpins, [&plan](const nft::Hairpin& hairpin) {
     return std::find(plan.hairpins.begin(), plan.hairpins.end(), hairpin) != plan.hairpins.end();
   });
   return holding;
@@ -122,13 +124,13 @@ Holding without_wanted_hairpins(Holding holding, const Plan& plan) {
 
 class Conflicts {
  public:
-  void add(const PublishedPort& port, const Holding& holding) {
+  void add(const nft::PublishedPort& port, const nft::Holding& holding) {
     if (count_++ < kConflictsNamed)
       text_ +=
           (text_.empty() ? "" : "; ") + to_string(port) + " is published by " + describe(holding);
   }
   [[nodiscard]] bool empty() const { return count_ == 0; }
-  [[nodiscard]] Error error(const Plan& plan) const {
+  [[nodiscard]] Error error(const nft::Plan& plan) const {
     std::string text = text_;
     if (count_ > kConflictsNamed)
       text += "; and " + std::to_string(count_ - kConflictsNamed) + " more";
@@ -144,10 +146,10 @@ class Conflicts {
   std::size_t count_ = 0;
 };
 
-void leave_out(Plan& plan, const std::vector<PublishedPort>& taken) {
-  std::erase_if(plan.translations, [&taken](const Translation& translation) {
-    return std::any_of(taken.begin(), taken.end(), [&translation](const PublishedPort& port) {
-      const PublishedPort& wanted = translation.published;
+void leave_out(nft::Plan& plan, const std::vector<nft::PublishedPort>& taken) {
+  std::erase_if(plan.translations, [&taken](const nft::Translation& translation) {
+    return std::any_of(taken.begin(), taken.end(), [&translation](const nft::PublishedPort& port) {
+      const nft::PublishedPort& wanted = translation.published;
       return port.protocol == wanted.protocol && port.port == wanted.port &&
              port.address.family() == wanted.address.family() &&
              (port.address == wanted.address || port.address.is_any() || wanted.address.is_any());
@@ -156,17 +158,17 @@ void leave_out(Plan& plan, const std::vector<PublishedPort>& taken) {
 }
 
 // Claims without an owner and targets without a claim, as if one attachment had them.
-Result<Holding> leftovers(Transport& transport, const Plan& plan,
-                          const std::vector<PublishedPort>& ownerless,
-                          const std::set<PublishedPort>& removed) {
-  Holding holding;
+Result<nft::Holding> leftovers(Transport& transport, const nft::Plan& plan,
+                               const std::vector<nft::PublishedPort>& ownerless,
+                               const std::set<nft::PublishedPort>& removed) {
+  nft::Holding holding;
   holding.chain = plan.chain.name;
-  std::set<PublishedPort> claimed(ownerless.begin(), ownerless.end());
-  std::set<PublishedPort> candidates = claimed;
-  for (const Translation& translation : plan.translations)
+  std::set<nft::PublishedPort> claimed(ownerless.begin(), ownerless.end());
+  std::set<nft::PublishedPort> candidates = claimed;
+  for (const nft::Translation& translation : plan.translations)
     if (!removed.contains(translation.published)) candidates.insert(translation.published);
-  const std::vector<PublishedPort> ports(candidates.begin(), candidates.end());
-  const auto targets = read_targets(transport, plan.chain.name, ports);
+  const std::vector<nft::PublishedPort> ports(candidates.begin(), candidates.end());
+  const auto targets = nft::read_targets(transport, plan.chain.name, ports);
   if (!targets) return targets.error();
   for (std::size_t i = 0; i < ports.size(); ++i)
     if (claimed.contains(ports[i]) || (*targets)[i])
@@ -176,36 +178,36 @@ Result<Holding> leftovers(Transport& transport, const Plan& plan,
 
 }  // namespace
 
-Result<Transaction> clear_obstacles(Transport& transport, Plan& plan,
-                                    std::span<const IpAddress> local_addresses) {
-  const OwnerHash self = owner_hash(plan.attachment);
+Result<nft::Transaction> clear_obstacles(Transport& transport, nft::Plan& plan,
+                                         std::span<const IpAddress> local_addresses) {
+  const nft::OwnerHash self = nft::owner_hash(plan.attachment);
   Result<Found> found = find_claims(transport, plan, claims_wanted(plan, local_addresses));
   if (!found) return found.error();
   found->by_owner[self];  // its old entries go even where none of its old ports is wanted again
 
-  Transaction transaction;
-  std::set<PublishedPort> removed;
+  nft::Transaction transaction;
+  std::set<nft::PublishedPort> removed;
   Conflicts conflicts;
   for (const auto& [owner, ports] : found->by_owner) {
-    const Result<Held> held = read_holding(transport, owner, plan.chain.name);
+    const Result<nft::Held> held = nft::read_holding(transport, owner, plan.chain.name);
     if (!held) return held.error();
     if (!transaction.generation) transaction.generation = held->generation;
     if (held->holding.empty()) {  // its claims remained alone
       found->ownerless.insert(found->ownerless.end(), ports.begin(), ports.end());
     } else if (owner == self || is_dead(held->holding, plan)) {
-      for (const HeldPort& port : held->holding.ports) removed.insert(port.published);
-      transaction.append(removal(without_wanted_hairpins(held->holding, plan)));
+      for (const nft::HeldPort& port : held->holding.ports) removed.insert(port.published);
+      transaction.append(nft::removal(without_wanted_hairpins(held->holding, plan)));
     } else if (is_of_same_container(held->holding, plan)) {
       leave_out(plan, ports);
     } else {
-      for (const PublishedPort& port : ports) conflicts.add(port, held->holding);
+      for (const nft::PublishedPort& port : ports) conflicts.add(port, held->holding);
     }
   }
   if (!conflicts.empty()) return conflicts.error(plan);
-  const Result<Holding> rest = leftovers(transport, plan, found->ownerless, removed);
+  const Result<nft::Holding> rest = leftovers(transport, plan, found->ownerless, removed);
   if (!rest) return rest.error();
-  transaction.append(removal(*rest));
+  transaction.append(nft::removal(*rest));
   return transaction;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::app

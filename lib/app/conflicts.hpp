@@ -16,9 +16,9 @@
 #include "lib/base/netlink.hpp"
 #include "nft/transaction.hpp"
 
-namespace portmapper {
+namespace portmapper::app {
 
-Result<Transaction> clear_obstacles(Transport& transport, Plan& plan,
-                                    std::span<const IpAddress> local_addresses);
+Result<nft::Transaction> clear_obstacles(Transport& transport, nft::Plan& plan,
+                                         std::span<const IpAddress> local_addresses);
 
-}  // namespace portmapper
+}  // namespace portmapper::app

@@ -6,21 +6,23 @@
 #include "lib/host/local_addresses.hpp"
 #include "lib/host/route_localnet.hpp"
 
-namespace portmapper {
+namespace portmapper::app {
 namespace {
 
-std::optional<UdpPort> udp_port(const PublishedPort& published, const Endpoint& endpoint) {
+std::optional<host::UdpPort> udp_port(const nft::PublishedPort& published,
+                                      const nft::Endpoint& endpoint) {
   if (published.protocol != Protocol::udp) return std::nullopt;
-  return UdpPort{published.address, published.port.value(), endpoint.address,
-                 endpoint.port.value()};
+  return host::UdpPort{published.address, published.port.value(), endpoint.address,
+                       endpoint.port.value()};
 }
 
-void forget_flows(Transport& transport, const std::vector<UdpPort>& ports, Stale stale,
+void forget_flows(Transport& transport, const std::vector<host::UdpPort>& ports, host::Stale stale,
                   std::vector<std::string>& notes) {
   if (ports.empty()) return;
-  const Result<std::vector<IpAddress>> local = local_addresses();
-  const Result<std::size_t> deleted = local ? delete_stale_flows(transport, ports, *local, stale)
-                                            : Result<std::size_t>(local.error());
+  const Result<std::vector<IpAddress>> local = host::local_addresses();
+  const Result<std::size_t> deleted =
+      local ? host::delete_stale_flows(transport, ports, *local, stale)
+            : Result<std::size_t>(local.error());
   if (!deleted)
     notes.push_back(deleted.error().message() +
                     "; UDP clients that keep their source port may go on"
@@ -28,31 +30,31 @@ void forget_flows(Transport& transport, const std::vector<UdpPort>& ports, Stale
 }
 
 // The hairpin pair of 127.0.0.0/8 is in the plan exactly when loopback must reach the container.
-const Hairpin* loopback_pair(const Plan& plan) {
+const nft::Hairpin* loopback_pair(const nft::Plan& plan) {
   const auto found =
-      std::find_if(plan.hairpins.begin(), plan.hairpins.end(), [](const Hairpin& hairpin) {
+      std::find_if(plan.hairpins.begin(), plan.hairpins.end(), [](const nft::Hairpin& hairpin) {
         return hairpin.source.contains(*IpPrefix::parse("127.0.0.0/8"));
       });
   return found == plan.hairpins.end() ? nullptr : &*found;
 }
 
-bool only_loopback(const PublishedPort& port) {
+bool only_loopback(const nft::PublishedPort& port) {
   return port.address.family() == Family::ipv4 && port.address.is_loopback();
 }
 
-bool by_loopback(const Translation& translation) {
+bool by_loopback(const nft::Translation& translation) {
   const IpAddress& address = translation.published.address;
   return address.family() == Family::ipv4 && (address.is_any() || address.is_loopback());
 }
 
-Status open_loopback(const Plan& plan, std::vector<std::string>& notes) {
+Status open_loopback(const nft::Plan& plan, std::vector<std::string>& notes) {
   const auto reachable =
       std::find_if(plan.translations.begin(), plan.translations.end(), by_loopback);
   if (loopback_pair(plan) == nullptr || reachable == plan.translations.end()) return {};
-  const Result<std::string> device = device_towards(reachable->endpoint.address);
-  const Status status = device ? enable_route_localnet(*device) : Status(device.error());
+  const Result<std::string> device = host::device_towards(reachable->endpoint.address);
+  const Status status = device ? host::enable_route_localnet(*device) : Status(device.error());
   if (status) return {};
-  for (const Translation& translation : plan.translations)
+  for (const nft::Translation& translation : plan.translations)
     if (only_loopback(translation.published)) return status.error();
   notes.push_back(status.error().message() + "; the ports do not answer on the host's 127.0.0.1");
   return {};
@@ -60,33 +62,35 @@ Status open_loopback(const Plan& plan, std::vector<std::string>& notes) {
 
 }  // namespace
 
-Status effects_of_add(Transport& transport, const Plan& plan, std::vector<std::string>& notes) {
-  const Plan* const plans[] = {&plan};
+Status effects_of_add(Transport& transport, const nft::Plan& plan,
+                      std::vector<std::string>& notes) {
+  const nft::Plan* const plans[] = {&plan};
   return effects_of_adds(transport, plans, notes).front();
 }
 
-std::vector<Status> effects_of_adds(Transport& transport, std::span<const Plan* const> plans,
+std::vector<Status> effects_of_adds(Transport& transport, std::span<const nft::Plan* const> plans,
                                     std::vector<std::string>& notes) {
   std::vector<Status> results;
-  std::vector<UdpPort> ports;
-  for (const Plan* plan : plans) {
+  std::vector<host::UdpPort> ports;
+  for (const nft::Plan* plan : plans) {
     results.push_back(open_loopback(*plan, notes));
     if (!results.back()) continue;
-    for (const Translation& translation : plan->translations)
+    for (const nft::Translation& translation : plan->translations)
       if (const auto port = udp_port(translation.published, translation.endpoint))
         ports.push_back(*port);
   }
-  forget_flows(transport, ports, Stale::leads_elsewhere, notes);
+  forget_flows(transport, ports, host::Stale::leads_elsewhere, notes);
   return results;
 }
 
-void effects_of_del(Transport& transport, const Holding& gone, std::vector<std::string>& notes) {
-  std::vector<UdpPort> ports;
-  for (const HeldPort& held : gone.ports) {
+void effects_of_del(Transport& transport, const nft::Holding& gone,
+                    std::vector<std::string>& notes) {
+  std::vector<host::UdpPort> ports;
+  for (const nft::HeldPort& held : gone.ports) {
     if (!held.endpoint) continue;
     if (const auto port = udp_port(held.published, *held.endpoint)) ports.push_back(*port);
   }
-  forget_flows(transport, ports, Stale::leads_there, notes);
+  forget_flows(transport, ports, host::Stale::leads_there, notes);
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::app

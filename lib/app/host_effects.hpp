@@ -18,12 +18,13 @@
 #include "nft/installed_ports.hpp"
 #include "nft/plan.hpp"
 
-namespace portmapper {
+namespace portmapper::app {
 
-Status effects_of_add(Transport& transport, const Plan& plan, std::vector<std::string>& notes);
+Status effects_of_add(Transport& transport, const nft::Plan& plan, std::vector<std::string>& notes);
 // The same for many plans with one look at the flows; the failure of each in its place.
-std::vector<Status> effects_of_adds(Transport& transport, std::span<const Plan* const> plans,
+std::vector<Status> effects_of_adds(Transport& transport, std::span<const nft::Plan* const> plans,
                                     std::vector<std::string>& notes);
-void effects_of_del(Transport& transport, const Holding& gone, std::vector<std::string>& notes);
+void effects_of_del(Transport& transport, const nft::Holding& gone,
+                    std::vector<std::string>& notes);
 
-}  // namespace portmapper
+}  // namespace portmapper::app

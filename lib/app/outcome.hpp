@@ -9,7 +9,7 @@
 #include <functional>
 #include <string>
 
-namespace portmapper {
+namespace portmapper::app {
 
 struct Outcome {
   int status = 0;
@@ -21,4 +21,4 @@ struct Outcome {
   bool watch = false;  // the ctl's: print, wait a little, do it again
 };
 
-}  // namespace portmapper
+}  // namespace portmapper::app

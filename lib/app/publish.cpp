@@ -10,17 +10,17 @@
 #include "nft/hairpin_fit.hpp"
 #include "nft/read/reader.hpp"
 
-namespace portmapper {
+namespace portmapper::app {
 namespace {
 
 // Skeleton and network chain, with a jump to every network chain there is.
-Result<Transaction> rebuild(Transport& transport, const NetworkChain& chain,
-                            const Ruleset& ruleset) {
-  Result<std::vector<std::string>> chains = read_network_chains(transport);
+Result<nft::Transaction> rebuild(Transport& transport, const nft::NetworkChain& chain,
+                                 const nft::Ruleset& ruleset) {
+  Result<std::vector<std::string>> chains = nft::read_network_chains(transport);
   if (!chains) return chains.error();
   if (std::find(chains->begin(), chains->end(), chain.name) == chains->end())
     chains->push_back(chain.name);
-  Transaction transaction = construction(chain, *chains, ruleset.wrong_hooks);
+  nft::Transaction transaction = nft::construction(chain, *chains, ruleset.wrong_hooks);
   transaction.generation = ruleset.generation;
   return transaction;
 }
@@ -32,35 +32,36 @@ struct Lessons {
 };
 
 // Removes what is in the way, and lets the plan's hairpins fit what is there.
-Result<Transaction> make_way(Transport& transport, Plan& plan) {
-  const Result<std::vector<IpAddress>> local = local_addresses();
+Result<nft::Transaction> make_way(Transport& transport, nft::Plan& plan) {
+  const Result<std::vector<IpAddress>> local = host::local_addresses();
   if (!local) return local.error();
-  Result<Transaction> transaction = clear_obstacles(transport, plan, *local);
+  Result<nft::Transaction> transaction = clear_obstacles(transport, plan, *local);
   if (!transaction) return transaction.error();
-  const Result<std::vector<Hairpin>> existing = read_hairpins(transport);
+  const Result<std::vector<nft::Hairpin>> existing = nft::read_hairpins(transport);
   if (!existing) return existing.error();
-  HairpinFit fit = fit_hairpins(plan.hairpins, *existing);
-  transaction->append(removal(fit.remove));
+  nft::HairpinFit fit = nft::fit_hairpins(plan.hairpins, *existing);
+  transaction->append(nft::removal(fit.remove));
   plan.hairpins = std::move(fit.add);
   return transaction;
 }
 
-bool names_host_addresses(const Plan& plan) {
+bool names_host_addresses(const nft::Plan& plan) {
   return std::any_of(plan.translations.begin(), plan.translations.end(),
-                     [](const Translation& t) { return !t.published.address.is_any(); });
+                     [](const nft::Translation& t) { return !t.published.address.is_any(); });
 }
 
-bool has_family(const Plan& plan, Family family) {
-  return std::any_of(plan.translations.begin(), plan.translations.end(),
-                     [&](const Translation& t) { return t.published.address.family() == family; });
+bool has_family(const nft::Plan& plan, Family family) {
+  return std::any_of(
+      plan.translations.begin(), plan.translations.end(),
+      [&](const nft::Translation& t) { return t.published.address.family() == family; });
 }
 
 // Whether nobody has any port on one address, in the families of `plan`. Then a plan of ports on
 // any address overlaps with nothing, as long as the generation stays what it was.
-Result<bool> nobody_has_addresses(Transport& transport, const Plan& plan) {
+Result<bool> nobody_has_addresses(Transport& transport, const nft::Plan& plan) {
   for (const Family family : {Family::ipv4, Family::ipv6}) {
     if (!has_family(plan, family)) continue;
-    const Result<bool> empty = is_set_empty(transport, claim_set({family, true}));
+    const Result<bool> empty = nft::is_set_empty(transport, nft::claim_set({family, true}));
     if (!empty || !*empty) return empty;
   }
   return true;
@@ -70,37 +71,38 @@ Result<bool> nobody_has_addresses(Transport& transport, const Plan& plan) {
 // for each port and local address are elements to delete, and whoever deletes makes the next commit
 // wait for a grace period: so the ordinary case, ports on any address and nobody who has one
 // address only, is read and guarded by the generation instead.
-Result<Transaction> insert(Transport& transport, const Plan& plan, std::uint32_t generation) {
+Result<nft::Transaction> insert(Transport& transport, const nft::Plan& plan,
+                                std::uint32_t generation) {
   if (!names_host_addresses(plan)) {
     const Result<bool> free = nobody_has_addresses(transport, plan);
     if (!free) return free.error();
     if (*free) {
-      Transaction transaction = insertion(plan, {});
+      nft::Transaction transaction = nft::insertion(plan, {});
       transaction.generation = generation;
       return transaction;
     }
   }
-  const Result<std::vector<IpAddress>> local = local_addresses();
+  const Result<std::vector<IpAddress>> local = host::local_addresses();
   if (!local) return local.error();
-  return insertion(plan, *local);
+  return nft::insertion(plan, *local);
 }
 
-Result<Transaction> decide(Transport& transport, Plan plan, const Lessons& lessons) {
-  const Result<Ruleset> ruleset = read_ruleset(transport, plan.chain);
+Result<nft::Transaction> decide(Transport& transport, nft::Plan plan, const Lessons& lessons) {
+  const Result<nft::Ruleset> ruleset = nft::read_ruleset(transport, plan.chain);
   if (!ruleset) return ruleset.error();
-  Transaction transaction;
+  nft::Transaction transaction;
   if (!ruleset->intact() || lessons.incomplete) {
-    Result<Transaction> skeleton = rebuild(transport, plan.chain, *ruleset);
+    Result<nft::Transaction> skeleton = rebuild(transport, plan.chain, *ruleset);
     if (!skeleton) return skeleton.error();
     transaction = std::move(*skeleton);
   }
   if (lessons.obstructed) {
-    Result<Transaction> way = make_way(transport, plan);
+    Result<nft::Transaction> way = make_way(transport, plan);
     if (!way) return way.error();
     transaction.append(std::move(*way));
     transaction.generation = ruleset->generation;  // the earliest of what was read
   }
-  Result<Transaction> ports = insert(transport, plan, ruleset->generation);
+  Result<nft::Transaction> ports = insert(transport, plan, ruleset->generation);
   if (!ports) return ports.error();
   if (ports->generation) transaction.generation = ports->generation;
   transaction.append(std::move(*ports));
@@ -109,12 +111,12 @@ Result<Transaction> decide(Transport& transport, Plan plan, const Lessons& lesso
 
 }  // namespace
 
-Status publish(Transport& transport, const Plan& plan) {
+Status publish(Transport& transport, const nft::Plan& plan) {
   Lessons lessons;
   for (Retry retry; retry.again();) {
-    const Result<Transaction> transaction = decide(transport, plan, lessons);
+    const Result<nft::Transaction> transaction = decide(transport, plan, lessons);
     const Status status =
-        transaction ? commit(transport, *transaction) : Status(transaction.error());
+        transaction ? nft::commit(transport, *transaction) : Status(transaction.error());
     if (status) return {};
     const int error_number = status.error().error_number;
     if (is_moved(error_number)) continue;
@@ -123,8 +125,8 @@ Status publish(Transport& transport, const Plan& plan) {
     } else if (error_number == ENOENT && !lessons.incomplete) {
       lessons.incomplete = true;
     } else {
-      if (transaction && !is_refusal(status.error()))
-        (void)withdraw(transport, owner_hash(plan.attachment), plan.chain.name);
+      if (transaction && !nft::is_refusal(status.error()))
+        (void)withdraw(transport, nft::owner_hash(plan.attachment), plan.chain.name);
       return status.error();
     }
   }
@@ -138,27 +140,28 @@ bool same_namespace(const NetworkNamespace& a, const NetworkNamespace& b) {
   return a.device == b.device && a.inode == b.inode && a.id == b.id;
 }
 
-Status remove(Transport& transport, Held held, bool with_hairpins) {
+Status remove(Transport& transport, nft::Held held, bool with_hairpins) {
   if (!with_hairpins) held.holding.hairpins.clear();
-  Transaction transaction = removal(held.holding);
+  nft::Transaction transaction = nft::removal(held.holding);
   transaction.generation = held.generation;
   if (with_hairpins) {
-    const Result<bool> others = others_publish(transport, held.holding);
+    const Result<bool> others = nft::others_publish(transport, held.holding);
     if (!others) return others.error();
-    if (!*others) transaction.append(hairpins_removal());
+    if (!*others) transaction.append(nft::hairpins_removal());
   }
-  return commit(transport, transaction);
+  return nft::commit(transport, transaction);
 }
 
 }  // namespace
 
-Result<Holding> withdraw(Transport& transport, const OwnerHash& owner, const std::string& chain,
-                         const NetworkNamespace* only) {
+Result<nft::Holding> withdraw(Transport& transport, const nft::OwnerHash& owner,
+                              const std::string& chain, const NetworkNamespace* only) {
   bool with_hairpins = true;
   for (Retry retry; retry.again();) {
-    Result<Held> held = read_holding(transport, owner, chain);
+    Result<nft::Held> held = nft::read_holding(transport, owner, chain);
     if (held && held->holding.empty()) return std::move(held->holding);
-    if (held && only != nullptr && !same_namespace(held->holding.netns, *only)) return Holding{};
+    if (held && only != nullptr && !same_namespace(held->holding.netns, *only))
+      return nft::Holding{};
     const Status status = held ? remove(transport, *held, with_hairpins) : Status(held.error());
     if (status) return std::move(held->holding);
     const int error_number = status.error().error_number;
@@ -172,11 +175,11 @@ Result<Holding> withdraw(Transport& transport, const OwnerHash& owner, const std
   return Retry::exhausted();
 }
 
-Status rehearse(Transport& transport, const NetworkChain& chain) {
+Status rehearse(Transport& transport, const nft::NetworkChain& chain) {
   for (Retry retry; retry.again();) {
-    const Result<Ruleset> ruleset = read_ruleset(transport, chain);
+    const Result<nft::Ruleset> ruleset = nft::read_ruleset(transport, chain);
     if (!ruleset) return ruleset.error();
-    Result<Transaction> transaction = rebuild(transport, chain, *ruleset);
+    Result<nft::Transaction> transaction = rebuild(transport, chain, *ruleset);
     if (!transaction) return transaction.error();
     const Status status = rehearse(transport, std::move(*transaction));
     if (status || !is_moved(status.error().error_number)) return status;
@@ -186,17 +189,17 @@ Status rehearse(Transport& transport, const NetworkChain& chain) {
 
 Status remove_chain_if_empty(Transport& transport, const std::string& chain) {
   for (Retry retry; retry.again();) {
-    const Result<Emptiness> emptiness = read_emptiness(transport, chain);
+    const Result<nft::Emptiness> emptiness = nft::read_emptiness(transport, chain);
     if (!emptiness) return emptiness.error();
-    Result<std::vector<std::string>> chains = read_network_chains(transport);
+    Result<std::vector<std::string>> chains = nft::read_network_chains(transport);
     if (!chains) return chains.error();
     if (!emptiness->empty || std::erase(*chains, chain) == 0) return {};
-    Transaction transaction = demolition(chain, *chains);
+    nft::Transaction transaction = nft::demolition(chain, *chains);
     transaction.generation = emptiness->generation;
-    const Status status = commit(transport, transaction);
+    const Status status = nft::commit(transport, transaction);
     if (status || !is_moved(status.error().error_number)) return status;
   }
   return Retry::exhausted();
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::app

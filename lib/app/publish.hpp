@@ -19,19 +19,19 @@
 #include "nft/installed_ports.hpp"
 #include "nft/plan.hpp"
 
-namespace portmapper {
+namespace portmapper::app {
 
-Status publish(Transport& transport, const Plan& plan);
+Status publish(Transport& transport, const nft::Plan& plan);
 
 // `chain`: where the targets are if the owner entries do not say. `only`: nothing is withdrawn from
 // an attachment that was made again and lives in another namespace.
-Result<Holding> withdraw(Transport& transport, const OwnerHash& owner, const std::string& chain,
-                         const NetworkNamespace* only = nullptr);
+Result<nft::Holding> withdraw(Transport& transport, const nft::OwnerHash& owner,
+                              const std::string& chain, const NetworkNamespace* only = nullptr);
 
 // Could an ADD to this network work now? Nothing is changed.
-Status rehearse(Transport& transport, const NetworkChain& chain);
+Status rehearse(Transport& transport, const nft::NetworkChain& chain);
 
 // A network chain in whose maps nothing is left goes, maps and jump with it.
 Status remove_chain_if_empty(Transport& transport, const std::string& chain);
 
-}  // namespace portmapper
+}  // namespace portmapper::app

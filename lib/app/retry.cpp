@@ -7,7 +7,7 @@
 #include <random>
 #include <thread>
 
-namespace portmapper {
+namespace portmapper::app {
 namespace {
 
 constexpr std::chrono::seconds kLimit{10};
@@ -40,4 +40,4 @@ bool is_moved(int error_number) {
   return error_number == ERESTART || error_number == EINTR || error_number == EAGAIN;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::app

@@ -13,7 +13,7 @@
 
 #include "lib/base/error.hpp"
 
-namespace portmapper {
+namespace portmapper::app {
 
 class Retry {
  public:
@@ -28,4 +28,4 @@ class Retry {
 // Whether an errno of the kernel means "somebody changed something meanwhile".
 bool is_moved(int error_number);
 
-}  // namespace portmapper
+}  // namespace portmapper::app

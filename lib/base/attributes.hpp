@@ -17,12 +17,11 @@
 #include <cstdint>
 #include <cstring>
 #include <optional>
-#include <span>
 #include <string_view>
 
-namespace portmapper {
+#include "lib/base/bytes.hpp"
 
-using Bytes = std::span<const std::uint8_t>;
+namespace portmapper {
 
 struct Attribute {
   std::uint16_t type;

@@ -3,9 +3,9 @@
 //   printable("a\nb");  // a?b
 //
 // Replaced is whatever a terminal or a log reader takes for more than a letter: control characters
-// (C0, DEL and C1), the line separators U+2028 and U+2029, and what turns the direction of writing,
-// so that a line reads as another. Offsets and lengths are in bytes. Errors: none. Does not promise:
-// that two texts stay different. Source: RFC 3629.
+// (C0, DEL and C1), the line separators U+2028 and U+2029, and what turns the direction of
+// writing, so that a line reads as another. Offsets and lengths are in bytes. Errors: none. Does
+// not promise: that two texts stay different. Source: RFC 3629.
 #pragma once
 
 #include <cstddef>

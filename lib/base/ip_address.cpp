@@ -13,7 +13,7 @@ constexpr std::array<std::uint8_t, 12> kMappedPrefix = {0, 0, 0, 0, 0, 0, 0, 0, 
 
 // The address with every bit behind `length` set to `bit`.
 IpAddress with_host_bits(const IpPrefix& prefix, bool bit) {
-  IpAddress::Bytes bytes = prefix.address.bytes();
+  IpAddress::Octets bytes = prefix.address.bytes();
   for (std::size_t i = 0; i < prefix.address.length(); ++i) {
     const std::size_t first_bit = i * 8;
     const std::size_t kept =
@@ -33,21 +33,21 @@ std::optional<IpAddress> IpAddress::parse(std::string_view text) {
     return std::nullopt;
   std::copy(text.begin(), text.end(), buffer.begin());
   const Family family = text.find(':') == std::string_view::npos ? Family::ipv4 : Family::ipv6;
-  Bytes bytes{};
+  Octets bytes{};
   const int af = family == Family::ipv4 ? AF_INET : AF_INET6;
   if (inet_pton(af, buffer.data(), bytes.data()) != 1) return std::nullopt;
   return IpAddress(family, bytes);
 }
 
 IpAddress IpAddress::from_bytes(Family family, const void* bytes) {
-  Bytes copy{};
+  Octets copy{};
   std::memcpy(copy.data(), bytes, address_length(family));
   return {family, copy};
 }
 
 bool IpAddress::is_loopback() const {
   if (family_ == Family::ipv4) return bytes_[0] == 127;
-  Bytes one{};
+  Octets one{};
   one[15] = 1;
   return bytes_ == one;
 }
@@ -61,7 +61,7 @@ IpAddress IpAddress::unmapped() const {
 
 IpAddress IpAddress::mapped() const {
   if (family_ == Family::ipv6) return *this;
-  Bytes bytes{};
+  Octets bytes{};
   std::copy(kMappedPrefix.begin(), kMappedPrefix.end(), bytes.begin());
   std::copy_n(bytes_.begin(), 4, bytes.begin() + kMappedPrefix.size());
   return {Family::ipv6, bytes};

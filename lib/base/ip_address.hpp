@@ -4,7 +4,7 @@
 //   address->unmapped().to_string();                       // "192.0.2.1"
 //   IpPrefix::parse("10.22.0.2/16")->network().to_string()  // "10.22.0.0/16"
 //
-// Bytes are in network order; an IPv4 address uses the first four of the sixteen, the rest are 0.
+// Octets are in network order; an IPv4 address uses the first four of the sixteen, the rest are 0.
 // Errors: parse returns nothing for text that is not an address; no zone ("%eth0"), no port.
 // Does not promise: name resolution, or short forms like "10.1".
 // Source: inet_pton(3), inet_ntop(3), RFC 4291 section 2.5.5.2 (IPv4-mapped).
@@ -28,19 +28,19 @@ constexpr std::size_t address_length(Family family) {
 
 class IpAddress {
  public:
-  using Bytes = std::array<std::uint8_t, 16>;
+  using Octets = std::array<std::uint8_t, 16>;
 
   IpAddress() = default;  // 0.0.0.0
-  IpAddress(Family family, const Bytes& bytes) : family_(family), bytes_(bytes) {}
+  IpAddress(Family family, const Octets& bytes) : family_(family), bytes_(bytes) {}
   static std::optional<IpAddress> parse(std::string_view text);
   // `bytes` has address_length(family) bytes in network order.
   static IpAddress from_bytes(Family family, const void* bytes);
   static IpAddress any(Family family) { return {family, {}}; }  // 0.0.0.0 or ::
 
   [[nodiscard]] Family family() const { return family_; }
-  [[nodiscard]] const Bytes& bytes() const { return bytes_; }
+  [[nodiscard]] const Octets& bytes() const { return bytes_; }
   [[nodiscard]] std::size_t length() const { return address_length(family_); }
-  [[nodiscard]] bool is_any() const { return bytes_ == Bytes{}; }
+  [[nodiscard]] bool is_any() const { return bytes_ == Octets{}; }
   [[nodiscard]] bool is_loopback() const;  // 127.0.0.0/8 or ::1
   // ::ffff:192.0.2.1 becomes 192.0.2.1; every other address stays.
   [[nodiscard]] IpAddress unmapped() const;
@@ -52,7 +52,7 @@ class IpAddress {
 
  private:
   Family family_ = Family::ipv4;
-  Bytes bytes_{};
+  Octets bytes_{};
 };
 
 struct IpPrefix {

@@ -64,13 +64,13 @@ std::string interface_text(const MatchValue& value) {
          (value.form == Form::prefix ? "*\"" : "\"");
 }
 
-std::string address_text(MatchField field, const MatchValue::Bytes& bytes) {
+std::string address_text(MatchField field, const MatchValue::Octets& bytes) {
   const bool is_ipv4 = match_length(field) == 4;
   return IpAddress(is_ipv4 ? Family::ipv4 : Family::ipv6, bytes).to_string();
 }
 
 // One end of a value, as a range has it.
-std::string end_text(const Match& match, const MatchValue::Bytes& bytes) {
+std::string end_text(const Match& match, const MatchValue::Octets& bytes) {
   const std::size_t length = match_length(match.field);
   const std::uint32_t number = to_number({Form::one, bytes, bytes}, length);
   switch (match.field) {

@@ -56,11 +56,11 @@ enum class MatchOperator : std::uint8_t {
 
 struct MatchValue {
   enum class Form : std::uint8_t { one, prefix, range };
-  using Bytes = std::array<std::uint8_t, 16>;
+  using Octets = std::array<std::uint8_t, 16>;
 
   Form form = Form::one;
-  Bytes first{};
-  Bytes last{};
+  Octets first{};
+  Octets last{};
 
   static MatchValue number(std::uint32_t number, std::size_t length);
   static MatchValue address(const IpAddress& address);

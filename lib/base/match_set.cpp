@@ -10,19 +10,19 @@
 namespace portmapper {
 namespace {
 
-using Bytes = MatchValue::Bytes;
+using Octets = MatchValue::Octets;
 using Form = MatchValue::Form;
 
-bool is_before_in_listing(MatchField field, const Bytes& a, const Bytes& b) {
+bool is_before_in_listing(MatchField field, const Octets& a, const Octets& b) {
   if (is_interface(field) && std::endian::native == std::endian::little)
     return std::lexicographical_compare(a.rbegin(), a.rend(), b.rbegin(), b.rend());
   return a < b;
 }
 
 // Whether no value of the field lies between `end` and `begin`, which is not less than its own end.
-bool touches(const Bytes& end, const Bytes& begin, std::size_t length) {
+bool touches(const Octets& end, const Octets& begin, std::size_t length) {
   if (begin <= end) return true;
-  Bytes next = end;
+  Octets next = end;
   for (std::size_t i = length; i-- > 0;)
     if (++next[i] != 0) break;
   return next == begin;

@@ -6,7 +6,7 @@
 #include "lib/json/read.hpp"
 #include "lib/json/writer.hpp"
 
-namespace portmapper {
+namespace portmapper::cni {
 namespace {
 
 constexpr std::string_view kKind = "cniCacheV1";
@@ -136,4 +136,4 @@ std::string cache_file_name(const Attachment& attachment) {
   return attachment.network + "-" + attachment.container_id + "-" + attachment.ifname;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::cni

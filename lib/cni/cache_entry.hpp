@@ -21,7 +21,7 @@
 #include "lib/base/attachment.hpp"
 #include "lib/base/error.hpp"
 
-namespace portmapper {
+namespace portmapper::cni {
 
 struct CacheEntry {
   Attachment attachment;
@@ -35,4 +35,4 @@ Result<CacheEntry> parse_cache_entry(std::string_view text, std::string_view plu
 // "web-abc-eth0", what libcni calls the file.
 std::string cache_file_name(const Attachment& attachment);
 
-}  // namespace portmapper
+}  // namespace portmapper::cni

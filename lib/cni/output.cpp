@@ -3,7 +3,7 @@
 #include "lib/cni/versions.hpp"
 #include "lib/json/writer.hpp"
 
-namespace portmapper {
+namespace portmapper::cni {
 
 int cni_code(ErrorKind kind) {
   switch (kind) {
@@ -46,4 +46,4 @@ std::string version_object(std::string_view cni_version) {
   return std::move(out).text() + "\n";
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::cni

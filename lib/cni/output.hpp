@@ -12,10 +12,10 @@
 
 #include "lib/base/error.hpp"
 
-namespace portmapper {
+namespace portmapper::cni {
 
 int cni_code(ErrorKind kind);
 std::string error_object(std::string_view cni_version, const Error& error);
 std::string version_object(std::string_view cni_version);
 
-}  // namespace portmapper
+}  // namespace portmapper::cni

@@ -7,7 +7,7 @@
 #include "lib/json/read.hpp"
 #include "lib/json/text.hpp"
 
-namespace portmapper {
+namespace portmapper::cni {
 namespace {
 
 struct CommandName {
@@ -130,4 +130,4 @@ bool is_interface_name(std::string_view name) {
          name.find_first_of("/: \"") == std::string_view::npos && printable(name) == name;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::cni

@@ -15,7 +15,7 @@
 
 #include "lib/base/error.hpp"
 
-namespace portmapper {
+namespace portmapper::cni {
 
 enum class Command { add, del, check, gc, status, version };
 
@@ -40,4 +40,4 @@ bool is_cni_name(std::string_view name);
 // it.
 bool is_interface_name(std::string_view name);
 
-}  // namespace portmapper
+}  // namespace portmapper::cni

@@ -6,7 +6,7 @@
 
 #include "lib/json/read.hpp"
 
-namespace portmapper {
+namespace portmapper::cni {
 namespace {
 
 class Addresses {
@@ -87,4 +87,4 @@ Result<std::vector<IpPrefix>> container_addresses(std::string_view result_json,
   return error;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::cni

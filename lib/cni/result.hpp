@@ -14,10 +14,10 @@
 #include "lib/base/error.hpp"
 #include "lib/base/ip_address.hpp"
 
-namespace portmapper {
+namespace portmapper::cni {
 
 // `what` names the document in errors: "prevResult", or "the result of delegate bridge".
 Result<std::vector<IpPrefix>> container_addresses(std::string_view result_json,
                                                   std::string_view ifname, std::string_view what);
 
-}  // namespace portmapper
+}  // namespace portmapper::cni

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace portmapper {
+namespace portmapper::cni {
 
 bool is_supported(std::string_view version) {
   return std::find(kCniVersions.begin(), kCniVersions.end(), version) != kCniVersions.end();
@@ -13,4 +13,4 @@ bool version_at_least(std::string_view version, std::string_view minimum) {
          std::find(kCniVersions.begin(), kCniVersions.end(), minimum);
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::cni

@@ -10,7 +10,7 @@
 #include <array>
 #include <string_view>
 
-namespace portmapper {
+namespace portmapper::cni {
 
 constexpr std::array<std::string_view, 7> kCniVersions = {"0.1.0", "0.2.0", "0.3.0", "0.3.1",
                                                           "0.4.0", "1.0.0", "1.1.0"};
@@ -21,4 +21,4 @@ bool is_supported(std::string_view version);
 // Both must be supported versions.
 bool version_at_least(std::string_view version, std::string_view minimum);
 
-}  // namespace portmapper
+}  // namespace portmapper::cni

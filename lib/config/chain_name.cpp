@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 
-namespace portmapper {
+namespace portmapper::config {
 namespace {
 
 // Chains of the skeleton, and the names whose maps would be the skeleton's own sets.
@@ -68,4 +68,4 @@ std::string_view chain_name_complaint(std::string_view name) {
   return {};
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::config

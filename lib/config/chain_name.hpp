@@ -14,10 +14,10 @@
 #include <cstddef>
 #include <string_view>
 
-namespace portmapper {
+namespace portmapper::config {
 
 constexpr std::size_t kMaxChainName = 100;
 
 std::string_view chain_name_complaint(std::string_view name);
 
-}  // namespace portmapper
+}  // namespace portmapper::config

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace portmapper {
+namespace portmapper::config {
 namespace {
 
 bool is_port(const Match& match) {
@@ -79,4 +79,4 @@ std::vector<Match> normal_form(std::vector<Match> matches) {
   return matches;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::config

@@ -21,10 +21,10 @@
 
 #include "lib/base/match.hpp"
 
-namespace portmapper {
+namespace portmapper::config {
 
 // The indices of a match and of an earlier one that cannot stand in one rule.
 std::optional<std::pair<std::size_t, std::size_t>> contradiction(std::span<const Match> matches);
 std::vector<Match> normal_form(std::vector<Match> matches);
 
-}  // namespace portmapper
+}  // namespace portmapper::config

@@ -6,7 +6,7 @@
 
 #include "lib/cni/request.hpp"
 
-namespace portmapper {
+namespace portmapper::config {
 namespace {
 
 constexpr std::string_view kEndsBeforeItBegins = "is a range that ends before it begins";
@@ -91,7 +91,7 @@ std::optional<MatchValue> parse_interface(const ConditionWord& word, std::string
     why = kNeedsQuotes;
     return std::nullopt;
   }
-  if (!is_interface_name(name) || name == "*" ||
+  if (!cni::is_interface_name(name) || name == "*" ||
       name.find_first_of("\"\\\t") != std::string_view::npos)
     return std::nullopt;
   if (!name.ends_with('*')) return MatchValue::interface_name(name);
@@ -164,4 +164,4 @@ std::string_view expected_of(MatchField field) {
   return {};
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::config

@@ -15,7 +15,7 @@
 #include "lib/base/match.hpp"
 #include "lib/config/condition_words.hpp"
 
-namespace portmapper {
+namespace portmapper::config {
 
 std::optional<MatchValue> parse_condition_value(MatchField field, const ConditionWord& word,
                                                 std::string_view& why);
@@ -24,4 +24,4 @@ inline constexpr std::string_view kNeedsQuotes =
 // Fits behind "is not".
 std::string_view expected_of(MatchField field);
 
-}  // namespace portmapper
+}  // namespace portmapper::config

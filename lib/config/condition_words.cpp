@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 
-namespace portmapper {
+namespace portmapper::config {
 namespace {
 
 using Kind = ConditionWord::Kind;
@@ -49,4 +49,4 @@ std::vector<ConditionWord> split_words(const std::vector<std::string>& elements)
   return words;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::config

@@ -15,7 +15,7 @@
 #include <string_view>
 #include <vector>
 
-namespace portmapper {
+namespace portmapper::config {
 
 struct ConditionWord {
   enum class Kind : std::uint8_t { plain, quoted, symbol, unterminated };
@@ -36,4 +36,4 @@ struct ConditionWord {
 std::vector<ConditionWord> split_words(const std::vector<std::string>& elements);
 std::vector<ConditionWord> split_words(std::vector<std::string>&& elements) = delete;
 
-}  // namespace portmapper
+}  // namespace portmapper::config

@@ -9,7 +9,7 @@
 #include "lib/config/condition_words.hpp"
 #include "lib/json/text.hpp"
 
-namespace portmapper {
+namespace portmapper::config {
 namespace {
 
 using Kind = ConditionWord::Kind;
@@ -291,4 +291,4 @@ Result<std::vector<Match>> parse_conditions(const std::vector<std::string>& word
   return Parser(split, family, key).parse();
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::config

@@ -22,7 +22,7 @@
 #include "lib/base/ip_address.hpp"
 #include "lib/base/match.hpp"
 
-namespace portmapper {
+namespace portmapper::config {
 
 // What fits into one rule of the kernel (NFT_RULE_MAXEXPRS, 128 expressions) in any case.
 constexpr std::size_t kMaxConditions = 24;
@@ -30,4 +30,4 @@ constexpr std::size_t kMaxConditions = 24;
 Result<std::vector<Match>> parse_conditions(const std::vector<std::string>& words, Family family,
                                             std::string_view key);
 
-}  // namespace portmapper
+}  // namespace portmapper::config

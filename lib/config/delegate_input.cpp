@@ -2,7 +2,7 @@
 
 #include "lib/json/writer.hpp"
 
-namespace portmapper {
+namespace portmapper::config {
 namespace {
 
 // A member of our document that the delegate gets as well.
@@ -39,4 +39,4 @@ std::string with_prev_result(std::string_view input, std::string_view prev_resul
   return text;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::config

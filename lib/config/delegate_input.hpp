@@ -16,7 +16,7 @@
 
 #include "lib/json/document.hpp"
 
-namespace portmapper {
+namespace portmapper::config {
 
 std::string delegate_input(const json::Value& root, std::string_view name,
                            std::string_view cni_version);
@@ -24,4 +24,4 @@ std::string delegate_input(const json::Value& root, std::string_view name,
 // `input` is what delegate_input returned, `prev_result` JSON.
 std::string with_prev_result(std::string_view input, std::string_view prev_result);
 
-}  // namespace portmapper
+}  // namespace portmapper::config

@@ -11,7 +11,7 @@
 #include "lib/json/document.hpp"
 #include "lib/json/read.hpp"
 
-namespace portmapper {
+namespace portmapper::config {
 namespace {
 
 constexpr std::string_view kWhat = "the configuration";
@@ -28,22 +28,22 @@ Error failure(ErrorKind kind, std::string what) {
 // A config without cniVersion, or with an empty one, is older than the key.
 Result<std::string> read_version(const json::Value& root) {
   const json::Value value = root.member("cniVersion");
-  if (!value.present()) return std::string(kOldestCniVersion);
+  if (!value.present()) return std::string(cni::kOldestCniVersion);
   json::Problems problems;
   const std::optional<std::string_view> text = json::read_string(value, problems);
   if (!text) return failure(ErrorKind::invalid_input, problems.text());
-  if (text->empty()) return std::string(kOldestCniVersion);
-  if (is_supported(*text)) return std::string(*text);
+  if (text->empty()) return std::string(cni::kOldestCniVersion);
+  if (cni::is_supported(*text)) return std::string(*text);
   std::string complaint = "is not a supported version; those are ";
-  for (const std::string_view version : kCniVersions)
-    complaint.append(version == kOldestCniVersion ? "" : ", ").append(version);
+  for (const std::string_view version : cni::kCniVersions)
+    complaint.append(version == cni::kOldestCniVersion ? "" : ", ").append(version);
   problems.about(value, complaint);
   return failure(ErrorKind::unsupported_version, problems.text());
 }
 
 // Quotes end a name in nft's text, a backslash or an asterisk changes what it means.
 bool is_one_interface(std::string_view name) {
-  return is_interface_name(name) && name.find_first_of("\"*\\") == std::string_view::npos;
+  return cni::is_interface_name(name) && name.find_first_of("\"*\\") == std::string_view::npos;
 }
 
 bool is_plugin_name(std::string_view name) {
@@ -56,10 +56,10 @@ bool is_plugin_name(std::string_view name) {
 // runtime from releasing an address, over what it does not use.
 class Reader {
  public:
-  Reader(const json::Value& root, Command command)
+  Reader(const json::Value& root, cni::Command command)
       : root_(root),
         command_(command),
-        is_strict_(command == Command::add || command == Command::check) {}
+        is_strict_(command == cni::Command::add || command == cni::Command::check) {}
 
   void read_identity();
   void read_chain();
@@ -81,7 +81,7 @@ class Reader {
   void read_nftables_only();
 
   json::Value root_;
-  Command command_;
+  cni::Command command_;
   bool is_strict_;
   json::Problems problems_;
   json::Problems forgotten_;
@@ -93,14 +93,14 @@ void Reader::read_identity() {
   const std::optional<std::string_view> name = json::read_string(value, problems_);
   if (!name) return;
   conf.name = *name;
-  if (!is_cni_name(*name))
+  if (!cni::is_cni_name(*name))
     problems_.about(
         value, "is not a network name: a letter or digit, then letters, digits, '_', '.', '-'");
 }
 
 // An ADD with such a chain was refused, so its DEL has nothing to look for there.
 void Reader::read_chain() {
-  json::Problems& problems = command_ == Command::del ? forgotten_ : problems_;
+  json::Problems& problems = command_ == cni::Command::del ? forgotten_ : problems_;
   const json::Value value = root_.member("chain");
   if (!value.present()) {
     if (root_.member("delegate").present())
@@ -224,7 +224,7 @@ void Reader::read_mappings() {
 // Never lenient: an attachment that is overlooked here is removed while it lives.
 void Reader::read_valid_attachments() {
   const json::Value list = root_.member(kValidAttachments);
-  if (command_ != Command::gc || !json::is_array(list, problems_)) return;
+  if (command_ != cni::Command::gc || !json::is_array(list, problems_)) return;
   conf.valid_attachments.emplace();
   for (const json::Value entry : list) {
     if (entry.kind() != json::Kind::object) {
@@ -245,7 +245,7 @@ void Reader::read_valid_attachments() {
 
 }  // namespace
 
-Result<NetConf> parse_net_conf(std::string_view text, Command command) {
+Result<NetConf> parse_net_conf(std::string_view text, cni::Command command) {
   const Result<json::Document> document = json::Document::parse(text, kWhat);
   if (!document) return document.error();
   const json::Value root = document->root();
@@ -253,7 +253,7 @@ Result<NetConf> parse_net_conf(std::string_view text, Command command) {
   if (!version) return version.error();
   Reader reader(root, command);
   reader.conf.cni_version = *std::move(version);
-  if (command == Command::version) return std::move(reader.conf);
+  if (command == cni::Command::version) return std::move(reader.conf);
   reader.read_identity();
   reader.read_chain();
   reader.read_delegate();
@@ -268,9 +268,9 @@ Result<NetConf> parse_net_conf(std::string_view text, Command command) {
 
 std::string answer_version(std::string_view text) {
   const Result<json::Document> document = json::Document::parse(text, kWhat);
-  if (!document) return std::string(kNewestCniVersion);
+  if (!document) return std::string(cni::kNewestCniVersion);
   const Result<std::string> version = read_version(document->root());
-  return version ? *version : std::string(kNewestCniVersion);
+  return version ? *version : std::string(cni::kNewestCniVersion);
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::config

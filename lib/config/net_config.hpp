@@ -23,7 +23,7 @@
 #include "lib/base/match.hpp"
 #include "lib/cni/request.hpp"
 
-namespace portmapper {
+namespace portmapper::config {
 
 struct Delegate {
   std::string type;
@@ -52,10 +52,10 @@ struct NetConf {
   std::optional<std::vector<ValidAttachment>> valid_attachments;  // GC only
 };
 
-Result<NetConf> parse_net_conf(std::string_view text, Command command);
+Result<NetConf> parse_net_conf(std::string_view text, cni::Command command);
 
 // The version to answer in: the document's cniVersion where it is a supported one, else the newest.
 // Never fails, so that every error can be printed.
 std::string answer_version(std::string_view text);
 
-}  // namespace portmapper
+}  // namespace portmapper::config

@@ -7,7 +7,7 @@
 #include <string>
 #include <tuple>
 
-namespace portmapper {
+namespace portmapper::config {
 namespace {
 
 constexpr std::size_t kNone = static_cast<std::size_t>(-1);
@@ -193,4 +193,4 @@ std::vector<PortMapping> PortMappings::take() && {
   return mappings;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::config

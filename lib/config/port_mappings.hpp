@@ -20,7 +20,7 @@
 #include "lib/base/attachment.hpp"
 #include "lib/json/read.hpp"
 
-namespace portmapper {
+namespace portmapper::config {
 
 // What the members of an entry are called; matched without regard to case.
 struct MappingKeys {
@@ -58,4 +58,4 @@ class PortMappings {
   std::vector<std::pair<std::size_t, std::size_t>> conflicts_;  // the later entry, the earlier
 };
 
-}  // namespace portmapper
+}  // namespace portmapper::config

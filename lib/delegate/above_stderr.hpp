@@ -16,11 +16,11 @@
 
 #include "lib/base/unique_fd.hpp"
 
-namespace portmapper {
+namespace portmapper::delegate {
 
 inline UniqueFd above_stderr(UniqueFd fd) {
   if (!fd || fd.get() > STDERR_FILENO) return fd;
   return UniqueFd(fcntl(fd.get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::delegate

@@ -13,7 +13,7 @@
 
 #include "lib/delegate/above_stderr.hpp"
 
-namespace portmapper {
+namespace portmapper::delegate {
 namespace {
 
 using Chunk = std::array<char, std::size_t{64} << 10>;
@@ -175,4 +175,4 @@ Status Exchange::drain() {
   return {};
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::delegate

@@ -24,7 +24,7 @@
 #include "lib/delegate/process.hpp"
 #include "lib/delegate/stderr_relay.hpp"
 
-namespace portmapper {
+namespace portmapper::delegate {
 
 enum class End { exited, timed_out, too_much_output };
 
@@ -68,4 +68,4 @@ class Exchange {
   StderrRelay relay_;
 };
 
-}  // namespace portmapper
+}  // namespace portmapper::delegate

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <utility>
 
-namespace portmapper {
+namespace portmapper::delegate {
 namespace {
 
 bool is_file_name(std::string_view type) {
@@ -73,4 +73,4 @@ Result<std::string> find_plugin(std::string_view type, std::string_view cni_path
   return nothing_usable(type, cni_path, any_directory, unusable);
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::delegate

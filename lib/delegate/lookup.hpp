@@ -16,8 +16,8 @@
 
 #include "lib/base/error.hpp"
 
-namespace portmapper {
+namespace portmapper::delegate {
 
 Result<std::string> find_plugin(std::string_view type, std::string_view cni_path);
 
-}  // namespace portmapper
+}  // namespace portmapper::delegate

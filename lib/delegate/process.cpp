@@ -14,7 +14,7 @@
 
 #include "lib/delegate/above_stderr.hpp"
 
-namespace portmapper {
+namespace portmapper::delegate {
 namespace {
 
 // How long a process that was killed, or has exited already, may take to be reaped.
@@ -163,4 +163,4 @@ Result<int> Process::wait() {
   return status;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::delegate

@@ -33,7 +33,7 @@
 #include "lib/base/error.hpp"
 #include "lib/base/unique_fd.hpp"
 
-namespace portmapper {
+namespace portmapper::delegate {
 
 // The child's ends of its pipes. None of them may be 0, 1 or 2: they are moved there one by one.
 struct ChildEnds {
@@ -70,4 +70,4 @@ class Process {
   UniqueFd pidfd_;
 };
 
-}  // namespace portmapper
+}  // namespace portmapper::delegate

@@ -11,7 +11,7 @@
 #include "lib/delegate/process.hpp"
 #include "lib/delegate/signals.hpp"
 
-namespace portmapper {
+namespace portmapper::delegate {
 namespace {
 
 constexpr std::size_t details_limit = std::size_t{64} << 10;
@@ -46,7 +46,7 @@ std::string signal_name(int number) {
 }
 
 // How the call failed, in words; empty when it did not.
-std::string what_failed(const DelegateCall& call, End end, int status) {
+std::string what_failed(const Call& call, End end, int status) {
   const std::string who = "delegate " + std::string(call.command);
   switch (end) {
     case End::timed_out:
@@ -70,7 +70,7 @@ Error about(const std::string& path, Error error, std::string details) {
 
 }  // namespace
 
-Result<std::string> PluginRunner::run(const DelegateCall& call) {
+Result<std::string> PluginRunner::run(const Call& call) {
   Result<std::string> path = find_plugin(call.type, cni_path_);
   if (!path) return path;
   const ChildSignals signals;
@@ -88,4 +88,4 @@ Result<std::string> PluginRunner::run(const DelegateCall& call) {
   return Error{ErrorKind::delegate_failed, std::move(what), *path, 0, details_of(*exchange)};
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::delegate

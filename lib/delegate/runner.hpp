@@ -1,4 +1,4 @@
-// DelegateRunner: runs the plugin that creates the interface, and nothing else.
+// Runner: runs the plugin that creates the interface, and nothing else.
 //
 //   PluginRunner runner(request.path);  // CNI_PATH
 //   Result<std::string> result = runner.run({.type = "bridge", .command = "ADD", .input = json,
@@ -18,33 +18,33 @@
 
 #include "lib/base/error.hpp"
 
-namespace portmapper {
+namespace portmapper::delegate {
 
-struct DelegateCall {
+struct Call {
   std::string_view type;     // a file name, without a slash
   std::string_view command;  // "ADD"
   std::string_view input;
   std::chrono::seconds time_limit{0};  // 0: none
 };
 
-class DelegateRunner {
+class Runner {
  public:
-  DelegateRunner() = default;
-  DelegateRunner(const DelegateRunner&) = delete;
-  DelegateRunner& operator=(const DelegateRunner&) = delete;
-  virtual ~DelegateRunner() = default;
+  Runner() = default;
+  Runner(const Runner&) = delete;
+  Runner& operator=(const Runner&) = delete;
+  virtual ~Runner() = default;
 
   // What the plugin printed on stdout, when it exited with 0.
-  virtual Result<std::string> run(const DelegateCall& call) = 0;
+  virtual Result<std::string> run(const Call& call) = 0;
 };
 
-class PluginRunner final : public DelegateRunner {
+class PluginRunner final : public Runner {
  public:
   explicit PluginRunner(std::string cni_path) : cni_path_(std::move(cni_path)) {}
-  Result<std::string> run(const DelegateCall& call) override;
+  Result<std::string> run(const Call& call) override;
 
  private:
   std::string cni_path_;
 };
 
-}  // namespace portmapper
+}  // namespace portmapper::delegate

@@ -13,7 +13,7 @@
 
 #include <csignal>
 
-namespace portmapper {
+namespace portmapper::delegate {
 
 class ChildSignals {
  public:
@@ -36,4 +36,4 @@ class ChildSignals {
   struct sigaction child_ {};
 };
 
-}  // namespace portmapper
+}  // namespace portmapper::delegate

@@ -8,7 +8,7 @@
 #include <climits>
 #include <cstddef>
 
-namespace portmapper {
+namespace portmapper::delegate {
 namespace {
 
 constexpr std::chrono::seconds patience{1};
@@ -62,4 +62,4 @@ void StderrRelay::give_up() {
   pending_.clear();
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::delegate

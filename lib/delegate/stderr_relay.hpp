@@ -19,7 +19,7 @@
 #include <string>
 #include <string_view>
 
-namespace portmapper {
+namespace portmapper::delegate {
 
 class StderrRelay {
  public:
@@ -44,4 +44,4 @@ class StderrRelay {
   bool given_up_ = false;
 };
 
-}  // namespace portmapper
+}  // namespace portmapper::delegate

@@ -15,7 +15,7 @@
 
 #include "lib/base/attributes.hpp"
 
-namespace portmapper {
+namespace portmapper::host {
 namespace {
 
 // CTA_FILTER_FLAG(...) of the kernel's nf_internals.h, which has no uapi name.
@@ -228,4 +228,4 @@ Result<std::size_t> delete_stale_flows(Transport& transport, std::span<const Udp
   return deleted;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::host

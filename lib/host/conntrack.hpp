@@ -22,7 +22,7 @@
 #include "lib/base/ip_address.hpp"
 #include "lib/base/netlink.hpp"
 
-namespace portmapper {
+namespace portmapper::host {
 
 struct UdpPort {
   IpAddress address;  // 0.0.0.0 or ::, any of `local_addresses`
@@ -41,4 +41,4 @@ enum class Stale {
 Result<std::size_t> delete_stale_flows(Transport& transport, std::span<const UdpPort> ports,
                                        std::span<const IpAddress> local_addresses, Stale stale);
 
-}  // namespace portmapper
+}  // namespace portmapper::host

@@ -8,7 +8,7 @@
 #include "lib/base/attributes.hpp"
 #include "lib/host/route_dump.hpp"
 
-namespace portmapper {
+namespace portmapper::host {
 namespace {
 
 void add_device(const nlmsghdr& reply, std::vector<Device>& devices) {
@@ -31,4 +31,4 @@ Result<std::vector<Device>> outer_devices() {
   return devices;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::host

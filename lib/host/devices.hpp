@@ -13,7 +13,7 @@
 
 #include "lib/base/error.hpp"
 
-namespace portmapper {
+namespace portmapper::host {
 
 struct Device {
   std::string name;
@@ -22,4 +22,4 @@ struct Device {
 
 Result<std::vector<Device>> outer_devices();
 
-}  // namespace portmapper
+}  // namespace portmapper::host

@@ -11,7 +11,7 @@
 
 #include "lib/host/open_files.hpp"
 
-namespace portmapper {
+namespace portmapper::host {
 namespace {
 
 Error unreadable(const char* what, const std::string& path, int error_number) {
@@ -123,4 +123,4 @@ Result<std::string> Directory::read(const std::string& name, std::size_t most_by
   return read_up_to(fd.get(), path, most_bytes);
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::host

@@ -19,7 +19,7 @@
 #include "lib/base/error.hpp"
 #include "lib/base/unique_fd.hpp"
 
-namespace portmapper {
+namespace portmapper::host {
 
 // Which file it is, and in which state; all zero: none.
 struct FileState {
@@ -63,4 +63,4 @@ class Directory {
   std::string path_;
 };
 
-}  // namespace portmapper
+}  // namespace portmapper::host

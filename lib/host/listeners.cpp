@@ -10,7 +10,7 @@
 
 #include "lib/host/open_files.hpp"
 
-namespace portmapper {
+namespace portmapper::host {
 namespace {
 
 // The addresses in /proc/net are 32-bit words in host byte order, in hexadecimal.
@@ -91,4 +91,4 @@ std::vector<Listener> listeners(Protocol protocol, std::uint16_t port) {
   return found;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::host

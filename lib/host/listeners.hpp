@@ -15,7 +15,7 @@
 #include "lib/base/ip_address.hpp"
 #include "lib/base/port.hpp"
 
-namespace portmapper {
+namespace portmapper::host {
 
 struct Listener {
   std::string process;
@@ -25,4 +25,4 @@ struct Listener {
 
 std::vector<Listener> listeners(Protocol protocol, std::uint16_t port);
 
-}  // namespace portmapper
+}  // namespace portmapper::host

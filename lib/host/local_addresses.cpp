@@ -11,7 +11,7 @@
 #include "lib/base/attributes.hpp"
 #include "lib/host/route_dump.hpp"
 
-namespace portmapper {
+namespace portmapper::host {
 namespace {
 
 std::optional<IpAddress> address_of(const nlmsghdr& reply) {
@@ -44,4 +44,4 @@ Result<std::vector<IpAddress>> local_addresses() {
   return addresses;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::host

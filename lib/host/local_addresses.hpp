@@ -13,8 +13,8 @@
 #include "lib/base/error.hpp"
 #include "lib/base/ip_address.hpp"
 
-namespace portmapper {
+namespace portmapper::host {
 
 Result<std::vector<IpAddress>> local_addresses();
 
-}  // namespace portmapper
+}  // namespace portmapper::host

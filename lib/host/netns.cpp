@@ -14,7 +14,7 @@
 #include "lib/host/open_files.hpp"
 #include "lib/host/sysctl.hpp"
 
-namespace portmapper {
+namespace portmapper::host {
 namespace {
 
 // The kernel's struct nsfs_file_handle begins with the namespace's id.
@@ -143,4 +143,4 @@ bool Namespaces::hold(const NetworkNamespace& recorded) {
                       [&](const NetworkNamespace& n) { return same(recorded, n); }));
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::host

@@ -19,7 +19,7 @@
 
 #include "lib/base/network_namespace.hpp"
 
-namespace portmapper {
+namespace portmapper::host {
 
 NetworkNamespace identify_netns(const std::string& path);
 bool netns_exists(const NetworkNamespace& recorded, const NetworkNamespace& own);
@@ -38,4 +38,4 @@ class Namespaces {
   bool may_see_all_ = true;
 };
 
-}  // namespace portmapper
+}  // namespace portmapper::host

@@ -14,7 +14,7 @@
 #include "lib/base/unique_fd.hpp"
 #include "lib/host/local_addresses.hpp"
 
-namespace portmapper {
+namespace portmapper::host {
 namespace {
 
 bool is_network_namespace(int fd) {
@@ -72,4 +72,4 @@ std::map<std::string, Inside> look_inside(const std::set<std::string>& paths) {
   return all;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::host

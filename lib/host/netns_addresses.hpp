@@ -20,7 +20,7 @@
 #include "lib/base/error.hpp"
 #include "lib/base/ip_address.hpp"
 
-namespace portmapper {
+namespace portmapper::host {
 
 struct Inside {
   enum class Kind {
@@ -35,4 +35,4 @@ struct Inside {
 
 std::map<std::string, Inside> look_inside(const std::set<std::string>& paths);
 
-}  // namespace portmapper
+}  // namespace portmapper::host

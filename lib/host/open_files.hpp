@@ -12,7 +12,7 @@
 #include <cstdio>
 #include <memory>
 
-namespace portmapper {
+namespace portmapper::host {
 
 struct Closing {
   void operator()(DIR* directory) const { closedir(directory); }
@@ -21,4 +21,4 @@ struct Closing {
 using OpenDirectory = std::unique_ptr<DIR, Closing>;
 using OpenFile = std::unique_ptr<std::FILE, Closing>;
 
-}  // namespace portmapper
+}  // namespace portmapper::host

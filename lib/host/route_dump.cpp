@@ -4,7 +4,7 @@
 
 #include <cerrno>
 
-namespace portmapper {
+namespace portmapper::host {
 
 Status dump_routing(std::uint16_t type, const char* object, const OnReply& on_reply) {
   Result<Netlink> netlink = Netlink::open(NETLINK_ROUTE);
@@ -30,4 +30,4 @@ Status dump_routing(std::uint16_t type, const char* object, const OnReply& on_re
   return {};
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::host

@@ -11,8 +11,8 @@
 
 #include "lib/base/netlink.hpp"
 
-namespace portmapper {
+namespace portmapper::host {
 
 Status dump_routing(std::uint16_t type, const char* object, const OnReply& on_reply);
 
-}  // namespace portmapper
+}  // namespace portmapper::host

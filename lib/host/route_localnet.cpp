@@ -16,7 +16,7 @@
 #include "lib/base/write_all.hpp"
 #include "lib/host/open_files.hpp"
 
-namespace portmapper {
+namespace portmapper::host {
 namespace {
 
 Error no_route(const IpAddress& address, int error_number) {
@@ -105,4 +105,4 @@ std::vector<std::string> devices_with_route_localnet() {
   return devices;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::host

@@ -17,7 +17,7 @@
 #include "lib/base/error.hpp"
 #include "lib/base/ip_address.hpp"
 
-namespace portmapper {
+namespace portmapper::host {
 
 Result<std::string> device_towards(const IpAddress& address);
 Status enable_route_localnet(const std::string& device);
@@ -25,4 +25,4 @@ Status disable_route_localnet(const std::string& device);
 // The devices that have it, "all" and "default" included.
 std::vector<std::string> devices_with_route_localnet();
 
-}  // namespace portmapper
+}  // namespace portmapper::host

@@ -10,7 +10,7 @@
 
 #include "lib/base/unique_fd.hpp"
 
-namespace portmapper {
+namespace portmapper::host {
 
 std::optional<std::int64_t> read_sysctl(const std::string& name) {
   const UniqueFd file(open(("/proc/sys/" + name).c_str(), O_RDONLY | O_CLOEXEC));
@@ -43,4 +43,4 @@ bool may_see_processes() {
   return has(CAP_SYS_PTRACE);
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::host

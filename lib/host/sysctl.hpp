@@ -11,7 +11,7 @@
 #include <optional>
 #include <string>
 
-namespace portmapper {
+namespace portmapper::host {
 
 std::optional<std::int64_t> read_sysctl(const std::string& name);
 
@@ -21,4 +21,4 @@ bool may_administer_network();
 // CAP_SYS_PTRACE, without which the namespaces of most processes cannot be told.
 bool may_see_processes();
 
-}  // namespace portmapper
+}  // namespace portmapper::host

@@ -9,7 +9,7 @@
 #include "lib/base/ip_address.hpp"
 #include "lib/base/port.hpp"
 
-namespace portmapper {
+namespace portmapper::nft::foreign {
 namespace {
 
 std::string family_name(std::uint8_t family) {
@@ -79,8 +79,7 @@ std::string to_string(const TableId& table) {
   return family_name(table.family) + " " + table.name;
 }
 
-std::optional<std::string> to_string(const ForeignElement& element,
-                                     const std::vector<Operand>& key) {
+std::optional<std::string> to_string(const Element& element, const std::vector<Operand>& key) {
   if (element.first != element.last) return std::nullopt;
   std::string text;
   std::size_t at = 0;
@@ -101,7 +100,7 @@ std::string to_string(const Condition& condition) {
   if (!condition.set.empty() && !condition.set.starts_with("__"))
     return text + " @" + condition.set;
   std::string list;
-  for (const ForeignElement& value : condition.values) {
+  for (const Element& value : condition.values) {
     const auto one = to_string(value, condition.key);
     if (!one || condition.values.size() > 8) return text + " ...";
     list += (list.empty() ? "" : ", ") + *one;
@@ -110,4 +109,4 @@ std::string to_string(const Condition& condition) {
   return text + (condition.values.size() > 1 ? " { " + list + " }" : " " + list);
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::nft::foreign

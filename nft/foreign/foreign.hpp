@@ -1,6 +1,6 @@
 // Foreign: chains, rules and sets of every table, whoever made them, as far as they are understood.
 //
-//   ForeignRuleset all = ...;                 // read_foreign() of nft/foreign/reader
+//   Ruleset all = ...;                 // read_ruleset() of nft/foreign/reader
 //   for (const auto& [name, chain] : all.chains)
 //     if (chain.hook && chain.hook->number == NF_INET_FORWARD) walk(all, chain, packet);
 //
@@ -20,7 +20,7 @@
 #include <utility>
 #include <vector>
 
-namespace portmapper {
+namespace portmapper::nft::foreign {
 
 enum class PacketField : std::uint8_t {
   opaque,
@@ -70,7 +70,7 @@ struct Verdict {
   std::string chain{};  // of jump and go
 };
 
-struct ForeignElement {
+struct Element {
   Blob first;
   Blob last;  // of a concatenation: each of its fields filled to 4 bytes, as in `first`
   Verdict verdict{};
@@ -78,12 +78,12 @@ struct ForeignElement {
 
 struct Condition {
   std::vector<Operand> key;  // more than one: a concatenation
-  std::vector<ForeignElement> values{};
+  std::vector<Element> values{};
   std::string set{};  // of a lookup; then `values` are there
   bool inverted = false;
 };
 
-struct ForeignRule {
+struct Rule {
   std::uint64_t handle = 0;
   std::vector<Condition> conditions{};
   Verdict verdict{};
@@ -96,44 +96,43 @@ struct TableId {
   auto operator<=>(const TableId&) const = default;
 };
 
-struct ForeignHook {
+struct Hook {
   std::string type;  // "nat"
   std::uint32_t number = 0;
   std::int32_t priority = 0;
   bool policy_drop = false;
 };
 
-struct ForeignChain {
+struct Chain {
   TableId table;
   std::string name;
   std::uint64_t handle = 0;
-  std::optional<ForeignHook> hook{};
-  std::vector<ForeignRule> rules{};
+  std::optional<Hook> hook{};
+  std::vector<Rule> rules{};
 };
 
-struct ForeignSet {
+struct Set {
   std::size_t key_length = 0;
   bool is_interval = false;
-  std::vector<ForeignElement> elements{};  // the one for everything else ("*") comes last
+  std::vector<Element> elements{};  // the one for everything else ("*") comes last
 };
 
-using ForeignName = std::pair<TableId, std::string>;  // of a chain or set
+using Name = std::pair<TableId, std::string>;  // of a chain or set
 
-struct ForeignRuleset {
-  std::map<ForeignName, ForeignChain> chains;
-  std::map<ForeignName, ForeignSet> sets;
+struct Ruleset {
+  std::map<Name, Chain> chains;
+  std::map<Name, Set> sets;
 };
 
 std::string to_string(const TableId& table);  // "ip nat"
 // "iifname \"eth0\"", "ip saddr @blocked": a condition in nft's words, as far as they are known.
 std::string to_string(const Condition& condition);
 // "tcp . 8080": an element as nft reads it; nothing where a part of the key has no such form.
-std::optional<std::string> to_string(const ForeignElement& element,
-                                     const std::vector<Operand>& key);
+std::optional<std::string> to_string(const Element& element, const std::vector<Operand>& key);
 
 // How many bytes an operand takes in a concatenation.
 constexpr std::size_t padded(std::size_t length) {
   return (length + 3) & ~std::size_t{3};
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::nft::foreign

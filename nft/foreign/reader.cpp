@@ -12,7 +12,7 @@
 #include "nft/names.hpp"
 #include "nft/read/query.hpp"
 
-namespace portmapper {
+namespace portmapper::nft::foreign {
 namespace {
 
 std::uint8_t family_of(const nlmsghdr& reply) {
@@ -29,8 +29,8 @@ bool is_foreign(const TableId& table) {
   return table.family == NFPROTO_IPV4 || table.family == NFPROTO_IPV6;
 }
 
-ForeignHook parse_hook(Bytes attributes) {
-  ForeignHook hook;
+Hook parse_hook(Bytes attributes) {
+  Hook hook;
   for (const Attribute& part : Attributes(attributes)) {
     if (part.type == NFTA_HOOK_HOOKNUM) hook.number = part.number32();
     if (part.type == NFTA_HOOK_PRIORITY) hook.priority = static_cast<std::int32_t>(part.number32());
@@ -38,8 +38,8 @@ ForeignHook parse_hook(Bytes attributes) {
   return hook;
 }
 
-ForeignChain parse_chain(const nlmsghdr& reply) {
-  ForeignChain chain{.table = {family_of(reply), {}}, .name = {}};
+Chain parse_chain(const nlmsghdr& reply) {
+  Chain chain{.table = {family_of(reply), {}}, .name = {}};
   std::string type;
   bool policy_drop = false;
   for (const Attribute& attribute : Attributes(message_attributes(reply, sizeof(nfgenmsg)))) {
@@ -56,22 +56,22 @@ ForeignChain parse_chain(const nlmsghdr& reply) {
   return chain;
 }
 
-bool is_on_the_way(const ForeignChain& chain) {
+bool is_on_the_way(const Chain& chain) {
   return chain.hook &&
          (chain.hook->number == NF_INET_FORWARD || chain.hook->number == NF_INET_PRE_ROUTING ||
           chain.hook->number == NF_INET_LOCAL_OUT);
 }
 
-Status read_chains(Transport& transport, ForeignRuleset& ruleset) {
+Status read_chains(Transport& transport, Ruleset& ruleset) {
   std::set<TableId> tables;
   Query query;
   query.everything(NFT_MSG_GETCHAIN);
   Status status = query.run(transport, [&](const nlmsghdr& reply) {
     if (!is(reply, NFT_MSG_NEWCHAIN)) return;
-    ForeignChain chain = parse_chain(reply);
+    Chain chain = parse_chain(reply);
     if (!is_foreign(chain.table)) return;
     if (is_on_the_way(chain)) tables.insert(chain.table);
-    ForeignName name(chain.table, chain.name);
+    Name name(chain.table, chain.name);
     ruleset.chains.emplace(std::move(name), std::move(chain));
   });
   std::erase_if(ruleset.chains, [&](const auto& c) { return !tables.contains(c.first.first); });
@@ -114,8 +114,8 @@ Blob one_less(Blob number) {
 }
 
 // Sets of intervals have an element where one begins, and one behind its end.
-std::vector<ForeignElement> join(std::vector<RawElement> raw, const ForeignSet& set) {
-  std::vector<ForeignElement> elements;
+std::vector<Element> join(std::vector<RawElement> raw, const Set& set) {
+  std::vector<Element> elements;
   const Blob highest(set.key_length, 0xff);
   std::sort(raw.begin(), raw.end(), [](const RawElement& a, const RawElement& b) {
     if (a.is_for_all != b.is_for_all) return b.is_for_all;
@@ -138,13 +138,13 @@ std::vector<ForeignElement> join(std::vector<RawElement> raw, const ForeignSet& 
   return elements;
 }
 
-Status read_set_types(Transport& transport, ForeignRuleset& ruleset) {
+Status read_set_types(Transport& transport, Ruleset& ruleset) {
   Query query;
   query.everything(NFT_MSG_GETSET);
   return query.run(transport, [&](const nlmsghdr& reply) {
     if (!is(reply, NFT_MSG_NEWSET)) return;
-    ForeignName name{{family_of(reply), {}}, {}};
-    ForeignSet set;
+    Name name{{family_of(reply), {}}, {}};
+    Set set;
     for (const Attribute& attribute : Attributes(message_attributes(reply, sizeof(nfgenmsg)))) {
       if (attribute.type == NFTA_SET_TABLE) name.first.name = attribute.text();
       if (attribute.type == NFTA_SET_NAME) name.second = attribute.text();
@@ -157,7 +157,7 @@ Status read_set_types(Transport& transport, ForeignRuleset& ruleset) {
   });
 }
 
-Status read_elements(Transport& transport, const ForeignName& name, ForeignSet& set) {
+Status read_elements(Transport& transport, const Name& name, Set& set) {
   std::vector<RawElement> raw;
   Query query;
   query.foreign_elements(name.first.family, name.first.name, name.second);
@@ -175,7 +175,7 @@ Status read_elements(Transport& transport, const ForeignName& name, ForeignSet& 
 }
 
 // The rules come in the order of their chains.
-Status read_rules(Transport& transport, ForeignRuleset& ruleset) {
+Status read_rules(Transport& transport, Ruleset& ruleset) {
   Query query;
   query.everything(NFT_MSG_GETRULE);
   return query.run(transport, [&](const nlmsghdr& reply) {
@@ -189,8 +189,8 @@ Status read_rules(Transport& transport, ForeignRuleset& ruleset) {
 
 }  // namespace
 
-Result<ForeignRuleset> read_foreign(Transport& transport) {
-  ForeignRuleset ruleset;
+Result<Ruleset> read_ruleset(Transport& transport) {
+  Ruleset ruleset;
   if (const Status status = read_chains(transport, ruleset); !status) return status.error();
   if (const Status status = read_set_types(transport, ruleset); !status) return status.error();
   std::set<TableId> tables;
@@ -202,4 +202,4 @@ Result<ForeignRuleset> read_foreign(Transport& transport) {
   return ruleset;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::nft::foreign

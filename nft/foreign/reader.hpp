@@ -1,7 +1,7 @@
-// read_foreign: the chains and rules of all tables but ours, with the sets that their rules look
+// read_ruleset: the chains and rules of all tables but ours, with the sets that their rules look
 // into.
 //
-//   Result<ForeignRuleset> others = read_foreign(netlink);
+//   Result<Ruleset> others = read_ruleset(netlink);
 //
 // Dumps everything, so it is for the ctl alone. Only tables of the families ip, ip6 and inet that
 // have a base chain at forward, prerouting or output are read. Errors: mapping_failed with object
@@ -12,8 +12,8 @@
 #include "lib/base/netlink.hpp"
 #include "nft/foreign/foreign.hpp"
 
-namespace portmapper {
+namespace portmapper::nft::foreign {
 
-Result<ForeignRuleset> read_foreign(Transport& transport);
+Result<Ruleset> read_ruleset(Transport& transport);
 
-}  // namespace portmapper
+}  // namespace portmapper::nft::foreign

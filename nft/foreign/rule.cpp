@@ -10,7 +10,7 @@
 
 #include "nft/foreign/xt.hpp"
 
-namespace portmapper {
+namespace portmapper::nft::foreign {
 namespace {
 
 constexpr std::size_t kSlots = 16;  // registers of 4 bytes
@@ -93,7 +93,7 @@ Operand ct_operand(std::uint32_t key, std::optional<std::uint32_t> direction) {
 
 class RuleParser {
  public:
-  RuleParser(RuleReply& reply, const std::map<ForeignName, ForeignSet>& sets)
+  RuleParser(RuleReply& reply, const std::map<Name, Set>& sets)
       : reply_(reply), rule_(reply.rule), sets_(sets), family_(reply.chain.first.family) {}
 
   void expression(std::string_view name, const Attributes& data) {
@@ -295,8 +295,8 @@ class RuleParser {
   }
 
   RuleReply& reply_;
-  ForeignRule& rule_;
-  const std::map<ForeignName, ForeignSet>& sets_;
+  Rule& rule_;
+  const std::map<Name, Set>& sets_;
   std::uint8_t family_;
   std::array<Operand, kSlots> slots_{};
 };
@@ -333,7 +333,7 @@ Verdict parse_verdict(Bytes attributes) {
   return verdict;
 }
 
-RuleReply parse_rule(const nlmsghdr& reply, const std::map<ForeignName, ForeignSet>& sets) {
+RuleReply parse_rule(const nlmsghdr& reply, const std::map<Name, Set>& sets) {
   RuleReply parsed;
   const Attributes attributes(message_attributes(reply, sizeof(nfgenmsg)));
   if (reply.nlmsg_len >= NLMSG_LENGTH(sizeof(nfgenmsg)))
@@ -357,4 +357,4 @@ RuleReply parse_rule(const nlmsghdr& reply, const std::map<ForeignName, ForeignS
   return parsed;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::nft::foreign

@@ -1,6 +1,6 @@
 // A rule of any table, from the kernel's reply to conditions and a verdict.
 //
-//   ForeignRule rule = parse_rule(reply, sets);
+//   Rule rule = parse_rule(reply, sets);
 //
 // Follows the registers: what an expression loads is an operand, what compares it a condition. An
 // expression that it does not know becomes a condition of its own that is neither true nor false,
@@ -16,15 +16,15 @@
 #include "lib/base/attributes.hpp"
 #include "nft/foreign/foreign.hpp"
 
-namespace portmapper {
+namespace portmapper::nft::foreign {
 
 struct RuleReply {
-  ForeignName chain;
-  ForeignRule rule;
+  Name chain;
+  Rule rule;
 };
 
-RuleReply parse_rule(const nlmsghdr& reply, const std::map<ForeignName, ForeignSet>& sets);
+RuleReply parse_rule(const nlmsghdr& reply, const std::map<Name, Set>& sets);
 // NFTA_DATA_VERDICT's payload.
 Verdict parse_verdict(Bytes attributes);
 
-}  // namespace portmapper
+}  // namespace portmapper::nft::foreign

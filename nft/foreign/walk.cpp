@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace portmapper {
+namespace portmapper::nft::foreign {
 namespace {
 
 enum class Truth : std::uint8_t { no, maybe, yes };
@@ -40,7 +40,7 @@ struct Hit {
   bool by_port = false;  // its part about the destination port is true
 };
 
-Hit matches(const Packet& packet, const std::vector<Operand>& key, const ForeignElement& element) {
+Hit matches(const Packet& packet, const std::vector<Operand>& key, const Element& element) {
   Hit match{Truth::yes};
   std::size_t at = 0;
   for (const Operand& operand : key) {
@@ -66,7 +66,7 @@ bool is_opaque(const Condition& condition) {
 
 class Walker {
  public:
-  Walker(const ForeignRuleset& ruleset, const ForeignChain& base, const Packet& packet)
+  Walker(const Ruleset& ruleset, const Chain& base, const Packet& packet)
       : ruleset_(ruleset), base_(base), packet_(packet) {}
 
   std::vector<End> run() {
@@ -91,11 +91,11 @@ class Walker {
   };
 
   // A packet walks the rules of a chain. True: it cannot come out of it.
-  bool follow(const ForeignChain& chain, State state, int depth) {
+  bool follow(const Chain& chain, State state, int depth) {
     constexpr int kDeepest = 16;  // NFT_JUMP_STACK_SIZE
     if (depth >= kDeepest) return false;
     bool some_came_out = false;
-    for (const ForeignRule& rule : chain.rules) {
+    for (const Rule& rule : chain.rules) {
       constexpr std::size_t kMostSteps = 200000;
       if (steps_ > kMostSteps) return false;
       steps_ += 1 + state.doubts.size();  // what a copy of the state costs
@@ -117,15 +117,15 @@ class Walker {
   enum class Way : std::uint8_t { on, back, ended };
 
   // Whether the conditions can be true; the doubtful ones go into the state.
-  bool fulfils(const ForeignChain& chain, const ForeignRule& rule, State& state) {
+  bool fulfils(const Chain& chain, const Rule& rule, State& state) {
     for (const Condition& condition : rule.conditions) {
       if (is_opaque(condition)) {
         state.doubt(to_string(condition));
         continue;
       }
       Hit best;
-      const ForeignElement* hit = nullptr;
-      for (const ForeignElement& element : condition.values) {
+      const Element* hit = nullptr;
+      for (const Element& element : condition.values) {
         const Hit match = matches(packet_, condition.key, element);
         if (match.truth > best.truth) {
           best = match;
@@ -144,8 +144,8 @@ class Walker {
     if (truth == Truth::maybe) return truth;
     return truth == Truth::no ? Truth::yes : Truth::no;
   }
-  static PortRule port_rule(const ForeignChain& chain, const ForeignRule& rule,
-                            const Condition& condition, const ForeignElement& element) {
+  static PortRule port_rule(const Chain& chain, const Rule& rule, const Condition& condition,
+                            const Element& element) {
     PortRule port{chain.name, rule.handle};
     if (condition.set.empty() || condition.set.starts_with("__")) return port;
     port.set = condition.set;
@@ -153,8 +153,8 @@ class Walker {
     return port;
   }
 
-  Way decide(const ForeignChain& chain, const ForeignRule& rule, const Verdict& verdict,
-             const State& state, int depth) {
+  Way decide(const Chain& chain, const Rule& rule, const Verdict& verdict, const State& state,
+             int depth) {
     switch (verdict.kind) {
       case Verdict::Kind::none:
         return Way::on;
@@ -174,12 +174,12 @@ class Walker {
   }
 
   // One element is sure, or each that may be is followed.
-  Way decide_by_map(const ForeignChain& chain, const ForeignRule& rule, State& state, int depth) {
+  Way decide_by_map(const Chain& chain, const Rule& rule, State& state, int depth) {
     constexpr int kMostDoubtful = 32;
     const Condition& map = *rule.verdict_map;
     int doubtful = 0;
     Way others = Way::on;
-    for (const ForeignElement& element : map.values) {
+    for (const Element& element : map.values) {
       const Hit match = matches(packet_, map.key, element);
       if (match.truth == Truth::no) continue;
       State here = state;
@@ -199,8 +199,8 @@ class Walker {
     return others;
   }
 
-  const ForeignRuleset& ruleset_;
-  const ForeignChain& base_;
+  const Ruleset& ruleset_;
+  const Chain& base_;
   const Packet& packet_;
   std::vector<End> ends_;
   std::size_t steps_ = 0;
@@ -208,9 +208,8 @@ class Walker {
 
 }  // namespace
 
-std::vector<End> walk(const ForeignRuleset& ruleset, const ForeignChain& base,
-                      const Packet& packet) {
+std::vector<End> walk(const Ruleset& ruleset, const Chain& base, const Packet& packet) {
   return Walker(ruleset, base, packet).run();
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::nft::foreign

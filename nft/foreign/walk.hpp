@@ -21,7 +21,7 @@
 
 #include "nft/foreign/foreign.hpp"
 
-namespace portmapper {
+namespace portmapper::nft::foreign {
 
 class Packet {
  public:
@@ -54,7 +54,6 @@ struct End {
   std::optional<PortRule> port{};  // the innermost on the way here
 };
 
-std::vector<End> walk(const ForeignRuleset& ruleset, const ForeignChain& base,
-                      const Packet& packet);
+std::vector<End> walk(const Ruleset& ruleset, const Chain& base, const Packet& packet);
 
-}  // namespace portmapper
+}  // namespace portmapper::nft::foreign

@@ -10,7 +10,7 @@
 #include <algorithm>
 #include <cstring>
 
-namespace portmapper {
+namespace portmapper::nft::foreign {
 namespace {
 
 // The info of a match is padded, so it is at least as long as the struct.
@@ -32,7 +32,7 @@ Blob port_bytes(std::uint16_t port) {
   return {static_cast<std::uint8_t>(port >> 8), static_cast<std::uint8_t>(port & 0xff)};
 }
 
-ForeignElement ports(std::uint16_t first, std::uint16_t last) {
+Element ports(std::uint16_t first, std::uint16_t last) {
   return {port_bytes(first), port_bytes(last)};
 }
 
@@ -120,4 +120,4 @@ Verdict::Kind xt_target(std::string_view name) {
   return Verdict::Kind::none;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::nft::foreign

@@ -15,10 +15,10 @@
 #include "lib/base/attributes.hpp"
 #include "nft/foreign/foreign.hpp"
 
-namespace portmapper {
+namespace portmapper::nft::foreign {
 
 std::optional<std::vector<Condition>> xt_match(std::string_view name, std::uint32_t revision,
                                                Bytes info);
 Verdict::Kind xt_target(std::string_view name);
 
-}  // namespace portmapper
+}  // namespace portmapper::nft::foreign

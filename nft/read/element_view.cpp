@@ -3,7 +3,7 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 
-namespace portmapper {
+namespace portmapper::nft {
 namespace {
 
 Bytes nested(const Attribute& parent, std::uint16_t type) {
@@ -39,4 +39,4 @@ void for_each_element(const nlmsghdr& reply, const std::function<void(const Elem
   for (const Attribute& element : Attributes(list->payload)) visit(view_of(element));
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

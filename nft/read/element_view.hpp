@@ -11,7 +11,7 @@
 
 #include "lib/base/attributes.hpp"
 
-namespace portmapper {
+namespace portmapper::nft {
 
 struct ElementView {
   Bytes key;
@@ -23,4 +23,4 @@ struct ElementView {
 
 void for_each_element(const nlmsghdr& reply, const std::function<void(const ElementView&)>& visit);
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

@@ -11,7 +11,7 @@
 #include "lib/base/attributes.hpp"
 #include "nft/encode.hpp"
 
-namespace portmapper {
+namespace portmapper::nft {
 
 void Query::generation() {
   messages_.begin(NFT_MSG_GETGEN, 0);
@@ -120,4 +120,4 @@ Status Query::ask(Transport& transport, Exchange exchange, const OnReply& on_rep
   return {};
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

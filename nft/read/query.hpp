@@ -23,7 +23,7 @@
 #include "nft/set.hpp"
 #include "nft/transaction.hpp"
 
-namespace portmapper {
+namespace portmapper::nft {
 
 class Query {
  public:
@@ -57,4 +57,4 @@ class Query {
   std::uint32_t generation_ = 0;
 };
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

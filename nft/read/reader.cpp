@@ -11,7 +11,7 @@
 #include "nft/read/query.hpp"
 #include "nft/userdata.hpp"
 
-namespace portmapper {
+namespace portmapper::nft {
 namespace {
 
 // Answers come one by one, a socket buffer holds some 200 of them: so many keys at a time.
@@ -315,4 +315,4 @@ Result<std::vector<TargetEntry>> read_target_map(Transport& transport, const std
   return entries;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

@@ -20,7 +20,7 @@
 #include "nft/installed_ports.hpp"
 #include "nft/ruleset.hpp"
 
-namespace portmapper {
+namespace portmapper::nft {
 
 struct Ruleset {
   std::uint32_t generation = 0;
@@ -115,4 +115,4 @@ struct TargetEntry {
 Result<std::vector<TargetEntry>> read_target_map(Transport& transport, const std::string& chain,
                                                  Suffix suffix);
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

@@ -13,7 +13,7 @@
 #include "nft/read/reader.hpp"
 #include "nft/userdata.hpp"
 
-namespace portmapper {
+namespace portmapper::nft {
 namespace {
 
 struct ChainView {
@@ -302,4 +302,4 @@ Result<std::vector<std::string>> read_network_chains(Transport& transport) {
   return names;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::nft

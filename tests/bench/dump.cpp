@@ -11,6 +11,7 @@
 
 int main(int argc, char** argv) {
   using namespace portmapper;
+  using namespace portmapper::nft;
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
   if (!netlink) return 1;
   for (int i = 1; i < argc; ++i) {

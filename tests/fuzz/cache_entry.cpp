@@ -5,6 +5,8 @@
 #include "tests/fuzz/fuzz.hpp"
 
 using namespace portmapper;
+using namespace portmapper::cni;
+using namespace portmapper::config;
 using namespace portmapper::fuzz;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

@@ -7,6 +7,9 @@
 #include "tests/fuzz/own_network.hpp"
 
 using namespace portmapper;
+using namespace portmapper::app;
+using namespace portmapper::nft;
+using namespace portmapper::plugin;
 using namespace portmapper::fuzz;
 
 namespace {

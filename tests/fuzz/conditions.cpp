@@ -10,6 +10,8 @@
 #include "tests/fuzz/lines.hpp"
 
 using namespace portmapper;
+using namespace portmapper::config;
+using namespace portmapper::nft;
 using namespace portmapper::fuzz;
 
 namespace {

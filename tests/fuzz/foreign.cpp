@@ -7,6 +7,8 @@
 #include "tests/fuzz/fuzz.hpp"
 
 using namespace portmapper;
+using namespace portmapper::doctor;
+using namespace portmapper::nft::foreign;
 using namespace portmapper::fuzz;
 
 namespace {
@@ -22,7 +24,7 @@ RoutedPort port(const char* endpoint, Family family) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   Answers kernel({data, size});
-  Result<ForeignRuleset> others = read_foreign(kernel);
+  Result<nft::foreign::Ruleset> others = nft::foreign::read_ruleset(kernel);
   if (!others) {
     demand_error(others.error(), true);
     return 0;

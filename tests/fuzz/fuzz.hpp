@@ -50,7 +50,7 @@ inline void demand_error(const Error& error, bool from_kernel = false) {
   demand(!message.empty(), "the error says something");
   demand(message.size() < 32768, "the error's message has a bounded size", message);
   if (!from_kernel) demand_printable(message);
-  demand_json(error_object("1.0.0", error));
+  demand_json(cni::error_object("1.0.0", error));
 }
 
 }  // namespace portmapper::fuzz

@@ -19,6 +19,8 @@
 #include "tests/fuzz/own_network.hpp"
 
 using namespace portmapper;
+using namespace portmapper::app;
+using namespace portmapper::ctl;
 using namespace portmapper::fuzz;
 
 // What nft itself leaks is not ours.

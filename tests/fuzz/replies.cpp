@@ -13,6 +13,9 @@
 #include "tests/fuzz/fuzz.hpp"
 
 using namespace portmapper;
+using namespace portmapper::ctl;
+using namespace portmapper::host;
+using namespace portmapper::nft;
 using namespace portmapper::fuzz;
 
 namespace {

@@ -7,6 +7,8 @@
 #include "tests/fuzz/round_trip.hpp"
 
 using namespace portmapper;
+using namespace portmapper::cni;
+using namespace portmapper::nft;
 using namespace portmapper::fuzz;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

@@ -21,13 +21,13 @@
 
 namespace portmapper::fuzz {
 
-inline void demand_round_trip(const Plan& plan) {
+inline void demand_round_trip(const nft::Plan& plan) {
   const std::vector<std::string> jumps = {plan.chain.name};
-  Transaction transaction = construction(plan.chain, jumps, {});
-  transaction.append(insertion(plan, {}));
-  const Batch batch = encode(transaction);
-  std::vector<PublishedPort> owned, claimed;
-  std::vector<Translation> translated;
+  nft::Transaction transaction = nft::construction(plan.chain, jumps, {});
+  transaction.append(nft::insertion(plan, {}));
+  const nft::Batch batch = nft::encode(transaction);
+  std::vector<nft::PublishedPort> owned, claimed;
+  std::vector<nft::Translation> translated;
   for (Bytes rest = batch.messages.bytes(); !rest.empty();) {
     demand(rest.size() >= NLMSG_HDRLEN, "a message has a header");
     const auto& message = *reinterpret_cast<const nlmsghdr*>(rest.data());
@@ -39,23 +39,23 @@ inline void demand_round_trip(const Plan& plan) {
                          .find(NFTA_SET_ELEM_LIST_SET)
                          .value()
                          .text();
-    for_each_element(message, [&](const ElementView& element) {
-      if (set == kOwners) owned.push_back(parse_owner_data(element.data).value());
-      for (const Suffix suffix : kSuffixes) {
-        if (set == claim_set(suffix)) {
+    nft::for_each_element(message, [&](const nft::ElementView& element) {
+      if (set == nft::kOwners) owned.push_back(nft::parse_owner_data(element.data).value());
+      for (const nft::Suffix suffix : nft::kSuffixes) {
+        if (set == nft::claim_set(suffix)) {
           const bool asserted = element.userdata.empty();  // created and deleted
-          if (!asserted) claimed.push_back(parse_claim_key(element.key, suffix).value());
+          if (!asserted) claimed.push_back(nft::parse_claim_key(element.key, suffix).value());
         }
-        if (set == target_map(plan.chain.name, suffix))
-          translated.push_back({parse_claim_key(element.key, suffix).value(),
-                                parse_target_data(element.data, suffix.family).value()});
+        if (set == nft::target_map(plan.chain.name, suffix))
+          translated.push_back({nft::parse_claim_key(element.key, suffix).value(),
+                                nft::parse_target_data(element.data, suffix.family).value()});
       }
     });
   }
-  const auto by_port = [](const Translation& a, const Translation& b) {
+  const auto by_port = [](const nft::Translation& a, const nft::Translation& b) {
     return a.published < b.published;
   };
-  std::vector<Translation> wanted = plan.translations;
+  std::vector<nft::Translation> wanted = plan.translations;
   std::sort(wanted.begin(), wanted.end(), by_port);
   std::sort(translated.begin(), translated.end(), by_port);
   std::sort(claimed.begin(), claimed.end());

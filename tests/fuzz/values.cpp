@@ -12,6 +12,8 @@
 #include "tests/fuzz/fuzz.hpp"
 
 using namespace portmapper;
+using namespace portmapper::config;
+using namespace portmapper::nft;
 using namespace portmapper::fuzz;
 
 namespace {

@@ -15,6 +15,8 @@
 #include "tests/support/runtime.hpp"
 
 using namespace portmapper;
+using namespace portmapper::config;
+using namespace portmapper::nft;
 using namespace portmapper::test;
 
 namespace {
@@ -136,13 +138,13 @@ void build(const std::string& ns, const NetworkChain& network) {
 }
 
 void flush(const std::string& ns) {
-  nft(ns, "flush ruleset");
+  test::nft(ns, "flush ruleset");
 }
 
 void load_again(const std::string& ns) {
   const std::string saved = listing(ns);
   flush(ns);
-  nft(ns, saved);
+  test::nft(ns, saved);
 }
 
 // The expressions and the elements of anonymous sets, without names, numbers and what is ours
@@ -185,7 +187,7 @@ void check(const std::string& ns, const std::string& unconditioned, const Case& 
 
   flush(ns);
   const std::string dnat = item.family == v4 ? "dnat ip to" : "dnat ip6 to";
-  nft(ns, replaced(unconditioned, "\t\t" + dnat, "\t\t" + item.words + " " + dnat));
+  test::nft(ns, replaced(unconditioned, "\t\t" + dnat, "\t\t" + item.words + " " + dnat));
   if (item.nft == Nft::settles) {
     CHECK(difference(listing(ns), ours) != "");
     load_again(ns);
@@ -218,7 +220,8 @@ TEST_CASE("conditions: what is refused here and what nft refuses") {
     CHECK_FALSE(parse(item));
     flush(ns);
     const std::string dnat = item.family == v4 ? "dnat ip to" : "dnat ip6 to";
-    CHECK_THROWS(nft(ns, replaced(unconditioned, "\t\t" + dnat, "\t\t" + item.words + " " + dnat)));
+    CHECK_THROWS(
+        test::nft(ns, replaced(unconditioned, "\t\t" + dnat, "\t\t" + item.words + " " + dnat)));
   }
 }
 

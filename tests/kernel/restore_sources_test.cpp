@@ -14,6 +14,7 @@
 #include "tests/support/tool.hpp"
 
 using namespace portmapper;
+using namespace portmapper::nft;
 using namespace portmapper::test;
 
 namespace {
@@ -174,7 +175,7 @@ TEST_CASE("restore: from the Mesos agent's checkpoints") {
   const Service service(lab.ns("abc"), "abc", 80);
   const std::string before = normalise(listing(lab.host()));
   REQUIRE(ask(lab.client(), Protocol::tcp, "192.0.2.1", 8080) == "abc 192.0.2.2");
-  nft(lab.host(), "flush ruleset");
+  test::nft(lab.host(), "flush ruleset");
   const std::string root = agent.directory() + "/isolators/network/cni";
   for (const std::string& from : {agent.directory(), root + "/"}) {
     CAPTURE(from);
@@ -206,7 +207,7 @@ TEST_CASE("restore: what is no checkpoint of a Mesos agent is named") {
   Lab lab;
   const MesosAgent agent(lab);
   agent.add();
-  nft(lab.host(), "flush ruleset");
+  test::nft(lab.host(), "flush ruleset");
   const std::string root = agent.directory() + "/isolators/network/cni";
   std::filesystem::create_symlink("/etc", root + "/link");
   std::filesystem::create_symlink("/etc",

@@ -10,6 +10,8 @@
 #include "tests/support/verdict.hpp"
 
 using namespace portmapper;
+using namespace portmapper::cni;
+using namespace portmapper::nft;
 using namespace portmapper::test;
 
 namespace {
@@ -60,7 +62,7 @@ TEST_CASE("status: it succeeds with and without a table, and changes nothing") {
 
   REQUIRE(Runtime(lab, example_options)
               .add("abc", example_ports, {.result = result_of("10.22.0.2/16")}) == done);
-  nft(lab.host(), "flush chain inet nft-port-mapper networks");  // to be repaired by an ADD
+  test::nft(lab.host(), "flush chain inet nft-port-mapper networks");  // to be repaired by an ADD
   const std::string ruleset = whole_ruleset(lab);
   const std::uint32_t after_add = generation(lab);
   CHECK(after_add != before);

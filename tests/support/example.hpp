@@ -23,10 +23,10 @@ inline IpPrefix prefix(const char* text) {
 inline Port port(int number) {
   return Port::from(number).value();
 }
-inline PublishedPort published(const char* host, Protocol protocol, int number) {
+inline nft::PublishedPort published(const char* host, Protocol protocol, int number) {
   return {address(host), protocol, port(number)};
 }
-inline Endpoint endpoint(const char* container, int number) {
+inline nft::Endpoint endpoint(const char* container, int number) {
   return {address(container), port(number)};
 }
 // Any address of both families where `host` is null.
@@ -35,7 +35,7 @@ inline PortMapping mapping(const char* host, Protocol protocol, int host_port, i
           port(container_port)};
 }
 
-inline PlanInput example_input() {
+inline nft::PlanInput example_input() {
   return {.attachment = {"web", "abc", "eth0"},
           .netns = {},
           .chain = {"MESOS-WEB", {"mesos-cni0", "docker0"}},
@@ -44,18 +44,18 @@ inline PlanInput example_input() {
           .addresses = {prefix("10.22.0.2/16"), prefix("fd00::2/64")}};
 }
 
-inline Plan example_plan() {
-  return make_plan(example_input());
+inline nft::Plan example_plan() {
+  return nft::make_plan(example_input());
 }
 
 // What the kernel holds after the example's insertion.
-inline Holding example_holding() {
-  const Plan plan = example_plan();
-  Holding holding;
-  holding.owner = owner_hash(plan.attachment);
+inline nft::Holding example_holding() {
+  const nft::Plan plan = example_plan();
+  nft::Holding holding;
+  holding.owner = nft::owner_hash(plan.attachment);
   holding.comment = "web/abc/eth0";
   holding.chain = plan.chain.name;
-  for (const Translation& translation : plan.translations)
+  for (const nft::Translation& translation : plan.translations)
     holding.ports.push_back({static_cast<std::uint32_t>(holding.ports.size()),
                              translation.published, true, translation.endpoint});
   return holding;

@@ -27,7 +27,7 @@ namespace portmapper::test {
 
 struct FakeChain {
   std::string name;
-  std::optional<Hook> hook{};
+  std::optional<nft::Hook> hook{};
   std::vector<std::uint64_t> tags{};  // of its rules; 0: a rule without userdata
   std::uint32_t policy = 1;           // NF_ACCEPT
   std::string table = "nft-port-mapper";
@@ -46,15 +46,15 @@ struct FakeChain {
   }
 };
 
-inline Attrs set_attributes(const SetSpec& set) {
+inline Attrs set_attributes(const nft::SetSpec& set) {
   std::uint32_t flags = NFT_SET_EVAL;  // one that the kernel may add
   if (set.interval) flags |= NFT_SET_INTERVAL | NFT_SET_CONCAT;
   if (!set.data.empty()) flags |= NFT_SET_MAP;
   Attrs all;
   all.text(NFTA_SET_NAME, set.name)
-      .number(NFTA_SET_KEY_TYPE, concatenated_type(set.key))
+      .number(NFTA_SET_KEY_TYPE, nft::concatenated_type(set.key))
       .number(NFTA_SET_FLAGS, flags);
-  if (!set.data.empty()) all.number(NFTA_SET_DATA_TYPE, concatenated_type(set.data));
+  if (!set.data.empty()) all.number(NFTA_SET_DATA_TYPE, nft::concatenated_type(set.data));
   return all;
 }
 
@@ -63,7 +63,7 @@ struct FakeTable {
 
   std::uint32_t flags = 0;
   std::vector<FakeChain> chains{};
-  std::vector<SetSpec> sets{};
+  std::vector<nft::SetSpec> sets{};
   std::map<std::string, std::vector<FakeElement>> elements{};
   std::size_t refused = kNone;
 
@@ -124,7 +124,7 @@ struct FakeTable {
       for (const std::uint64_t tag : chain.tags) {
         Attrs all;
         all.text(NFTA_RULE_CHAIN, name);
-        if (tag != 0) all.put(NFTA_RULE_USERDATA, bytes_of(encode_rule_tag(tag)));
+        if (tag != 0) all.put(NFTA_RULE_USERDATA, bytes_of(nft::encode_rule_tag(tag)));
         replies.nft_message(NFT_MSG_NEWRULE, request.header->nlmsg_seq, all, NLM_F_MULTI);
       }
     }

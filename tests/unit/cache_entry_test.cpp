@@ -5,6 +5,8 @@
 #include "lib/config/net_config.hpp"
 
 using namespace portmapper;
+using namespace portmapper::cni;
+using namespace portmapper::config;
 
 namespace {
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 using namespace portmapper;
+using namespace portmapper::config;
 
 namespace {
 

@@ -6,6 +6,7 @@
 #include "lib/cni/output.hpp"
 
 using namespace portmapper;
+using namespace portmapper::cni;
 
 TEST_CASE("every kind of error has CNI's or the design's code") {
   const std::pair<ErrorKind, int> codes[] = {

@@ -8,6 +8,7 @@
 #include "lib/cni/versions.hpp"
 
 using namespace portmapper;
+using namespace portmapper::cni;
 
 namespace {
 

@@ -6,6 +6,7 @@
 #include "lib/cni/result.hpp"
 
 using namespace portmapper;
+using namespace portmapper::cni;
 
 namespace {
 

@@ -10,6 +10,8 @@
 #include "tests/support/requests.hpp"
 
 using namespace portmapper;
+using namespace portmapper::config;
+using namespace portmapper::nft;
 
 namespace {
 

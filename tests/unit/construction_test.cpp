@@ -6,6 +6,7 @@
 #include "nft/transaction.hpp"
 
 using namespace portmapper;
+using namespace portmapper::nft;
 
 namespace {
 

@@ -113,7 +113,7 @@ class Plugins {
   [[nodiscard]] Result<std::string> run(std::string_view input = "{}",
                                         std::chrono::seconds limit = std::chrono::seconds(20),
                                         std::string_view command = "ADD") const {
-    PluginRunner runner(directory.string());
+    delegate::PluginRunner runner(directory.string());
     return runner.run({.type = "plugin", .command = command, .input = input, .time_limit = limit});
   }
 

@@ -53,9 +53,9 @@ TEST_CASE("delegate: any of our own 0, 1 and 2 may be closed") {
   }
   CHECK(elsewhere([] {
           for (const int fd : {0, 1, 2}) close(fd);
-          const Result<Exchange> exchange = Exchange::open("");
+          const Result<delegate::Exchange> exchange = delegate::Exchange::open("");
           if (!exchange) return exchange.error().message();
-          const ChildEnds ends = exchange->child_ends();
+          const delegate::ChildEnds ends = exchange->child_ends();
           return std::to_string(std::min({ends.in, ends.out, ends.err}) > 2);
         }) == "1");
 }
@@ -134,8 +134,8 @@ TEST_CASE("delegate process: one that is not waited for is killed and reaped") {
   plugins.script("exec sleep 30");
   const UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
   const milliseconds time = time_of([&] {
-    const Result<Process> process =
-        Process::start(plugins.path(), "ADD", {null.get(), null.get(), null.get()});
+    const Result<delegate::Process> process =
+        delegate::Process::start(plugins.path(), "ADD", {null.get(), null.get(), null.get()});
     CHECK(process);
     CHECK(!process->has_exited());
   });
@@ -153,8 +153,8 @@ TEST_CASE("delegate process: waiting goes on after a signal of ours") {
   const itimerval often{.it_interval = {0, 10'000}, .it_value = {0, 10'000}};
   const itimerval never{};
   setitimer(ITIMER_REAL, &often, nullptr);
-  Result<Process> process =
-      Process::start(plugins.path(), "ADD", {null.get(), null.get(), null.get()});
+  Result<delegate::Process> process =
+      delegate::Process::start(plugins.path(), "ADD", {null.get(), null.get(), null.get()});
   REQUIRE(process);
   const Result<int> status = process->wait();
   setitimer(ITIMER_REAL, &never, nullptr);

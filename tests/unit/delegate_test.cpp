@@ -28,10 +28,11 @@ TEST_CASE("delegate lookup: the first directory of CNI_PATH wins") {
   plugins.script("echo b", "b/bridge");
   const std::string path = plugins.path("none") + "::" + plugins.path("a") + ":" +
                            plugins.path("b/") + ":" + plugins.path("a");
-  CHECK(*find_plugin("bridge", path) == plugins.path("b/bridge"));
+  CHECK(*delegate::find_plugin("bridge", path) == plugins.path("b/bridge"));
   plugins.script("echo a", "a/bridge");
-  CHECK(*find_plugin("bridge", path) == plugins.path("a/bridge"));
-  CHECK(*PluginRunner(path).run({.type = "bridge", .command = "ADD", .input = ""}) == "a\n");
+  CHECK(*delegate::find_plugin("bridge", path) == plugins.path("a/bridge"));
+  CHECK(*delegate::PluginRunner(path).run({.type = "bridge", .command = "ADD", .input = ""}) ==
+        "a\n");
 }
 
 TEST_CASE("delegate lookup: what is no executable file is passed over, a link is followed") {
@@ -43,16 +44,16 @@ TEST_CASE("delegate lookup: what is no executable file is passed over, a link is
   plugins.script("", "real");
   fs::create_symlink("../real", plugins.directory / "d/bridge");
   std::string path = plugins.path("a") + ":" + plugins.path("b") + ":" + plugins.path("c");
-  CHECK(said(find_plugin("bridge", path)) ==
+  CHECK(said(delegate::find_plugin("bridge", path)) ==
         "delegate \"bridge\": " + plugins.path("a/bridge") +
             " is not an executable file, and there is no other in CNI_PATH \"" + path +
             "\"; make it executable, or install the plugin anew");
   path += ":" + plugins.path("d");
-  CHECK(*find_plugin("bridge", path) == plugins.path("d/bridge"));
+  CHECK(*delegate::find_plugin("bridge", path) == plugins.path("d/bridge"));
 }
 
 TEST_CASE("delegate lookup: a missing plugin names type, CNI_PATH and the next step") {
-  const Result<std::string> result = find_plugin("bridge", "/nowhere/a:/nowhere/b");
+  const Result<std::string> result = delegate::find_plugin("bridge", "/nowhere/a:/nowhere/b");
   CHECK(said(result) ==
         "delegate \"bridge\": no executable file of that name in CNI_PATH "
         "\"/nowhere/a:/nowhere/b\"; install the plugin there, or add its directory to CNI_PATH");
@@ -67,13 +68,13 @@ TEST_CASE("delegate lookup: the current directory is never searched") {
   const fs::path before = fs::current_path();
   fs::current_path(plugins.directory);
   for (const char* path : {"", ":", "::", ".", "bin", "./bin:bin/", ":bin:"}) {
-    CHECK(said(find_plugin("bridge", path)) ==
+    CHECK(said(delegate::find_plugin("bridge", path)) ==
           "delegate \"bridge\": CNI_PATH \"" + std::string(path) +
               "\" names no directory by an absolute path; set CNI_PATH to the directory of the "
               "plugins");
   }
   for (const char* path : {"/nowhere:", ":/nowhere", "/nowhere::/nowhere", "bin:/nowhere"}) {
-    CHECK(said(find_plugin("bridge", path)) ==
+    CHECK(said(delegate::find_plugin("bridge", path)) ==
           "delegate \"bridge\": no executable file of that name in CNI_PATH \"" +
               std::string(path) + "\"; install the plugin there, or add its directory to CNI_PATH");
   }
@@ -86,7 +87,7 @@ TEST_CASE("delegate lookup: a type that is a path is refused") {
   for (const std::string& type :
        {std::string("../bridge"), std::string("/bin/sh"), std::string("bridge/"), std::string(),
         std::string("."), std::string(".."), std::string("bridge\0x", 8)}) {
-    CHECK(said(find_plugin(type, plugins.directory.string())) ==
+    CHECK(said(delegate::find_plugin(type, plugins.directory.string())) ==
           "delegate.type: \"" + type +
               "\" is not the name of a plugin; give the name of a file in CNI_PATH, without a "
               "slash");
@@ -99,7 +100,7 @@ TEST_CASE("delegate lookup: no words that a runtime reads as success") {
   plugins.script("", "data", 0644);
   for (const char* type : {"bridge", "a/b", "data"}) {
     for (const std::string& path : {std::string(), std::string("/nowhere"), plugins.path("")}) {
-      const std::string text = said(find_plugin(type, path));
+      const std::string text = said(delegate::find_plugin(type, path));
       CHECK(text.find("not found") == std::string::npos);
       CHECK(text.find("no such file or directory") == std::string::npos);
     }

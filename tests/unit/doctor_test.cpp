@@ -7,6 +7,8 @@
 #include "nft/foreign/walk.hpp"
 
 using namespace portmapper;
+using namespace portmapper::doctor;
+using namespace portmapper::nft::foreign;
 
 namespace {
 
@@ -47,18 +49,19 @@ std::string told(const std::vector<Finding>& findings) {
 
 const TableId filter{NFPROTO_INET, "filter"};
 
-ForeignChain forward(bool policy_drop, std::vector<ForeignRule> rules = {}) {
-  return {filter, "forward", 1, ForeignHook{"filter", NF_INET_FORWARD, 0, policy_drop},
+nft::foreign::Chain forward(bool policy_drop, std::vector<nft::foreign::Rule> rules = {}) {
+  return {filter, "forward", 1, nft::foreign::Hook{"filter", NF_INET_FORWARD, 0, policy_drop},
           std::move(rules)};
 }
 
-Host with(const ForeignChain& chain) {
+Host with(const nft::foreign::Chain& chain) {
   Host host = healthy();
   host.others.chains.emplace(std::pair(chain.table, chain.name), chain);
   return host;
 }
 
-ForeignRule rule(std::uint64_t handle, Verdict::Kind kind, std::vector<Condition> conditions = {}) {
+nft::foreign::Rule rule(std::uint64_t handle, Verdict::Kind kind,
+                        std::vector<Condition> conditions = {}) {
   return {handle, std::move(conditions), {kind, {}}, std::nullopt};
 }
 
@@ -168,7 +171,7 @@ TEST_CASE("doctor: many ports are counted, not listed") {
 }
 
 TEST_CASE("doctor: names that a shell would not take as they are get no command") {
-  ForeignChain chain = forward(true);
+  nft::foreign::Chain chain = forward(true);
   chain.table.name = "x; reboot";
   const std::vector<Finding> findings = find_forward_drops(with(chain));
   REQUIRE(findings.size() == 1);
@@ -182,7 +185,7 @@ TEST_CASE("doctor: names that a shell would not take as they are get no command"
 
 TEST_CASE("doctor: what comes before a drop decides how sure it is") {
   // A drop that only some packets meet, and an accept that only some do.
-  const auto levels = [](std::vector<ForeignRule> rules, bool policy_drop = false) {
+  const auto levels = [](std::vector<nft::foreign::Rule> rules, bool policy_drop = false) {
     std::string text;
     for (const Finding& finding : find_forward_drops(with(forward(policy_drop, std::move(rules)))))
       text +=
@@ -210,15 +213,15 @@ TEST_CASE("doctor: what comes before a drop decides how sure it is") {
 }
 
 TEST_CASE("doctor: chains of other hooks, families and priorities are let be") {
-  ForeignChain input = forward(true);
+  nft::foreign::Chain input = forward(true);
   input.hook->number = NF_INET_LOCAL_IN;
   CHECK(told(find_forward_drops(with(input))) == "");
-  ForeignChain six = forward(true);
+  nft::foreign::Chain six = forward(true);
   six.table.family = NFPROTO_IPV6;
   CHECK(told(find_forward_drops(with(six))).find("drops what goes to [::]:8080/tcp |") !=
         std::string::npos);
-  ForeignChain nat = forward(false, {rule(4, Verdict::Kind::translate, {dport(8080)})});
-  nat.hook = ForeignHook{"nat", NF_INET_PRE_ROUTING, -98, false};
+  nft::foreign::Chain nat = forward(false, {rule(4, Verdict::Kind::translate, {dport(8080)})});
+  nat.hook = nft::foreign::Hook{"nat", NF_INET_PRE_ROUTING, -98, false};
   CHECK(told(find_earlier_translations(with(nat))) == "");
   nat.hook->priority = -100;
   CHECK(
@@ -230,17 +233,17 @@ TEST_CASE("doctor: chains of other hooks, families and priorities are let be") {
 }
 
 TEST_CASE("doctor: chains that each jump to the next twice do not take all time and memory") {
-  ForeignRuleset others;
+  nft::foreign::Ruleset others;
   const TableId table{NFPROTO_INET, "fw"};
   const Condition unknown{.key = {{PacketField::opaque, "limit"}}};
   for (int i = 0; i < 15; ++i) {
-    ForeignChain chain{table, "c" + std::to_string(i)};
-    if (i == 0) chain.hook = ForeignHook{"filter", NF_INET_FORWARD, 0, false};
+    nft::foreign::Chain chain{table, "c" + std::to_string(i)};
+    if (i == 0) chain.hook = nft::foreign::Hook{"filter", NF_INET_FORWARD, 0, false};
     for (int jump = 0; jump < 4; ++jump)
       chain.rules.push_back(
           {.conditions = {unknown}, .verdict = {Verdict::Kind::jump, "c" + std::to_string(i + 1)}});
     chain.rules.push_back({.conditions = {unknown}, .verdict = {Verdict::Kind::accept}});
-    others.chains.emplace(ForeignName{table, chain.name}, chain);
+    others.chains.emplace(nft::foreign::Name{table, chain.name}, chain);
   }
   const std::vector<End> ends = walk(others, others.chains.at({table, "c0"}), Packet());
   CHECK(ends.size() < 200000);
@@ -249,9 +252,10 @@ TEST_CASE("doctor: chains that each jump to the next twice do not take all time 
 }
 
 TEST_CASE("doctor: a translation whose conditions do not name the port") {
-  ForeignChain nat = forward(false, {rule(4, Verdict::Kind::translate, {opaque("meta mark")}),
-                                     rule(5, Verdict::Kind::translate)});
-  nat.hook = ForeignHook{"nat", NF_INET_PRE_ROUTING, -100, false};
+  nft::foreign::Chain nat =
+      forward(false, {rule(4, Verdict::Kind::translate, {opaque("meta mark")}),
+                      rule(5, Verdict::Kind::translate)});
+  nat.hook = nft::foreign::Hook{"nat", NF_INET_PRE_ROUTING, -100, false};
   const std::string text = told(find_earlier_translations(with(nat)));
   CHECK(
       text.starts_with("note: table inet filter, chain forward, rule handle 4: translates "

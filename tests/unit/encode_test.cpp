@@ -10,6 +10,7 @@
 #include "tests/support/requests.hpp"
 
 using namespace portmapper;
+using namespace portmapper::nft;
 using namespace portmapper::test;
 
 namespace {

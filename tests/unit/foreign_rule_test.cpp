@@ -12,6 +12,7 @@
 #include "tests/support/replies.hpp"
 
 using namespace portmapper;
+using namespace portmapper::nft::foreign;
 using namespace portmapper::test;
 
 namespace {
@@ -57,7 +58,7 @@ Attrs xt(const std::string& name, std::uint32_t revision, const void* info, std:
 
 // The rule as this test prints it: its conditions in nft's words, then the kind of its verdict.
 std::string parsed(const std::vector<Attrs>& expressions, std::uint8_t family = NFPROTO_IPV4,
-                   const std::map<ForeignName, ForeignSet>& sets = {}) {
+                   const std::map<nft::foreign::Name, nft::foreign::Set>& sets = {}) {
   Attrs list;
   for (const Attrs& one : expressions) list.nest(NFTA_LIST_ELEM, one);
   const Attrs attributes = Attrs()
@@ -68,7 +69,7 @@ std::string parsed(const std::vector<Attrs>& expressions, std::uint8_t family = 
   body.insert(body.end(), attributes.bytes().begin(), attributes.bytes().end());
   const Replies reply = Replies().message(Replies::nft(NFT_MSG_NEWRULE), 0, 1, body);
   const RuleReply read = parse_rule(*reinterpret_cast<const nlmsghdr*>(reply.bytes().data()), sets);
-  CHECK(read.chain == ForeignName{{family, "fw"}, "forward"});
+  CHECK(read.chain == nft::foreign::Name{{family, "fw"}, "forward"});
   std::string text;
   for (const Condition& condition : read.rule.conditions) text += to_string(condition) + "; ";
   if (read.rule.verdict_map) text += "vmap " + to_string(*read.rule.verdict_map) + "; ";
@@ -117,7 +118,7 @@ TEST_CASE("foreign rule: attributes that are cut or wrong do no harm") {
 }
 
 TEST_CASE("foreign rule: a lookup of a concatenation") {
-  std::map<ForeignName, ForeignSet> sets;
+  std::map<nft::foreign::Name, nft::foreign::Set> sets;
   sets[{{NFPROTO_IPV4, "fw"}, "services"}] = {
       8, false, {{unhex("06000000 1f900000"), unhex("06000000 1f900000"), {}}}};
   const std::vector<Attrs> loads = {
@@ -195,10 +196,10 @@ TEST_CASE("foreign reader: an interval set is joined from where its intervals be
                                                      .number(NFTA_SET_FLAGS, NFT_SET_INTERVAL)));
   kernel.answers.push_back(Replies().nft_message(
       NFT_MSG_NEWSETELEM, 1, Attrs().nest(NFTA_SET_ELEM_LIST_ELEMENTS, elements)));
-  const Result<ForeignRuleset> read = read_foreign(kernel);
+  const Result<nft::foreign::Ruleset> read = nft::foreign::read_ruleset(kernel);
   REQUIRE(read);
   std::string text;
-  for (const ForeignElement& one : read->sets.at({{NFPROTO_INET, "fw"}, "ports"}).elements)
+  for (const nft::foreign::Element& one : read->sets.at({{NFPROTO_INET, "fw"}, "ports"}).elements)
     text += hex(one.first) + "-" + hex(one.last) + " ";
   CHECK(text == "0050-0059 005a-005a ffff-ffff ");
   // Three dumps of all families, and one of the set.
@@ -211,7 +212,7 @@ TEST_CASE("foreign reader: an interval set is joined from where its intervals be
 TEST_CASE("foreign reader: a dump that was interrupted is an error that can be tried again") {
   FakeTransport kernel;
   kernel.answers.push_back(Replies().nft_message(NFT_MSG_NEWCHAIN, 1, Attrs(), NLM_F_DUMP_INTR));
-  const Result<ForeignRuleset> read = read_foreign(kernel);
+  const Result<nft::foreign::Ruleset> read = nft::foreign::read_ruleset(kernel);
   REQUIRE_FALSE(read);
   CHECK(read.error().error_number == EINTR);
   CHECK(read.error().message() == "cannot read: the tables: Interrupted system call");

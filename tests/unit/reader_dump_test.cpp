@@ -13,6 +13,7 @@
 #include "tests/support/requests.hpp"
 
 using namespace portmapper;
+using namespace portmapper::nft;
 using namespace portmapper::test;
 
 namespace {

@@ -9,6 +9,7 @@
 #include "nft/set.hpp"
 
 using namespace portmapper;
+using namespace portmapper::nft;
 
 namespace {
 

@@ -8,6 +8,7 @@
 #include "tests/support/bytes.hpp"
 
 using namespace portmapper;
+using namespace portmapper::nft;
 using namespace portmapper::test;
 
 namespace {

@@ -11,34 +11,36 @@
 #include "nft/read/reader.hpp"
 #include "nft/userdata.hpp"
 
-namespace portmapper {
+namespace portmapper::ctl {
 namespace {
 
 // The whole table, by published port. A port has one claim, and one owner; targets are by chain
 // too.
 struct Contents {
-  std::vector<OwnerEntry> owners;
-  std::map<PublishedPort, ClaimEntry> claims;
-  std::map<std::pair<std::string, PublishedPort>, TargetEntry> targets;
+  std::vector<nft::OwnerEntry> owners;
+  std::map<nft::PublishedPort, nft::ClaimEntry> claims;
+  std::map<std::pair<std::string, nft::PublishedPort>, nft::TargetEntry> targets;
   std::vector<std::string> chains;
 };
 
 Result<Contents> read_contents(Transport& transport) {
   Contents contents;
-  Result<std::vector<std::string>> chains = read_network_chains(transport);
+  Result<std::vector<std::string>> chains = nft::read_network_chains(transport);
   if (!chains) return chains.error();
   contents.chains = std::move(*chains);
-  Result<std::vector<OwnerEntry>> owners = read_owners(transport);
+  Result<std::vector<nft::OwnerEntry>> owners = nft::read_owners(transport);
   if (!owners) return owners.error();
   contents.owners = std::move(*owners);
-  for (const Suffix suffix : kSuffixes) {
-    Result<std::vector<ClaimEntry>> claims = read_claim_set(transport, suffix);
+  for (const nft::Suffix suffix : nft::kSuffixes) {
+    Result<std::vector<nft::ClaimEntry>> claims = nft::read_claim_set(transport, suffix);
     if (!claims) return claims.error();
-    for (ClaimEntry& claim : *claims) contents.claims.emplace(claim.published, std::move(claim));
+    for (nft::ClaimEntry& claim : *claims)
+      contents.claims.emplace(claim.published, std::move(claim));
     for (const std::string& chain : contents.chains) {
-      Result<std::vector<TargetEntry>> targets = read_target_map(transport, chain, suffix);
+      Result<std::vector<nft::TargetEntry>> targets =
+          nft::read_target_map(transport, chain, suffix);
       if (!targets) return targets.error();
-      for (TargetEntry& target : *targets)
+      for (nft::TargetEntry& target : *targets)
         contents.targets.emplace(std::pair(chain, target.published), std::move(target));
     }
   }
@@ -50,7 +52,7 @@ class Auditor {
   Auditor(Transport& transport, Audit& audit) : transport_(transport), audit_(audit) {}
 
   Status run() {
-    const Result<bool> exists = has_table(transport_);
+    const Result<bool> exists = nft::has_table(transport_);
     if (!exists) return exists.error();
     if (*exists) {
       if (const Status status = check_skeleton(); !status) return status;
@@ -64,37 +66,37 @@ class Auditor {
 
  private:
   void find(std::string_view text) { audit_.findings.push_back(printable(text)); }
-  void mend(std::string_view text, Transaction repair) {
+  void mend(std::string_view text, nft::Transaction repair) {
     find(text);
     ++audit_.mendable;
     audit_.repair.append(std::move(repair));
   }
 
   Status check_skeleton() {
-    const Result<Ruleset> skeleton = read_skeleton(transport_);
+    const Result<nft::Ruleset> skeleton = nft::read_skeleton(transport_);
     if (!skeleton) return skeleton.error();
     audit_.repair.generation = skeleton->generation;
-    const Result<std::vector<std::string>> chains = read_network_chains(transport_);
+    const Result<std::vector<std::string>> chains = nft::read_network_chains(transport_);
     if (!chains) return chains.error();
     std::vector<std::string> mendable = skeleton->damage;
     for (const std::string& chain : *chains) {
-      const Result<ChainDamage> damage = read_chain_damage(transport_, chain);
+      const Result<nft::ChainDamage> damage = nft::read_chain_damage(transport_, chain);
       if (!damage) return damage.error();
       if (damage->lacks_jump)
-        mendable.push_back(std::string("chain ") + kNetworks + " lacks rule: jump " + chain);
+        mendable.push_back(std::string("chain ") + nft::kNetworks + " lacks rule: jump " + chain);
       for (const std::string& text : damage->rules)
         find(text + "; the next ADD of its network puts that right");
     }
     for (const std::string& text : mendable) find(text);
     audit_.mendable += mendable.size();
-    if (!mendable.empty()) audit_.repair.append(construction(*chains, skeleton->wrong_hooks));
+    if (!mendable.empty()) audit_.repair.append(nft::construction(*chains, skeleton->wrong_hooks));
     return {};
   }
 
   void check_owners(const Contents& contents) {
-    Namespaces namespaces;
-    std::map<OwnerHash, bool> alive;
-    for (const OwnerEntry& owner : contents.owners) {
+    host::Namespaces namespaces;
+    std::map<nft::OwnerHash, bool> alive;
+    for (const nft::OwnerEntry& owner : contents.owners) {
       const auto [state, is_new] = alive.try_emplace(owner.owner);
       if (is_new) {
         state->second = namespaces.hold(owner.netns);
@@ -113,7 +115,7 @@ class Auditor {
     }
   }
 
-  void check_claim(const Contents& contents, const OwnerEntry& owner) {
+  void check_claim(const Contents& contents, const nft::OwnerEntry& owner) {
     const auto claim = contents.claims.find(owner.published);
     const std::string port = "port " + to_string(owner.published) + " of " + owner.comment;
     if (claim == contents.claims.end()) {
@@ -123,40 +125,42 @@ class Auditor {
     }
   }
 
-  static Transaction claim_again(const OwnerEntry& owner) {
+  static nft::Transaction claim_again(const nft::OwnerEntry& owner) {
     Attachment attachment;
-    const bool known = parse_attachment_comment(owner.comment, attachment);
-    const std::string comment = known ? container_comment(attachment.container_id) : owner.comment;
-    Transaction transaction;
-    transaction.operations.emplace_back(Elements{ElementVerb::create,
-                                                 claim_spec(suffix_of(owner.published)),
-                                                 encode({.comment = comment, .owner = owner.owner}),
-                                                 {{claim_key(owner.published)}}});
+    const bool known = nft::parse_attachment_comment(owner.comment, attachment);
+    const std::string comment =
+        known ? nft::container_comment(attachment.container_id) : owner.comment;
+    nft::Transaction transaction;
+    transaction.operations.emplace_back(
+        nft::Elements{nft::ElementVerb::create,
+                      nft::claim_spec(nft::suffix_of(owner.published)),
+                      nft::encode({.comment = comment, .owner = owner.owner}),
+                      {{nft::claim_key(owner.published)}}});
     return transaction;
   }
 
-  static bool has_target_anywhere(const Contents& contents, const PublishedPort& port) {
+  static bool has_target_anywhere(const Contents& contents, const nft::PublishedPort& port) {
     return std::any_of(contents.chains.begin(), contents.chains.end(),
                        [&](const std::string& chain) {
                          return contents.targets.contains({chain, port});
                        });
   }
 
-  static Transaction without(const SetSpec& set, const PublishedPort& port) {
-    Transaction transaction;
+  static nft::Transaction without(const nft::SetSpec& set, const nft::PublishedPort& port) {
+    nft::Transaction transaction;
     transaction.operations.emplace_back(
-        Elements{ElementVerb::remove, set, {}, {{claim_key(port)}}});
+        nft::Elements{nft::ElementVerb::remove, set, {}, {{nft::claim_key(port)}}});
     return transaction;
   }
 
   // Claims and targets that no owner entry stands for: nobody would ever remove them.
   void check_leftovers(const Contents& contents) {
-    std::map<PublishedPort, const OwnerEntry*> owners;
-    for (const OwnerEntry& owner : contents.owners) owners.emplace(owner.published, &owner);
+    std::map<nft::PublishedPort, const nft::OwnerEntry*> owners;
+    for (const nft::OwnerEntry& owner : contents.owners) owners.emplace(owner.published, &owner);
     for (const auto& [port, claim] : contents.claims)
       if (!owners.contains(port))
         mend("claim of " + to_string(port) + " (" + claim.comment + ") has no owner",
-             without(claim_spec(suffix_of(port)), port));
+             without(nft::claim_spec(nft::suffix_of(port)), port));
     for (const auto& [key, target] : contents.targets) {
       const auto& [chain, port] = key;
       const auto owner = owners.find(port);
@@ -164,17 +168,17 @@ class Auditor {
         continue;
       mend("target of " + to_string(port) + " in chain " + chain + " (" + target.comment +
                ") has no owner",
-           without(target_spec(chain, suffix_of(port)), port));
+           without(nft::target_spec(chain, nft::suffix_of(port)), port));
     }
   }
 
   // Without a table of ours, route_localnet is somebody else's business.
   Status check_guard(bool has_table) {
     if (!has_table) return {};
-    const Result<bool> guarded = has_guard(transport_);
+    const Result<bool> guarded = nft::has_guard(transport_);
     if (!guarded) return guarded.error();
     if (*guarded) return {};
-    for (const std::string& device : devices_with_route_localnet()) {
+    for (const std::string& device : host::devices_with_route_localnet()) {
       find("device " + device +
            " has route_localnet without our guard: its neighbours reach the host's 127.0.0.1");
       ++audit_.mendable;  // the guard is mended with the skeleton
@@ -194,4 +198,4 @@ Result<Audit> audit_table(Transport& transport) {
   return audit;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::ctl

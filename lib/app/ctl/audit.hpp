@@ -19,14 +19,14 @@
 #include "lib/base/netlink.hpp"
 #include "nft/transaction.hpp"
 
-namespace portmapper {
+namespace portmapper::ctl {
 
 struct Audit {
   std::vector<std::string> findings;
   std::size_t mendable = 0;  // how many of them `repair` mends
-  Transaction repair;
+  nft::Transaction repair;
 };
 
 Result<Audit> audit_table(Transport& transport);
 
-}  // namespace portmapper
+}  // namespace portmapper::ctl

@@ -3,11 +3,11 @@
 #include "lib/app/retry.hpp"
 #include "nft/commit.hpp"
 
-namespace portmapper {
+namespace portmapper::ctl {
 namespace {
 
-Outcome report(const Audit& audit, bool repaired) {
-  Outcome outcome;
+app::Outcome report(const Audit& audit, bool repaired) {
+  app::Outcome outcome;
   for (const std::string& finding : audit.findings) outcome.out += finding + "\n";
   if (audit.findings.empty()) {
     outcome.out = "no findings\n";
@@ -26,22 +26,22 @@ Outcome report(const Audit& audit, bool repaired) {
 
 }  // namespace
 
-Outcome ctl_check(const CtlArguments& arguments) {
+app::Outcome check(const Arguments& arguments) {
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
-  if (!netlink) return ctl_failure(netlink.error());
-  for (Retry retry; retry.again();) {
+  if (!netlink) return failure(netlink.error());
+  for (app::Retry retry; retry.again();) {
     const Result<Audit> audit = audit_table(*netlink);
     if (!audit) {
-      if (is_moved(audit.error().error_number)) continue;
-      return ctl_failure(audit.error());
+      if (app::is_moved(audit.error().error_number)) continue;
+      return failure(audit.error());
     }
     if (!arguments.has("--repair") || audit->mendable == 0)
       return report(*audit, arguments.has("--repair"));
-    const Status mended = commit(*netlink, audit->repair);
+    const Status mended = nft::commit(*netlink, audit->repair);
     if (mended) return report(*audit, true);
-    if (!is_moved(mended.error().error_number)) return ctl_failure(mended.error());
+    if (!app::is_moved(mended.error().error_number)) return failure(mended.error());
   }
-  return ctl_failure(Retry::exhausted());
+  return failure(app::Retry::exhausted());
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::ctl

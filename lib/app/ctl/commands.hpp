@@ -1,6 +1,6 @@
 // The subcommands of nft-port-mapperctl, one function each; lib/app/ctl/ctl holds their table.
 //
-//   Outcome outcome = ctl_list(arguments);
+//   Outcome outcome = list(arguments);
 //
 // Each opens what it needs, changes only what its name says, and returns what to print. Errors: an
 // outcome of status 1. Does not promise: an order of calls. Source: shared design, section 6.
@@ -8,16 +8,16 @@
 
 #include "lib/app/ctl/ctl.hpp"
 
-namespace portmapper {
+namespace portmapper::ctl {
 
-Outcome ctl_list(const CtlArguments& arguments);
-Outcome ctl_owner(const CtlArguments& arguments);
-Outcome ctl_check(const CtlArguments& arguments);
-Outcome ctl_prune(const CtlArguments& arguments);
-Outcome ctl_restore(const CtlArguments& arguments);
-Outcome ctl_render(const CtlArguments& arguments);
-Outcome ctl_doctor(const CtlArguments& arguments);
-Outcome ctl_flush(const CtlArguments& arguments);
-Outcome ctl_version(const CtlArguments& arguments);
+app::Outcome list(const Arguments& arguments);
+app::Outcome owner(const Arguments& arguments);
+app::Outcome check(const Arguments& arguments);
+app::Outcome prune(const Arguments& arguments);
+app::Outcome restore(const Arguments& arguments);
+app::Outcome render(const Arguments& arguments);
+app::Outcome doctor(const Arguments& arguments);
+app::Outcome flush(const Arguments& arguments);
+app::Outcome version(const Arguments& arguments);
 
-}  // namespace portmapper
+}  // namespace portmapper::ctl

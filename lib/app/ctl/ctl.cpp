@@ -8,7 +8,7 @@
 #include "lib/app/ctl/commands.hpp"
 #include "lib/base/escape.hpp"
 
-namespace portmapper {
+namespace portmapper::ctl {
 namespace {
 
 constexpr char kProgram[] = "nft-port-mapperctl";
@@ -41,7 +41,7 @@ constexpr std::array kSubcommands = {
         "Shows protocol, host address and port, the container address and port it leads to,\n"
         "container, network, the new connections since the port was published, and whether\n"
         "the container's network namespace exists. 0.0.0.0 and [::] are any address of the host.\n",
-        kListOptions, 0, ctl_list},
+        kListOptions, 0, list},
     Subcommand{
         "owner",
         "PORT[/PROTOCOL] [ADDRESS]",
@@ -51,17 +51,17 @@ constexpr std::array kSubcommands = {
         "does, the exit status is 1, and a process of the host that listens there is named.\n",
         {},
         2,
-        ctl_owner},
+        owner},
     Subcommand{
         "check", "[--repair]", "look for what is not as it should be",
         "Checks that the three elements of every published port agree, that every owner lives,\n"
         "that skeleton and network chains are intact, and that the guard is there where\n"
         "route_localnet is set. Prints every finding.\n",
-        kCheckOptions, 0, ctl_check},
+        kCheckOptions, 0, check},
     Subcommand{
         "prune", "[--dry-run]", "remove ports of containers that are gone",
         "Removes the ports of attachments whose network namespace does not exist any more.\n",
-        kPruneOptions, 0, ctl_prune},
+        kPruneOptions, 0, prune},
     Subcommand{"restore", "[OPTION...]", "publish again what a flush removed",
                "Rebuilds the table from what the runtimes keep: libcni's cache "
                "(/var/lib/cni/results, which\n"
@@ -70,12 +70,12 @@ constexpr std::array kSubcommands = {
                "whose network namespace still exists, with their address in it; what is published "
                "already\n"
                "stays as it is. Files that cannot be read are named, and the rest goes on.\n",
-               kRestoreOptions, 0, ctl_restore},
+               kRestoreOptions, 0, restore},
     Subcommand{
         "render", "[CONFIG.json|-]", "print what an ADD would put into the kernel",
         "Reads a network configuration with prevResult and port mappings, as the plugin gets it,\n"
         "and prints an nft script that does what the ADD would. Changes nothing.\n",
-        kRenderOptions, 1, ctl_render},
+        kRenderOptions, 1, render},
     Subcommand{
         "doctor",
         "",
@@ -86,19 +86,14 @@ constexpr std::array kSubcommands = {
         "Changes nothing.\n",
         {},
         0,
-        ctl_doctor},
+        doctor},
     Subcommand{
         "flush", "[--network NAME]", "remove all that is ours",
         "Removes the table and resets route_localnet of the devices towards the containers;\n"
         "with --network, the ports and the chain of that network.\n",
-        kFlushOptions, 0, ctl_flush},
-    Subcommand{"version",
-               "",
-               "show the version",
-               "Shows the version of this program.\n",
-               {},
-               0,
-               ctl_version},
+        kFlushOptions, 0, flush},
+    Subcommand{
+        "version", "", "show the version", "Shows the version of this program.\n", {}, 0, version},
 };
 
 std::string usage() {
@@ -131,29 +126,29 @@ std::span<const Subcommand> subcommands() {
   return kSubcommands;
 }
 
-Outcome ctl_failure(const Error& error) {
-  Outcome outcome;
+app::Outcome failure(const Error& error) {
+  app::Outcome outcome;
   outcome.status = kProblem;
   outcome.log = std::string(kProgram) + ": " + printable(error.message()) + "\n";
   if (error.error_number == EPERM) outcome.log += "It needs CAP_NET_ADMIN: run it as root.\n";
   return outcome;
 }
 
-Outcome ctl_wrong_usage(const std::string& what) {
-  Outcome outcome;
+app::Outcome wrong_usage(const std::string& what) {
+  app::Outcome outcome;
   outcome.status = kWrongUsage;
   outcome.log = std::string(kProgram) + ": " + what + "\n\n" + usage();
   return outcome;
 }
 
-Outcome ctl_version(const CtlArguments&) {
-  Outcome outcome;
+app::Outcome version(const Arguments&) {
+  app::Outcome outcome;
   outcome.out = std::string(kProgram) + " " NFT_PORT_MAPPER_VERSION "\n";
   return outcome;
 }
 
-Outcome run_ctl(std::span<const std::string> words) {
-  Outcome outcome;
+app::Outcome run_ctl(std::span<const std::string> words) {
+  app::Outcome outcome;
   if (words.empty()) {
     outcome.status = kWrongUsage;
     outcome.log = usage();
@@ -161,20 +156,19 @@ Outcome run_ctl(std::span<const std::string> words) {
   }
   const std::string& name = words.front();
   const std::span<const std::string> rest = words.subspan(1);
-  if (name == "--version") return ctl_version({});
+  if (name == "--version") return version({});
   if (name == "--help" || name == "-h") {
     outcome.out = usage();
     return outcome;
   }
   const auto* command = std::find_if(kSubcommands.begin(), kSubcommands.end(),
                                      [&name](const Subcommand& s) { return s.name == name; });
-  if (command == kSubcommands.end()) return ctl_wrong_usage("there is no command '" + name + "'");
+  if (command == kSubcommands.end()) return wrong_usage("there is no command '" + name + "'");
   if (std::find(rest.begin(), rest.end(), "--help") != rest.end()) {
     outcome.out = help_of(*command);
     return outcome;
   }
-  const Result<CtlArguments> arguments =
-      parse_arguments(rest, command->options, command->most_words);
+  const Result<Arguments> arguments = parse_arguments(rest, command->options, command->most_words);
   if (arguments) return command->run(*arguments);
   outcome.status = kWrongUsage;
   outcome.log = std::string(kProgram) + " " + name + ": " + arguments.error().message() + "\n\n" +
@@ -182,4 +176,4 @@ Outcome run_ctl(std::span<const std::string> words) {
   return outcome;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::ctl

@@ -14,7 +14,7 @@
 #include "lib/app/ctl/options.hpp"
 #include "lib/app/outcome.hpp"
 
-namespace portmapper {
+namespace portmapper::ctl {
 
 inline constexpr int kProblem = 1;
 inline constexpr int kWrongUsage = 2;
@@ -26,14 +26,14 @@ struct Subcommand {
   std::string_view description;
   std::span<const Option> options;
   std::size_t most_words;
-  Outcome (*run)(const CtlArguments& arguments);
+  app::Outcome (*run)(const Arguments& arguments);
 };
 
 std::span<const Subcommand> subcommands();
-Outcome run_ctl(std::span<const std::string> words);
+app::Outcome run_ctl(std::span<const std::string> words);
 
 // For the subcommands: an outcome of status 1 that says what went wrong and what to do next.
-Outcome ctl_failure(const Error& error);
-Outcome ctl_wrong_usage(const std::string& what);
+app::Outcome failure(const Error& error);
+app::Outcome wrong_usage(const std::string& what);
 
-}  // namespace portmapper
+}  // namespace portmapper::ctl

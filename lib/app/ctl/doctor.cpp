@@ -16,17 +16,17 @@
 #include "nft/foreign/reader.hpp"
 #include "nft/names.hpp"
 
-namespace portmapper {
+namespace portmapper::ctl {
 namespace {
 
-std::vector<RoutedPort> routed(const std::vector<ListedPort>& ports) {
+std::vector<doctor::RoutedPort> routed(const std::vector<ListedPort>& ports) {
   std::map<IpAddress, std::string> devices;
-  std::vector<RoutedPort> result;
+  std::vector<doctor::RoutedPort> result;
   for (const ListedPort& port : ports) {
     if (!port.endpoint) continue;  // `check` reports that
     const auto [device, is_new] = devices.try_emplace(port.endpoint->address);
     if (is_new)
-      if (const Result<std::string> found = device_towards(port.endpoint->address))
+      if (const Result<std::string> found = host::device_towards(port.endpoint->address))
         device->second = *found;
     result.push_back(
         {port.published, *port.endpoint, {device->second, if_nametoindex(device->second.c_str())}});
@@ -35,44 +35,44 @@ std::vector<RoutedPort> routed(const std::vector<ListedPort>& ports) {
 }
 
 // The kernel goes by the higher of the device's value and that of "all".
-std::vector<std::string> strict_devices(const std::vector<RoutedPort>& ports) {
+std::vector<std::string> strict_devices(const std::vector<doctor::RoutedPort>& ports) {
   constexpr std::int64_t kStrict = 1;
   std::vector<std::string> devices;
-  for (const RoutedPort& port : ports)
+  for (const doctor::RoutedPort& port : ports)
     if (!port.device.name.empty() && port.endpoint.address.family() == Family::ipv4)
       devices.push_back(port.device.name);
   std::sort(devices.begin(), devices.end());
   devices.erase(std::unique(devices.begin(), devices.end()), devices.end());
-  const std::int64_t all = read_sysctl("net/ipv4/conf/all/rp_filter").value_or(0);
+  const std::int64_t all = host::read_sysctl("net/ipv4/conf/all/rp_filter").value_or(0);
   std::erase_if(devices, [all](const std::string& device) {
-    const auto own = read_sysctl("net/ipv4/conf/" + device + "/rp_filter");
+    const auto own = host::read_sysctl("net/ipv4/conf/" + device + "/rp_filter");
     return std::max(own.value_or(0), all) != kStrict;
   });
   return devices;
 }
 
-void read_network(Host& host) {
-  host.forwards = read_sysctl("net/ipv4/ip_forward");
-  host.forwards6 = read_sysctl("net/ipv6/conf/all/forwarding");
-  host.bridge_calls = read_sysctl("net/bridge/bridge-nf-call-iptables");
-  host.bridge_calls6 = read_sysctl("net/bridge/bridge-nf-call-ip6tables");
-  host.connections = read_sysctl("net/netfilter/nf_conntrack_count");
-  host.most_connections = read_sysctl("net/netfilter/nf_conntrack_max");
-  host.localnet_devices = devices_with_route_localnet();
+void read_network(doctor::Host& host) {
+  host.forwards = host::read_sysctl("net/ipv4/ip_forward");
+  host.forwards6 = host::read_sysctl("net/ipv6/conf/all/forwarding");
+  host.bridge_calls = host::read_sysctl("net/bridge/bridge-nf-call-iptables");
+  host.bridge_calls6 = host::read_sysctl("net/bridge/bridge-nf-call-ip6tables");
+  host.connections = host::read_sysctl("net/netfilter/nf_conntrack_count");
+  host.most_connections = host::read_sysctl("net/netfilter/nf_conntrack_max");
+  host.localnet_devices = host::devices_with_route_localnet();
 }
 
-Status read_tables(Transport& transport, Host& host) {
+Status read_tables(Transport& transport, doctor::Host& host) {
   const Result<std::vector<ListedPort>> ports = list_ports(transport);
   if (!ports) return ports.error();
-  Result<std::vector<IpAddress>> addresses = local_addresses();
+  Result<std::vector<IpAddress>> addresses = host::local_addresses();
   if (!addresses) return addresses.error();
-  Result<std::vector<Device>> devices = outer_devices();
+  Result<std::vector<host::Device>> devices = host::outer_devices();
   if (!devices) return devices.error();
-  const Result<bool> table = has_table(transport);
+  const Result<bool> table = nft::has_table(transport);
   if (!table) return table.error();
-  const Result<bool> guarded = has_guard(transport);
+  const Result<bool> guarded = nft::has_guard(transport);
   if (!guarded) return guarded.error();
-  Result<ForeignRuleset> others = read_foreign(transport);
+  Result<nft::foreign::Ruleset> others = nft::foreign::read_ruleset(transport);
   if (!others) return others.error();
   host.ports = routed(*ports);
   host.addresses = std::move(*addresses);
@@ -84,34 +84,34 @@ Status read_tables(Transport& transport, Host& host) {
   return {};
 }
 
-Outcome report(const Host& host) {
-  const std::vector<Finding> findings = diagnose(host);
-  Outcome outcome;
-  outcome.out = format(findings);
-  const bool has_problem = std::any_of(findings.begin(), findings.end(), [](const Finding& f) {
-    return f.level == Finding::Level::problem;
-  });
+app::Outcome report(const doctor::Host& host) {
+  const std::vector<doctor::Finding> findings = doctor::diagnose(host);
+  app::Outcome outcome;
+  outcome.out = doctor::format(findings);
+  const bool has_problem = std::any_of(
+      findings.begin(), findings.end(),
+      [](const doctor::Finding& f) { return f.level == doctor::Finding::Level::problem; });
   outcome.status = has_problem ? kProblem : 0;
   return outcome;
 }
 
 }  // namespace
 
-Outcome ctl_doctor(const CtlArguments&) {
-  Host host;
-  host.may_administer = may_administer_network();
+app::Outcome doctor(const Arguments&) {
+  doctor::Host host;
+  host.may_administer = host::may_administer_network();
   if (!host.may_administer) return report(host);
   read_network(host);
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
-  if (!netlink) return ctl_failure(netlink.error());
-  const Status rehearsed = rehearse(*netlink, NetworkChain{kSharedChain, {}});
+  if (!netlink) return failure(netlink.error());
+  const Status rehearsed = app::rehearse(*netlink, nft::NetworkChain{nft::kSharedChain, {}});
   if (!rehearsed) host.refusal = rehearsed.error().message();
-  for (Retry retry; retry.again();) {
+  for (app::Retry retry; retry.again();) {
     const Status read = read_tables(*netlink, host);
     if (read) return report(host);
-    if (!is_moved(read.error().error_number)) return ctl_failure(read.error());
+    if (!app::is_moved(read.error().error_number)) return failure(read.error());
   }
-  return ctl_failure(Retry::exhausted());
+  return failure(app::Retry::exhausted());
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::ctl

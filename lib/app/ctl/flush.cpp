@@ -10,7 +10,7 @@
 #include "nft/commit.hpp"
 #include "nft/read/reader.hpp"
 
-namespace portmapper {
+namespace portmapper::ctl {
 namespace {
 
 // The devices for which an ADD may have set route_localnet: those towards ports that 127.0.0.1
@@ -25,34 +25,34 @@ std::set<std::string> loopback_devices(const std::vector<ListedPort>& ports) {
   }
   std::set<std::string> devices;
   for (const IpAddress& endpoint : endpoints)
-    if (const Result<std::string> device = device_towards(endpoint)) devices.insert(*device);
+    if (const Result<std::string> device = host::device_towards(endpoint)) devices.insert(*device);
   return devices;
 }
 
-void reset_devices(const std::set<std::string>& devices, Outcome& outcome) {
+void reset_devices(const std::set<std::string>& devices, app::Outcome& outcome) {
   for (const std::string& device : devices) {
-    const Status reset = disable_route_localnet(device);
+    const Status reset = host::disable_route_localnet(device);
     if (reset) continue;
-    outcome.log += ctl_failure(reset.error()).log;
+    outcome.log += failure(reset.error()).log;
     outcome.status = kProblem;
   }
 }
 
-Outcome flush_all(Transport& transport, const std::vector<ListedPort>& ports) {
-  Transaction transaction;
-  transaction.operations.emplace_back(DeleteTable{});
+app::Outcome flush_all(Transport& transport, const std::vector<ListedPort>& ports) {
+  nft::Transaction transaction;
+  transaction.operations.emplace_back(nft::DeleteTable{});
   const std::set<std::string> devices = loopback_devices(ports);
-  const Status gone = commit(transport, transaction);
-  if (!gone && gone.error().error_number != ENOENT) return ctl_failure(gone.error());
-  Outcome outcome;
+  const Status gone = nft::commit(transport, transaction);
+  if (!gone && gone.error().error_number != ENOENT) return failure(gone.error());
+  app::Outcome outcome;
   outcome.out =
       gone ? "removed table inet nft-port-mapper\n" : "there is no table inet nft-port-mapper\n";
   reset_devices(devices, outcome);
   return outcome;
 }
 
-Outcome flush_network(Transport& transport, const std::vector<ListedPort>& ports,
-                      const std::string& network) {
+app::Outcome flush_network(Transport& transport, const std::vector<ListedPort>& ports,
+                           const std::string& network) {
   std::map<Attachment, std::string> attachments;  // with their chains
   std::vector<ListedPort> removed;
   std::vector<ListedPort> kept;
@@ -61,18 +61,18 @@ Outcome flush_network(Transport& transport, const std::vector<ListedPort>& ports
     (is_its ? removed : kept).push_back(port);
     if (is_its) attachments.emplace(port.attachment, port.chain);
   }
-  Outcome outcome;
-  std::set<std::string> chains = {derived_chain(network)};
+  app::Outcome outcome;
+  std::set<std::string> chains = {nft::derived_chain(network)};
   std::vector<std::string> notes;
   for (const auto& [attachment, chain] : attachments) {
     chains.insert(chain);
-    const Result<Holding> gone = withdraw(transport, owner_hash(attachment), chain);
-    if (!gone) return ctl_failure(gone.error());
-    effects_of_del(transport, *gone, notes);
+    const Result<nft::Holding> gone = app::withdraw(transport, nft::owner_hash(attachment), chain);
+    if (!gone) return failure(gone.error());
+    app::effects_of_del(transport, *gone, notes);
   }
   for (const std::string& chain : chains)
-    if (const Status status = remove_chain_if_empty(transport, chain); !status)
-      return ctl_failure(status.error());
+    if (const Status status = app::remove_chain_if_empty(transport, chain); !status)
+      return failure(status.error());
   std::set<std::string> devices = loopback_devices(removed);
   for (const std::string& device : loopback_devices(kept)) devices.erase(device);
   reset_devices(devices, outcome);
@@ -83,13 +83,13 @@ Outcome flush_network(Transport& transport, const std::vector<ListedPort>& ports
 
 }  // namespace
 
-Outcome ctl_flush(const CtlArguments& arguments) {
+app::Outcome flush(const Arguments& arguments) {
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
-  if (!netlink) return ctl_failure(netlink.error());
+  if (!netlink) return failure(netlink.error());
   const Result<std::vector<ListedPort>> ports = list_ports(*netlink);
-  if (!ports) return ctl_failure(ports.error());
+  if (!ports) return failure(ports.error());
   const auto network = arguments.value("--network");
   return network ? flush_network(*netlink, *ports, *network) : flush_all(*netlink, *ports);
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::ctl

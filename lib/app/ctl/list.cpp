@@ -1,24 +1,24 @@
 #include "lib/app/ctl/commands.hpp"
 #include "lib/app/ctl/listing.hpp"
 
-namespace portmapper {
+namespace portmapper::ctl {
 
-Outcome ctl_list(const CtlArguments& arguments) {
+app::Outcome list(const Arguments& arguments) {
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
-  if (!netlink) return ctl_failure(netlink.error());
+  if (!netlink) return failure(netlink.error());
   Result<std::vector<ListedPort>> ports = list_ports(*netlink);
-  if (!ports) return ctl_failure(ports.error());
+  if (!ports) return failure(ports.error());
   const auto network = arguments.value("--network");
   const auto container = arguments.value("--container");
   std::erase_if(*ports, [&](const ListedPort& port) {
     return (network && port.attachment.network != *network) ||
            (container && !port.attachment.container_id.starts_with(*container));
   });
-  Outcome outcome;
+  app::Outcome outcome;
   outcome.out = arguments.has("--json") ? format_json(*ports)
                                         : format_table(*ports, arguments.has("--no-trunc"));
   outcome.watch = arguments.has("--watch");
   return outcome;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::ctl

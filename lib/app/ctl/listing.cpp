@@ -10,33 +10,35 @@
 #include "lib/host/netns.hpp"
 #include "lib/json/writer.hpp"
 
-namespace portmapper {
+namespace portmapper::ctl {
 namespace {
 
 // The targets of each chain, in the order of their published ports.
-using Targets = std::map<std::string, std::vector<TargetEntry>>;
+using Targets = std::map<std::string, std::vector<nft::TargetEntry>>;
 
-bool comes_before(const TargetEntry& target, const PublishedPort& port) {
+bool comes_before(const nft::TargetEntry& target, const nft::PublishedPort& port) {
   return target.published < port;
 }
 
 Result<Targets> all_targets(Transport& transport, const std::set<std::string>& chains) {
   Targets targets;
   for (const std::string& chain : chains) {
-    std::vector<TargetEntry>& all = targets[chain];
-    for (const Suffix suffix : kSuffixes) {
-      Result<std::vector<TargetEntry>> entries = read_target_map(transport, chain, suffix);
+    std::vector<nft::TargetEntry>& all = targets[chain];
+    for (const nft::Suffix suffix : nft::kSuffixes) {
+      Result<std::vector<nft::TargetEntry>> entries =
+          nft::read_target_map(transport, chain, suffix);
       if (!entries) return entries.error();
       std::move(entries->begin(), entries->end(), std::back_inserter(all));
     }
-    std::sort(all.begin(), all.end(),
-              [](const TargetEntry& a, const TargetEntry& b) { return a.published < b.published; });
+    std::sort(all.begin(), all.end(), [](const nft::TargetEntry& a, const nft::TargetEntry& b) {
+      return a.published < b.published;
+    });
   }
   return targets;
 }
 
-const TargetEntry* find_in(const Targets& targets, const std::string& chain,
-                           const PublishedPort& port) {
+const nft::TargetEntry* find_in(const Targets& targets, const std::string& chain,
+                                const nft::PublishedPort& port) {
   const auto of_chain = targets.find(chain);
   if (of_chain == targets.end()) return nullptr;
   const auto& all = of_chain->second;
@@ -47,20 +49,20 @@ const TargetEntry* find_in(const Targets& targets, const std::string& chain,
 // Owner entries of a table that was saved and loaded again do not tell their chain: any may hold
 // it.
 Result<std::set<std::string>> chains_of(Transport& transport,
-                                        const std::vector<OwnerEntry>& owners) {
+                                        const std::vector<nft::OwnerEntry>& owners) {
   std::set<std::string> chains;
-  for (const OwnerEntry& owner : owners) chains.insert(owner.chain);
+  for (const nft::OwnerEntry& owner : owners) chains.insert(owner.chain);
   if (chains.erase("") == 0) return chains;
-  const Result<std::vector<std::string>> all = read_network_chains(transport);
+  const Result<std::vector<std::string>> all = nft::read_network_chains(transport);
   if (!all) return all.error();
   chains.insert(all->begin(), all->end());
   return chains;
 }
 
-const TargetEntry* find_target(const Targets& targets, OwnerEntry& owner) {
+const nft::TargetEntry* find_target(const Targets& targets, nft::OwnerEntry& owner) {
   if (!owner.chain.empty()) return find_in(targets, owner.chain, owner.published);
   for (const auto& [chain, all] : targets) {
-    const TargetEntry* found = find_in(targets, chain, owner.published);
+    const nft::TargetEntry* found = find_in(targets, chain, owner.published);
     if (found == nullptr) continue;
     owner.chain = chain;
     return found;
@@ -89,21 +91,21 @@ std::size_t unique_length(const std::vector<ListedPort>& ports) {
 }  // namespace
 
 Result<std::vector<ListedPort>> list_ports(Transport& transport) {
-  Result<std::vector<OwnerEntry>> owners = read_owners(transport);
+  Result<std::vector<nft::OwnerEntry>> owners = nft::read_owners(transport);
   if (!owners) return owners.error();
   const Result<std::set<std::string>> chains = chains_of(transport, *owners);
   if (!chains) return chains.error();
   const Result<Targets> targets = all_targets(transport, *chains);
   if (!targets) return targets.error();
 
-  Namespaces namespaces;
-  std::map<OwnerHash, bool> alive;  // an attachment has one namespace, whatever its ports
+  host::Namespaces namespaces;
+  std::map<nft::OwnerHash, bool> alive;  // an attachment has one namespace, whatever its ports
   std::vector<ListedPort> ports;
   ports.reserve(owners->size());
-  for (OwnerEntry& owner : *owners) {
+  for (nft::OwnerEntry& owner : *owners) {
     ListedPort port{owner.published, std::nullopt, {"?", owner.comment, "?"}, {}, 0, true};
-    (void)parse_attachment_comment(owner.comment, port.attachment);
-    const TargetEntry* target = find_target(*targets, owner);
+    (void)nft::parse_attachment_comment(owner.comment, port.attachment);
+    const nft::TargetEntry* target = find_target(*targets, owner);
     if (target != nullptr) {
       port.endpoint = target->endpoint;
       port.connections = target->connections;
@@ -123,7 +125,7 @@ Result<std::vector<ListedPort>> list_ports(Transport& transport) {
 
 std::string format_table(const std::vector<ListedPort>& ports, bool whole_ids) {
   const std::size_t length = whole_ids ? std::string::npos : unique_length(ports);
-  std::vector<Row> rows = {
+  std::vector<app::Row> rows = {
       {"PROTO", "HOST", "ENDPOINT", "CONTAINER", "NETWORK", "CONNECTIONS", "OWNER STATE"}};
   for (const ListedPort& port : ports) {
     const std::string host = to_string(port.published);
@@ -133,7 +135,7 @@ std::string format_table(const std::vector<ListedPort>& ports, bool whole_ids) {
                     port.attachment.container_id.substr(0, length), port.attachment.network,
                     std::to_string(port.connections), port.alive ? "alive" : "gone"});
   }
-  return format_columns(std::move(rows));
+  return app::format_columns(std::move(rows));
 }
 
 std::string format_json(const std::vector<ListedPort>& ports) {
@@ -159,4 +161,4 @@ std::string format_json(const std::vector<ListedPort>& ports) {
   return std::move(out).text() + "\n";
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::ctl

@@ -20,12 +20,12 @@
 #include "lib/base/netlink.hpp"
 #include "nft/read/reader.hpp"
 
-namespace portmapper {
+namespace portmapper::ctl {
 
 struct ListedPort {
-  PublishedPort published;
-  std::optional<Endpoint> endpoint;  // nothing: its target is missing
-  Attachment attachment;             // parts that the kernel's comment does not tell are "?"
+  nft::PublishedPort published;
+  std::optional<nft::Endpoint> endpoint;  // nothing: its target is missing
+  Attachment attachment;                  // parts that the kernel's comment does not tell are "?"
   std::string chain;
   std::uint64_t connections = 0;
   bool alive = true;  // its network namespace exists, as far as anybody can tell
@@ -37,4 +37,4 @@ Result<std::vector<ListedPort>> list_ports(Transport& transport);
 std::string format_table(const std::vector<ListedPort>& ports, bool whole_ids);
 std::string format_json(const std::vector<ListedPort>& ports);
 
-}  // namespace portmapper
+}  // namespace portmapper::ctl

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace portmapper {
+namespace portmapper::ctl {
 namespace {
 
 Error wrong(std::string what) {
@@ -15,9 +15,9 @@ std::string shown(const Option& option) {
 
 }  // namespace
 
-Result<CtlArguments> parse_arguments(std::span<const std::string> words,
-                                     std::span<const Option> options, std::size_t most_words) {
-  CtlArguments arguments;
+Result<Arguments> parse_arguments(std::span<const std::string> words,
+                                  std::span<const Option> options, std::size_t most_words) {
+  Arguments arguments;
   bool only_words = false;
   for (std::size_t i = 0; i < words.size(); ++i) {
     const std::string& word = words[i];
@@ -62,4 +62,4 @@ std::string describe_options(std::span<const Option> options) {
   return text;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::ctl

@@ -2,7 +2,7 @@
 //
 //   constexpr std::array kOptions = {Option{"--json", "", "print JSON"},
 //                                    Option{"--network", "NAME", "only ports of this network"}};
-//   Result<CtlArguments> arguments = parse_arguments(words, kOptions, 1);
+//   Result<Arguments> arguments = parse_arguments(words, kOptions, 1);
 //   arguments->has("--json"); arguments->value("--network");
 //
 // "--network=web" and "--network web" are the same; "--" ends the options; a lone "-" is no option.
@@ -18,7 +18,7 @@
 
 #include "lib/base/error.hpp"
 
-namespace portmapper {
+namespace portmapper::ctl {
 
 struct Option {
   std::string_view name;
@@ -26,7 +26,7 @@ struct Option {
   std::string_view help;
 };
 
-struct CtlArguments {
+struct Arguments {
   std::map<std::string, std::string, std::less<>> options;
   std::vector<std::string> words;
 
@@ -37,8 +37,8 @@ struct CtlArguments {
   }
 };
 
-Result<CtlArguments> parse_arguments(std::span<const std::string> words,
-                                     std::span<const Option> options, std::size_t most_words);
+Result<Arguments> parse_arguments(std::span<const std::string> words,
+                                  std::span<const Option> options, std::size_t most_words);
 std::string describe_options(std::span<const Option> options);
 
-}  // namespace portmapper
+}  // namespace portmapper::ctl

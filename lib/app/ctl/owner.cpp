@@ -7,7 +7,7 @@
 #include "lib/base/escape.hpp"
 #include "lib/host/listeners.hpp"
 
-namespace portmapper {
+namespace portmapper::ctl {
 namespace {
 
 struct Question {
@@ -77,7 +77,7 @@ std::string nobody(const Question& question) {
       std::to_string(question.port.value()) + "/" + std::string(to_string(question.protocol));
   std::string text = "nobody publishes " + port +
                      (question.address ? " on " + question.address->to_string() : "") + ".\n";
-  for (const Listener& listener : listeners(question.protocol, question.port.value()))
+  for (const host::Listener& listener : host::listeners(question.protocol, question.port.value()))
     text += "The host's own process " + printable(listener.process) + " (pid " +
             std::to_string(listener.pid) + ") listens there, on " + listener.address.to_string() +
             ".\n";
@@ -86,16 +86,16 @@ std::string nobody(const Question& question) {
 
 }  // namespace
 
-Outcome ctl_owner(const CtlArguments& arguments) {
+app::Outcome owner(const Arguments& arguments) {
   const Result<Question> question = parse_question(arguments.words);
-  if (!question) return ctl_wrong_usage(question.error().message());
+  if (!question) return wrong_usage(question.error().message());
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
-  if (!netlink) return ctl_failure(netlink.error());
+  if (!netlink) return failure(netlink.error());
   Result<std::vector<ListedPort>> ports = list_ports(*netlink);
-  if (!ports) return ctl_failure(ports.error());
+  if (!ports) return failure(ports.error());
   std::erase_if(*ports, [&](const ListedPort& port) { return !answers(port, *question); });
   keep_winner(*ports, *question);
-  Outcome outcome;
+  app::Outcome outcome;
   for (const ListedPort& port : *ports) outcome.out += sentence(port);
   if (!ports->empty()) return outcome;
   outcome.status = kProblem;
@@ -103,4 +103,4 @@ Outcome ctl_owner(const CtlArguments& arguments) {
   return outcome;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::ctl

@@ -8,7 +8,7 @@
 #include "lib/host/netns.hpp"
 #include "nft/read/reader.hpp"
 
-namespace portmapper {
+namespace portmapper::ctl {
 namespace {
 
 struct Dead {
@@ -17,13 +17,13 @@ struct Dead {
   std::size_t ports = 0;
 };
 
-Result<std::map<OwnerHash, Dead>> find_dead(Transport& transport) {
-  const Result<std::vector<OwnerEntry>> owners = read_owners(transport);
+Result<std::map<nft::OwnerHash, Dead>> find_dead(Transport& transport) {
+  const Result<std::vector<nft::OwnerEntry>> owners = nft::read_owners(transport);
   if (!owners) return owners.error();
-  Namespaces namespaces;
-  std::map<OwnerHash, bool> alive;
-  std::map<OwnerHash, Dead> dead;
-  for (const OwnerEntry& owner : *owners) {
+  host::Namespaces namespaces;
+  std::map<nft::OwnerHash, bool> alive;
+  std::map<nft::OwnerHash, Dead> dead;
+  for (const nft::OwnerEntry& owner : *owners) {
     const auto [state, is_new] = alive.try_emplace(owner.owner);
     if (is_new) state->second = namespaces.hold(owner.netns);
     if (state->second) continue;
@@ -37,24 +37,24 @@ Result<std::map<OwnerHash, Dead>> find_dead(Transport& transport) {
 
 }  // namespace
 
-Outcome ctl_prune(const CtlArguments& arguments) {
+app::Outcome prune(const Arguments& arguments) {
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
-  if (!netlink) return ctl_failure(netlink.error());
-  const Result<std::map<OwnerHash, Dead>> dead = find_dead(*netlink);
-  if (!dead) return ctl_failure(dead.error());
+  if (!netlink) return failure(netlink.error());
+  const Result<std::map<nft::OwnerHash, Dead>> dead = find_dead(*netlink);
+  if (!dead) return failure(dead.error());
   const bool dry_run = arguments.has("--dry-run");
-  Outcome outcome;
+  app::Outcome outcome;
   for (const auto& [owner, attachment] : *dead) {
     const std::string what = printable(attachment.comment) + " (" +
                              std::to_string(attachment.ports) +
                              (attachment.ports == 1 ? " port)" : " ports)");
     if (!dry_run) {
-      const Result<Holding> gone = withdraw(*netlink, owner, attachment.chain);
+      const Result<nft::Holding> gone = app::withdraw(*netlink, owner, attachment.chain);
       std::vector<std::string> notes;
       if (gone) {
-        effects_of_del(*netlink, *gone, notes);
+        app::effects_of_del(*netlink, *gone, notes);
       } else {
-        const Outcome failed = ctl_failure(gone.error());
+        const app::Outcome failed = failure(gone.error());
         outcome.log += failed.log;
         outcome.status = failed.status;
         continue;
@@ -66,4 +66,4 @@ Outcome ctl_prune(const CtlArguments& arguments) {
   return outcome;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::ctl

@@ -10,7 +10,7 @@
 #include "lib/base/unique_fd.hpp"
 #include "nft/transaction.hpp"
 
-namespace portmapper {
+namespace portmapper::ctl {
 namespace {
 
 Result<std::string> read_config(const std::string& name) {
@@ -20,16 +20,16 @@ Result<std::string> read_config(const std::string& name) {
   return read_all(file.get(), name);
 }
 
-std::string container_of(const CtlArguments& arguments) {
+std::string container_of(const Arguments& arguments) {
   return arguments.value("--container").value_or("example");
 }
 
-std::string ifname_of(const CtlArguments& arguments) {
+std::string ifname_of(const Arguments& arguments) {
   return arguments.value("--ifname").value_or("eth0");
 }
 
-Result<Plan> plan_from(const std::string& text, const CtlArguments& arguments) {
-  Result<NetConf> conf = parse_net_conf(text, Command::add);
+Result<nft::Plan> plan_from(const std::string& text, const Arguments& arguments) {
+  Result<config::NetConf> conf = config::parse_net_conf(text, cni::Command::add);
   if (!conf) return conf.error();
   if (!conf->prev_result)
     return Error{ErrorKind::invalid_input,
@@ -37,34 +37,34 @@ Result<Plan> plan_from(const std::string& text, const CtlArguments& arguments) {
                  {},
                  0,
                  {}};
-  Request request;
-  request.command = Command::add;
+  cni::Request request;
+  request.command = cni::Command::add;
   request.container_id = container_of(arguments);
   request.ifname = ifname_of(arguments);
-  PluginRunner runner({});
+  delegate::PluginRunner runner({});
   std::string log;
-  return plan_of(Call{request, *conf, runner, log}, *conf->prev_result, "prevResult");
+  return app::plan_of(app::Call{request, *conf, runner, log}, *conf->prev_result, "prevResult");
 }
 
 }  // namespace
 
-Outcome ctl_render(const CtlArguments& arguments) {
-  if (!is_cni_name(container_of(arguments)) || !is_interface_name(ifname_of(arguments)))
-    return ctl_wrong_usage("--container or --ifname is not a name that CNI allows");
+app::Outcome render(const Arguments& arguments) {
+  if (!cni::is_cni_name(container_of(arguments)) || !cni::is_interface_name(ifname_of(arguments)))
+    return wrong_usage("--container or --ifname is not a name that CNI allows");
   const Result<std::string> text =
       read_config(arguments.words.empty() ? "-" : arguments.words.front());
-  if (!text) return ctl_failure(text.error());
-  const Result<Plan> plan = plan_from(*text, arguments);
-  if (!plan) return ctl_failure(plan.error());
-  Outcome outcome;
+  if (!text) return failure(text.error());
+  const Result<nft::Plan> plan = plan_from(*text, arguments);
+  if (!plan) return failure(plan.error());
+  app::Outcome outcome;
   for (const std::string& note : plan->notes) outcome.out += "# " + note + "\n";
   if (plan->translations.empty()) {
     outcome.out += "# no port to publish: an ADD would not touch nftables\n";
     return outcome;
   }
   const std::vector<std::string> jumps = {plan->chain.name};
-  Transaction transaction = construction(plan->chain, jumps, {});
-  transaction.append(insertion(*plan, {}));
+  nft::Transaction transaction = nft::construction(plan->chain, jumps, {});
+  transaction.append(nft::insertion(*plan, {}));
   outcome.out +=
       "# What an ADD puts into a host that has no table of ours yet. Where networks are published, "
       "loading\n"
@@ -73,4 +73,4 @@ Outcome ctl_render(const CtlArguments& arguments) {
   return outcome;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::ctl

@@ -4,24 +4,24 @@
 #include "lib/app/ctl/commands.hpp"
 #include "lib/base/escape.hpp"
 
-namespace portmapper {
+namespace portmapper::ctl {
 namespace {
 
 std::string counted(std::size_t count, const char* noun) {
   return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
 }
 
-std::string lines(const std::string& what, const std::vector<Restored::Line>& list,
+std::string lines(const std::string& what, const std::vector<restore::Restored::Line>& list,
                   const std::string& why) {
   std::string text;
-  for (const Restored::Line& line : list)
+  for (const restore::Restored::Line& line : list)
     text += what + " " + printable(line.attachment) + " (" + counted(line.ports, "port") + ")" +
             why + "\n";
   return text;
 }
 
-Outcome report(const Restored& restored, bool dry_run) {
-  Outcome outcome;
+app::Outcome report(const restore::Restored& restored, bool dry_run) {
+  app::Outcome outcome;
   outcome.out += lines(dry_run ? "would restore" : "restored", restored.restored, "");
   outcome.out += lines("took back", restored.taken_back, ": it was deleted meanwhile");
   if (dry_run) outcome.out += lines("would skip", restored.gone, ": it does not live any more");
@@ -39,16 +39,16 @@ Outcome report(const Restored& restored, bool dry_run) {
 
 }  // namespace
 
-Outcome ctl_restore(const CtlArguments& arguments) {
+app::Outcome restore(const Arguments& arguments) {
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
-  if (!netlink) return ctl_failure(netlink.error());
+  if (!netlink) return failure(netlink.error());
   const std::optional<std::string> from = arguments.value("--from");
   const bool dry_run = arguments.has("--dry-run");
-  const Result<Restored> restored =
-      restore(*netlink, from ? std::vector{source_of(*from)} : default_sources(),
-              dry_run ? Doing::rehearse : Doing::publish);
-  if (!restored) return ctl_failure(restored.error());
+  const Result<restore::Restored> restored = restore::restore(
+      *netlink, from ? std::vector{restore::source_of(*from)} : restore::default_sources(),
+      dry_run ? restore::Doing::rehearse : restore::Doing::publish);
+  if (!restored) return failure(restored.error());
   return report(*restored, dry_run);
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::ctl

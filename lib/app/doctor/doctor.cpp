@@ -5,7 +5,7 @@
 
 #include "lib/app/columns.hpp"
 
-namespace portmapper {
+namespace portmapper::doctor {
 namespace {
 
 using Findings = std::vector<Finding>;
@@ -156,7 +156,7 @@ std::vector<std::string> wrapped(const std::string& text, std::size_t width) {
   return lines;
 }
 
-void add_rows(std::vector<Row>& rows, const Finding& finding) {
+void add_rows(std::vector<app::Row>& rows, const Finding& finding) {
   constexpr std::size_t kWidth = 84;
   // As wide as the longest, so that the lines stay where they are whatever is found.
   std::string head(to_string(finding.level));
@@ -192,7 +192,7 @@ std::vector<Finding> diagnose(const Host& host) {
 }
 
 std::string format(const std::vector<Finding>& findings) {
-  std::vector<Row> rows;
+  std::vector<app::Row> rows;
   std::size_t problems = 0;
   std::size_t notes = 0;
   for (const Finding& finding : findings) {
@@ -200,7 +200,7 @@ std::string format(const std::vector<Finding>& findings) {
     if (finding.level == Level::problem) ++problems;
     if (finding.level == Level::note) ++notes;
   }
-  return format_columns(std::move(rows)) + "\n" + counted(problems, "problem") + ", " +
+  return app::format_columns(std::move(rows)) + "\n" + counted(problems, "problem") + ", " +
          counted(notes, "note") + "\n";
 }
 
@@ -223,4 +223,4 @@ bool is_plain(std::string_view name) {
          });
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::doctor

@@ -1,6 +1,6 @@
 // Doctor: what of this host keeps published ports from working.
 //
-//   Host host;                                   // ctl_doctor reads it
+//   Host host;                                   // ctl::doctor reads it
 //   std::vector<Finding> findings = diagnose(host);
 //   format(findings);
 //   // problem  net.ipv4.ip_forward is 0
@@ -26,7 +26,7 @@
 #include "nft/foreign/foreign.hpp"
 #include "nft/published_port.hpp"
 
-namespace portmapper {
+namespace portmapper::doctor {
 
 struct Finding {
   enum class Level : std::uint8_t { ok, note, problem };
@@ -37,9 +37,9 @@ struct Finding {
 };
 
 struct RoutedPort {
-  PublishedPort published;
-  Endpoint endpoint;
-  Device device{};  // towards the endpoint; without a name: there is no route
+  nft::PublishedPort published;
+  nft::Endpoint endpoint;
+  host::Device device{};  // towards the endpoint; without a name: there is no route
 };
 
 struct Host {
@@ -47,10 +47,10 @@ struct Host {
   std::string refusal{};  // the kernel's, of what an ADD builds; empty: none
   std::vector<RoutedPort> ports{};
   std::vector<IpAddress> addresses{};
-  std::vector<Device> devices{};            // but lo, where nothing is forwarded
+  std::vector<host::Device> devices{};      // but lo, where nothing is forwarded
   std::optional<std::int64_t> forwards{};   // net.ipv4.ip_forward
   std::optional<std::int64_t> forwards6{};  // net.ipv6.conf.all.forwarding
-  ForeignRuleset others{};
+  nft::foreign::Ruleset others{};
   bool has_table = false;
   bool is_guarded = false;
   std::vector<std::string> localnet_devices{};
@@ -74,4 +74,4 @@ std::string some_of(const std::vector<std::string>& names);
 // Whether a name can be in a command without quotes.
 bool is_plain(std::string_view name);
 
-}  // namespace portmapper
+}  // namespace portmapper::doctor

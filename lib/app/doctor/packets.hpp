@@ -13,12 +13,14 @@
 #include "lib/app/doctor/doctor.hpp"
 #include "nft/foreign/walk.hpp"
 
-namespace portmapper {
+namespace portmapper::doctor {
 
 // At forward, to the container and back to the client.
-Packet first_packet(const RoutedPort& port, const std::vector<Device>& devices);
-Packet answer_packet(const RoutedPort& port, const std::vector<Device>& devices);
+nft::foreign::Packet first_packet(const RoutedPort& port, const std::vector<host::Device>& devices);
+nft::foreign::Packet answer_packet(const RoutedPort& port,
+                                   const std::vector<host::Device>& devices);
 // At prerouting and output, before any translation; `addresses` are the host's own.
-Packet arriving_packet(const PublishedPort& port, const std::vector<IpAddress>& addresses);
+nft::foreign::Packet arriving_packet(const nft::PublishedPort& port,
+                                     const std::vector<IpAddress>& addresses);
 
-}  // namespace portmapper
+}  // namespace portmapper::doctor

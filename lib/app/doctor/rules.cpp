@@ -10,23 +10,24 @@
 #include "lib/app/doctor/doctor.hpp"
 #include "lib/app/doctor/packets.hpp"
 
-namespace portmapper {
+namespace portmapper::doctor {
 namespace {
 
 using Level = Finding::Level;
 
 constexpr std::int32_t kOurPriority = -99;
 
-bool is_of_family(const ForeignChain& chain, Family family) {
+bool is_of_family(const nft::foreign::Chain& chain, Family family) {
   return chain.table.family == NFPROTO_INET ||
          chain.table.family == (family == Family::ipv4 ? NFPROTO_IPV4 : NFPROTO_IPV6);
 }
 
-std::string place(const TableId& table, const std::string& chain, std::uint64_t rule) {
+std::string place(const nft::foreign::TableId& table, const std::string& chain,
+                  std::uint64_t rule) {
   return "table " + to_string(table) + ", chain " + chain + ", rule handle " + std::to_string(rule);
 }
 
-bool are_plain(const TableId& table, const std::string& chain) {
+bool are_plain(const nft::foreign::TableId& table, const std::string& chain) {
   return is_plain(table.name) && is_plain(chain);
 }
 
@@ -41,7 +42,7 @@ struct Culprit {
   bool is_certain = true;
   std::string ending{};  // " where iifname "wlan0"", " except where ..."
   bool are_answers = false;
-  Verdict::Kind kind = Verdict::Kind::drop;
+  nft::foreign::Verdict::Kind kind = nft::foreign::Verdict::Kind::drop;
   std::string chain;
   std::uint64_t handle = 0;
 
@@ -50,16 +51,17 @@ struct Culprit {
 };
 using Culprits = std::map<Culprit, std::vector<std::string>>;  // with the ports
 
-bool eats(const End& end) {
-  return end.kind == Verdict::Kind::drop || end.kind == Verdict::Kind::reject ||
-         end.kind == Verdict::Kind::queue;
+bool eats(const nft::foreign::End& end) {
+  return end.kind == nft::foreign::Verdict::Kind::drop ||
+         end.kind == nft::foreign::Verdict::Kind::reject ||
+         end.kind == nft::foreign::Verdict::Kind::queue;
 }
 
 // True: none of the packets comes through.
-bool collect(const std::vector<End>& ends, const std::string& port, bool are_answers,
+bool collect(const std::vector<nft::foreign::End>& ends, const std::string& port, bool are_answers,
              Culprits& culprits) {
   std::vector<std::string> passing;
-  for (const End& end : ends) {
+  for (const nft::foreign::End& end : ends) {
     const bool is_last = &end == &ends.back();
     if (!eats(end)) {
       if (!is_last) passing.push_back(joined(end.doubts, " and "));
@@ -67,7 +69,8 @@ bool collect(const std::vector<End>& ends, const std::string& port, bool are_ans
     }
     Culprit culprit{
         .are_answers = are_answers, .kind = end.kind, .chain = end.chain, .handle = end.handle};
-    culprit.is_certain = is_last && passing.empty() && end.kind != Verdict::Kind::queue;
+    culprit.is_certain =
+        is_last && passing.empty() && end.kind != nft::foreign::Verdict::Kind::queue;
     if (!is_last)
       culprit.ending = " where " + joined(end.doubts, " and ");
     else if (!passing.empty())
@@ -79,13 +82,13 @@ bool collect(const std::vector<End>& ends, const std::string& port, bool are_ans
 }
 
 // iptables cannot read a table any more that has rules it could not have written.
-bool is_of_iptables(const ForeignChain& base) {
+bool is_of_iptables(const nft::foreign::Chain& base) {
   return base.name == "FORWARD" && base.table.family != NFPROTO_INET &&
          (base.table.name == "filter" || base.table.name == "mangle" ||
           base.table.name == "security");
 }
 
-std::string accepting(const ForeignChain& base, const Culprit& culprit) {
+std::string accepting(const nft::foreign::Chain& base, const Culprit& culprit) {
   if (is_of_iptables(base))
     return std::string(base.table.family == NFPROTO_IPV4 ? "iptables" : "ip6tables") + " -t " +
            base.table.name + " -I FORWARD -m conntrack --ctstate DNAT -j ACCEPT";
@@ -97,12 +100,12 @@ std::string accepting(const ForeignChain& base, const Culprit& culprit) {
   return rule + " ct status dnat accept";
 }
 
-std::string verb(Verdict::Kind kind) {
-  if (kind == Verdict::Kind::queue) return "hands to a program";
-  return kind == Verdict::Kind::reject ? "rejects" : "drops";
+std::string verb(nft::foreign::Verdict::Kind kind) {
+  if (kind == nft::foreign::Verdict::Kind::queue) return "hands to a program";
+  return kind == nft::foreign::Verdict::Kind::reject ? "rejects" : "drops";
 }
 
-Finding finding_of(const ForeignChain& base, const Culprit& culprit,
+Finding finding_of(const nft::foreign::Chain& base, const Culprit& culprit,
                    const std::vector<std::string>& ports) {
   Finding finding;
   finding.level = culprit.is_certain ? Level::problem : Level::note;
@@ -113,7 +116,7 @@ Finding finding_of(const ForeignChain& base, const Culprit& culprit,
           : place(base.table, culprit.chain, culprit.handle) + ": " + verb(culprit.kind) + " ";
   finding.what +=
       (culprit.are_answers ? "the answers of " : "what goes to ") + some_of(ports) + culprit.ending;
-  if (culprit.kind == Verdict::Kind::queue)
+  if (culprit.kind == nft::foreign::Verdict::Kind::queue)
     finding.why = "what that program decides is not known here; to go around it:";
   else if (culprit.is_certain)
     finding.why = culprit.are_answers
@@ -138,10 +141,11 @@ std::vector<Finding> find_forward_drops(const Host& host) {
     for (const RoutedPort& port : host.ports) {
       if (!is_of_family(chain, port.endpoint.address.family())) continue;
       const std::string text = to_string(port.published);
-      if (collect(walk(host.others, chain, first_packet(port, host.devices)), text, false,
-                  culprits))
+      if (collect(nft::foreign::walk(host.others, chain, first_packet(port, host.devices)), text,
+                  false, culprits))
         continue;
-      collect(walk(host.others, chain, answer_packet(port, host.devices)), text, true, culprits);
+      collect(nft::foreign::walk(host.others, chain, answer_packet(port, host.devices)), text, true,
+              culprits);
     }
     for (const auto& [culprit, ports] : culprits)
       findings.push_back(finding_of(chain, culprit, ports));
@@ -153,7 +157,7 @@ namespace {
 
 // A rule of others that translates published ports.
 struct Taker {
-  TableId table;
+  nft::foreign::TableId table;
   std::string chain;
   std::uint64_t handle = 0;
   std::string ending;
@@ -170,7 +174,7 @@ struct Taken {
 };
 
 // Takes out the one port where that can be done, otherwise the rule that names it.
-std::string taking_out(const TableId& table, const End& end) {
+std::string taking_out(const nft::foreign::TableId& table, const nft::foreign::End& end) {
   const std::string chain = end.port ? end.port->chain : end.chain;
   if (end.port && !end.port->set.empty() && end.port->element) {
     const std::string& element = *end.port->element;
@@ -187,17 +191,18 @@ std::string taking_out(const TableId& table, const End& end) {
          std::to_string(end.port ? end.port->handle : end.handle);
 }
 
-bool translates_before_us(const ForeignChain& chain) {
+bool translates_before_us(const nft::foreign::Chain& chain) {
   return chain.hook && chain.hook->type == "nat" && chain.hook->priority <= kOurPriority &&
          (chain.hook->number == NF_INET_PRE_ROUTING || chain.hook->number == NF_INET_LOCAL_OUT);
 }
 
-void collect_takers(const Host& host, const ForeignChain& base, std::map<Taker, Taken>& takers) {
+void collect_takers(const Host& host, const nft::foreign::Chain& base,
+                    std::map<Taker, Taken>& takers) {
   for (const RoutedPort& port : host.ports) {
     if (!is_of_family(base, port.published.address.family())) continue;
-    const Packet packet = arriving_packet(port.published, host.addresses);
-    for (const End& end : walk(host.others, base, packet)) {
-      if (end.kind != Verdict::Kind::translate) continue;
+    const nft::foreign::Packet packet = arriving_packet(port.published, host.addresses);
+    for (const nft::foreign::End& end : nft::foreign::walk(host.others, base, packet)) {
+      if (end.kind != nft::foreign::Verdict::Kind::translate) continue;
       Taker taker{base.table, end.chain, end.handle, {}, true, taking_out(base.table, end)};
       taker.is_certain = end.port || end.doubts.empty();
       if (!end.doubts.empty()) taker.ending = " where " + joined(end.doubts, " and ");
@@ -242,13 +247,13 @@ bool is_of_portmap(const std::string& chain) {
 }
 
 // One batch: nft refuses to delete a chain that something jumps to.
-std::string cleaning(const ForeignRuleset& all, const TableId& table,
+std::string cleaning(const nft::foreign::Ruleset& all, const nft::foreign::TableId& table,
                      const std::vector<std::string>& chains) {
   const std::string where = to_string(table) + " ";
   std::string text;
   for (const auto& [name, chain] : all.chains) {
     if (name.first != table || is_of_portmap(chain.name)) continue;
-    for (const ForeignRule& rule : chain.rules) {
+    for (const nft::foreign::Rule& rule : chain.rules) {
       if (!is_of_portmap(rule.verdict.chain)) continue;
       if (!is_plain(chain.name)) return {};
       text += "delete rule " + where + chain.name + " handle " + std::to_string(rule.handle) + "; ";
@@ -270,7 +275,7 @@ std::vector<Finding> find_portmap_leftovers(const Host& host) {
   const std::string why =
       "portmap's rules come before ours: a port that one of them still names leads to the container"
       " of then; they can go when no container of this host is published by portmap any more";
-  std::map<TableId, std::vector<std::string>> found;
+  std::map<nft::foreign::TableId, std::vector<std::string>> found;
   for (const auto& [name, chain] : host.others.chains)
     if (name.first.name == kItsTable || is_of_portmap(chain.name))
       found[name.first].push_back(chain.name);
@@ -288,4 +293,4 @@ std::vector<Finding> find_portmap_leftovers(const Host& host) {
   return findings;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::doctor

@@ -2,27 +2,28 @@
 #include "lib/app/plugin/commands.hpp"
 #include "lib/app/publish.hpp"
 
-namespace portmapper {
+namespace portmapper::plugin {
 namespace {
 
-Status publish_with_effects(const Call& call, const Plan& plan) {
+Status publish_with_effects(const app::Call& call, const nft::Plan& plan) {
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
   if (!netlink) return netlink.error();
-  if (const Status published = publish(*netlink, plan); !published) return published;
+  if (const Status published = app::publish(*netlink, plan); !published) return published;
   std::vector<std::string> notes;
-  const Status effects = effects_of_add(*netlink, plan, notes);
+  const Status effects = app::effects_of_add(*netlink, plan, notes);
   for (const std::string& note : notes) call.note(note);
   if (effects) return {};
-  const Result<Holding> gone = withdraw(*netlink, owner_hash(plan.attachment), plan.chain.name);
+  const Result<nft::Holding> gone =
+      app::withdraw(*netlink, nft::owner_hash(plan.attachment), plan.chain.name);
   if (!gone) call.note("after the failed ADD, " + gone.error().message());
   return effects;
 }
 
 // All of an ADD that comes after the interface.
-Status map_ports(const Call& call, const std::string& result) {
-  const std::optional<Delegate>& plugin = call.conf.delegate;
-  const Result<Plan> plan =
-      plan_of(call, result, plugin ? "result of delegate " + plugin->type : "prevResult");
+Status map_ports(const app::Call& call, const std::string& result) {
+  const std::optional<config::Delegate>& plugin = call.conf.delegate;
+  const Result<nft::Plan> plan =
+      app::plan_of(call, result, plugin ? "result of delegate " + plugin->type : "prevResult");
   if (!plan) {
     Error error = plan.error();
     if (plugin && error.kind == ErrorKind::invalid_input) error.kind = ErrorKind::delegate_failed;
@@ -35,16 +36,17 @@ Status map_ports(const Call& call, const std::string& result) {
 
 }  // namespace
 
-Result<std::string> add(const Call& call) {
-  Result<std::string> result = call.conf.delegate ? delegate(call, Command::add, nullptr)
-                                                  : Result<std::string>(*call.conf.prev_result);
+Result<std::string> add(const app::Call& call) {
+  Result<std::string> result = call.conf.delegate
+                                   ? app::run_delegate(call, cni::Command::add, nullptr)
+                                   : Result<std::string>(*call.conf.prev_result);
   if (!result) return result.error();
   const Status mapped = map_ports(call, *result);
   if (mapped) return result;
   // The interface must not stay behind without its ports.
-  const Result<std::string> undone = delegate(call, Command::del, nullptr);
+  const Result<std::string> undone = app::run_delegate(call, cni::Command::del, nullptr);
   if (!undone) call.note("after the failed ADD, " + undone.error().message());
   return mapped.error();
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::plugin

@@ -5,55 +5,58 @@
 #include "nft/hairpin_fit.hpp"
 #include "nft/read/reader.hpp"
 
-namespace portmapper {
+namespace portmapper::plugin {
 namespace {
 
 using Findings = std::vector<std::string>;
 
-std::string element(const std::string& set, const PublishedPort& port) {
+std::string element(const std::string& set, const nft::PublishedPort& port) {
   return "element of " + to_string(port) + " in " + set;
 }
 
 // What another attachment of the same container publishes, ADD leaves to it.
-Status leave_out_shared(Transport& transport, Plan& plan) {
-  std::vector<PublishedPort> ports;
-  for (const Translation& translation : plan.translations) ports.push_back(translation.published);
-  const Result<std::vector<Claim>> claims = read_claims(transport, ports);
+Status leave_out_shared(Transport& transport, nft::Plan& plan) {
+  std::vector<nft::PublishedPort> ports;
+  for (const nft::Translation& translation : plan.translations)
+    ports.push_back(translation.published);
+  const Result<std::vector<nft::Claim>> claims = nft::read_claims(transport, ports);
   if (!claims) return claims.error();
-  const OwnerHash self = owner_hash(plan.attachment);
-  const std::string container = container_comment(plan.attachment.container_id);
+  const nft::OwnerHash self = nft::owner_hash(plan.attachment);
+  const std::string container = nft::container_comment(plan.attachment.container_id);
   std::size_t number = 0;
-  std::erase_if(plan.translations, [&](const Translation&) {
-    const Claim& claim = (*claims)[number++];
+  std::erase_if(plan.translations, [&](const nft::Translation&) {
+    const nft::Claim& claim = (*claims)[number++];
     return claim.exists && claim.owner && *claim.owner != self && claim.comment == container;
   });
   return {};
 }
 
 // The three elements of each published port, as ADD would make them now.
-Status check_ports(Transport& transport, Plan plan, Findings& findings) {
+Status check_ports(Transport& transport, nft::Plan plan, Findings& findings) {
   if (const Status status = leave_out_shared(transport, plan); !status) return status.error();
-  const Result<Held> held = read_holding(transport, owner_hash(plan.attachment), plan.chain.name);
+  const Result<nft::Held> held =
+      nft::read_holding(transport, nft::owner_hash(plan.attachment), plan.chain.name);
   if (!held) return held.error();
-  const Holding& holding = held->holding;
+  const nft::Holding& holding = held->holding;
   if (!holding.empty() && holding.chain != plan.chain.name)
     findings.push_back("its ports are in chain " + holding.chain + ", not in " + plan.chain.name);
-  std::map<std::uint32_t, const HeldPort*> by_index;
-  for (const HeldPort& port : holding.ports) by_index.emplace(port.index.value_or(0), &port);
+  std::map<std::uint32_t, const nft::HeldPort*> by_index;
+  for (const nft::HeldPort& port : holding.ports) by_index.emplace(port.index.value_or(0), &port);
   std::uint32_t index = 0;
-  for (const Translation& translation : plan.translations) {
-    const PublishedPort& port = translation.published;
+  for (const nft::Translation& translation : plan.translations) {
+    const nft::PublishedPort& port = translation.published;
     const auto entry = by_index.find(index++);
-    const HeldPort* found = entry == by_index.end() ? nullptr : entry->second;
+    const nft::HeldPort* found = entry == by_index.end() ? nullptr : entry->second;
     if (found == nullptr || found->published != port) {
       findings.push_back(
-          element(kOwners, port) +
+          element(nft::kOwners, port) +
           (found == nullptr ? " is missing" : " leads to " + to_string(found->published)));
       continue;
     }
     if (!found->claimed)
-      findings.push_back(element(claim_set(suffix_of(port)), port) + " is missing or another's");
-    const std::string map = target_map(plan.chain.name, suffix_of(port));
+      findings.push_back(element(nft::claim_set(nft::suffix_of(port)), port) +
+                         " is missing or another's");
+    const std::string map = nft::target_map(plan.chain.name, nft::suffix_of(port));
     if (!found->endpoint)
       findings.push_back(element(map, port) + " is missing");
     else if (*found->endpoint != translation.endpoint)
@@ -61,27 +64,28 @@ Status check_ports(Transport& transport, Plan plan, Findings& findings) {
                          ", not to " + to_string(translation.endpoint));
   }
   for (auto extra = by_index.lower_bound(index); extra != by_index.end(); ++extra)
-    findings.push_back(element(kOwners, extra->second->published) + " is not in the configuration");
+    findings.push_back(element(nft::kOwners, extra->second->published) +
+                       " is not in the configuration");
   return {};
 }
 
-Status check_hairpins(Transport& transport, const Plan& plan, Findings& findings) {
-  const Result<std::vector<Hairpin>> existing = read_hairpins(transport, plan.hairpins);
+Status check_hairpins(Transport& transport, const nft::Plan& plan, Findings& findings) {
+  const Result<std::vector<nft::Hairpin>> existing = nft::read_hairpins(transport, plan.hairpins);
   if (!existing) return existing.error();
-  for (const Hairpin& missing : fit_hairpins(plan.hairpins, *existing).add)
+  for (const nft::Hairpin& missing : nft::fit_hairpins(plan.hairpins, *existing).add)
     findings.push_back("element " + missing.source.to_string() + " . " +
                        missing.destination.to_string() + " is missing in " +
-                       hairpin_set(missing.destination.address.family()));
+                       nft::hairpin_set(missing.destination.address.family()));
   return {};
 }
 
-Result<Findings> findings_of(const Plan& plan) {
+Result<Findings> findings_of(const nft::Plan& plan) {
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
   if (!netlink) return netlink.error();
-  const Result<Ruleset> ruleset = read_ruleset(*netlink, plan.chain);
+  const Result<nft::Ruleset> ruleset = nft::read_ruleset(*netlink, plan.chain);
   if (!ruleset) return ruleset.error();
   Findings findings = ruleset->damage;
-  const Result<Findings> sets = read_set_damage(*netlink, plan.chain.name);
+  const Result<Findings> sets = nft::read_set_damage(*netlink, plan.chain.name);
   if (!sets) return sets.error();
   findings.insert(findings.end(), sets->begin(), sets->end());
   if (const Status status = check_ports(*netlink, plan, findings); !status) return status.error();
@@ -90,11 +94,11 @@ Result<Findings> findings_of(const Plan& plan) {
   return findings;
 }
 
-Status check_mapping(const Call& call) {
+Status check_mapping(const app::Call& call) {
   if (call.conf.mappings.empty()) return {};
   if (!call.conf.prev_result)
     return Error{ErrorKind::invalid_input, "prevResult is missing", {}, 0, {}};
-  const Result<Plan> plan = plan_of(call, *call.conf.prev_result, "prevResult");
+  const Result<nft::Plan> plan = app::plan_of(call, *call.conf.prev_result, "prevResult");
   if (!plan) return plan.error();
   if (plan->translations.empty()) return {};
   const Result<Findings> findings = findings_of(*plan);
@@ -116,12 +120,12 @@ Status check_mapping(const Call& call) {
 
 }  // namespace
 
-Result<std::string> check(const Call& call) {
+Result<std::string> check(const app::Call& call) {
   if (const Status mapped = check_mapping(call); !mapped) return mapped.error();
   const std::string* prev_result = call.conf.prev_result ? &*call.conf.prev_result : nullptr;
-  const Result<std::string> delegated = delegate(call, Command::check, prev_result);
+  const Result<std::string> delegated = app::run_delegate(call, cni::Command::check, prev_result);
   if (!delegated) return delegated.error();
   return std::string();
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::plugin

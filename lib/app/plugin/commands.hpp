@@ -12,12 +12,12 @@
 #include "lib/app/command_context.hpp"
 #include "lib/base/error.hpp"
 
-namespace portmapper {
+namespace portmapper::plugin {
 
-Result<std::string> add(const Call& call);
-Result<std::string> del(const Call& call);
-Result<std::string> check(const Call& call);
-Result<std::string> gc(const Call& call);
-Result<std::string> status(const Call& call);
+Result<std::string> add(const app::Call& call);
+Result<std::string> del(const app::Call& call);
+Result<std::string> check(const app::Call& call);
+Result<std::string> gc(const app::Call& call);
+Result<std::string> status(const app::Call& call);
 
-}  // namespace portmapper
+}  // namespace portmapper::plugin

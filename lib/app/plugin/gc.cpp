@@ -6,7 +6,7 @@
 #include "lib/app/publish.hpp"
 #include "nft/read/reader.hpp"
 
-namespace portmapper {
+namespace portmapper::plugin {
 namespace {
 
 // What could not be done; the rest goes on.
@@ -29,25 +29,25 @@ class Failures {
 };
 
 // The attachments of this network that the runtime does not know, each with its chain.
-Result<std::map<OwnerHash, std::string>> unknown_attachments(Transport& transport,
-                                                             const Call& call) {
-  const Result<std::vector<OwnerEntry>> entries = read_owners(transport);
+Result<std::map<nft::OwnerHash, std::string>> unknown_attachments(Transport& transport,
+                                                                  const app::Call& call) {
+  const Result<std::vector<nft::OwnerEntry>> entries = nft::read_owners(transport);
   if (!entries) return entries.error();
-  std::set<OwnerHash> valid;
-  for (const ValidAttachment& attachment : *call.conf.valid_attachments)
-    valid.insert(owner_hash({call.conf.name, attachment.container_id, attachment.ifname}));
-  const OwnerHash network = network_hash(call.conf.name);
-  std::map<OwnerHash, std::string> unknown;
-  for (const OwnerEntry& entry : *entries) {
-    const bool is_its =
-        entry.network ? *entry.network == network : is_of_network(entry.comment, call.conf.name);
+  std::set<nft::OwnerHash> valid;
+  for (const config::ValidAttachment& attachment : *call.conf.valid_attachments)
+    valid.insert(nft::owner_hash({call.conf.name, attachment.container_id, attachment.ifname}));
+  const nft::OwnerHash network = nft::network_hash(call.conf.name);
+  std::map<nft::OwnerHash, std::string> unknown;
+  for (const nft::OwnerEntry& entry : *entries) {
+    const bool is_its = entry.network ? *entry.network == network
+                                      : nft::is_of_network(entry.comment, call.conf.name);
     if (valid.contains(entry.owner) || !is_its) continue;
     unknown.emplace(entry.owner, entry.chain.empty() ? call.chain().name : entry.chain);
   }
   return unknown;
 }
 
-void collect(const Call& call, Failures& failures) {
+void collect(const app::Call& call, Failures& failures) {
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
   if (!netlink) return failures.add(netlink.error());
   const auto unknown = unknown_attachments(*netlink, call);
@@ -56,28 +56,28 @@ void collect(const Call& call, Failures& failures) {
   std::set<std::string> chains = {call.chain().name};
   for (const auto& [owner, chain] : *unknown) {
     chains.insert(chain);
-    const Result<Holding> gone = withdraw(*netlink, owner, chain);
+    const Result<nft::Holding> gone = app::withdraw(*netlink, owner, chain);
     if (gone)
-      effects_of_del(*netlink, *gone, notes);
+      app::effects_of_del(*netlink, *gone, notes);
     else
       failures.add(gone.error());
   }
   for (const std::string& chain : chains)
-    if (const Status status = remove_chain_if_empty(*netlink, chain); !status)
+    if (const Status status = app::remove_chain_if_empty(*netlink, chain); !status)
       failures.add(status.error());
   for (const std::string& note : notes) call.note(note);
 }
 
 }  // namespace
 
-Result<std::string> gc(const Call& call) {
+Result<std::string> gc(const app::Call& call) {
   Failures failures;
   // Without a list nobody said what may go.
   if (call.conf.valid_attachments) collect(call, failures);
-  const Result<std::string> delegated = delegate(call, Command::gc, nullptr);
+  const Result<std::string> delegated = app::run_delegate(call, cni::Command::gc, nullptr);
   if (!delegated) failures.add(delegated.error());
   if (!failures.empty()) return failures.error();
   return std::string();
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::plugin

@@ -4,7 +4,7 @@
 #include "lib/cni/output.hpp"
 #include "lib/cni/versions.hpp"
 
-namespace portmapper {
+namespace portmapper::plugin {
 namespace {
 
 std::string about() {
@@ -13,16 +13,16 @@ std::string about() {
       ": a CNI plugin that publishes container ports with nftables.\n"
       "Container runtimes run it; to see and mend what it published, run nft-port-mapperctl.\n"
       "CNI versions:";
-  for (const std::string_view version : kCniVersions) text += " " + std::string(version);
+  for (const std::string_view version : cni::kCniVersions) text += " " + std::string(version);
   return text + "\n";
 }
 
 // CNI got CHECK with 0.4.0, GC and STATUS with 1.1.0.
-Status is_in_version(Command command, const std::string& version) {
-  std::string_view since = kOldestCniVersion;
-  if (command == Command::check) since = "0.4.0";
-  if (command == Command::gc || command == Command::status) since = "1.1.0";
-  if (version_at_least(version, since)) return {};
+Status is_in_version(cni::Command command, const std::string& version) {
+  std::string_view since = cni::kOldestCniVersion;
+  if (command == cni::Command::check) since = "0.4.0";
+  if (command == cni::Command::gc || command == cni::Command::status) since = "1.1.0";
+  if (cni::version_at_least(version, since)) return {};
   return Error{ErrorKind::unsupported_command,
                "CNI_COMMAND " + std::string(to_string(command)) + " needs cniVersion " +
                    std::string(since) + " or later; the configuration has " + version,
@@ -31,25 +31,25 @@ Status is_in_version(Command command, const std::string& version) {
                {}};
 }
 
-Result<std::string> run(const Request& request, const std::string& input, std::string& log) {
-  const Result<NetConf> conf = parse_net_conf(input, request.command);
+Result<std::string> run(const cni::Request& request, const std::string& input, std::string& log) {
+  const Result<config::NetConf> conf = config::parse_net_conf(input, request.command);
   if (!conf) return conf.error();
   if (const Status known = is_in_version(request.command, conf->cni_version); !known)
     return known.error();
-  PluginRunner runner(request.path);
-  const Call call{request, *conf, runner, log};
+  delegate::PluginRunner runner(request.path);
+  const app::Call call{request, *conf, runner, log};
   switch (request.command) {
-    case Command::add:
+    case cni::Command::add:
       return add(call);
-    case Command::del:
+    case cni::Command::del:
       return del(call);
-    case Command::check:
+    case cni::Command::check:
       return check(call);
-    case Command::gc:
+    case cni::Command::gc:
       return gc(call);
-    case Command::status:
+    case cni::Command::status:
       return status(call);
-    case Command::version:
+    case cni::Command::version:
       break;  // answered without a configuration
   }
   return std::string();
@@ -57,46 +57,46 @@ Result<std::string> run(const Request& request, const std::string& input, std::s
 
 // The version is looked for only where it is printed: every ADD would parse its input twice.
 std::string version_of(const Result<std::string>& input) {
-  return input ? answer_version(*input) : std::string(kNewestCniVersion);
+  return input ? config::answer_version(*input) : std::string(cni::kNewestCniVersion);
 }
 
-Result<std::string> answer(const Result<Request>& request, const Result<std::string>& input,
+Result<std::string> answer(const Result<cni::Request>& request, const Result<std::string>& input,
                            std::string& log) {
   if (!request) return request.error();
   if (!input) return input.error();
-  if (request->command == Command::version) return version_object(version_of(input));
+  if (request->command == cni::Command::version) return cni::version_object(version_of(input));
   return run(*request, *input, log);
 }
 
-std::string undo_add(Request request, const std::string& input) {
-  request.command = Command::del;
+std::string undo_add(cni::Request request, const std::string& input) {
+  request.command = cni::Command::del;
   std::string log;
   const Result<std::string> undone = run(request, input, log);
-  if (!undone) log += log_line("after the failed ADD, " + undone.error().message());
+  if (!undone) log += app::log_line("after the failed ADD, " + undone.error().message());
   return log;
 }
 
 }  // namespace
 
-Outcome run_plugin(const Environment& environment, const ReadInput& read_input) {
-  Outcome outcome;
-  Result<Request> request = read_request(environment);
+app::Outcome run_plugin(const cni::Environment& environment, const ReadInput& read_input) {
+  app::Outcome outcome;
+  Result<cni::Request> request = cni::read_request(environment);
   const bool by_hand = environment("CNI_COMMAND") == nullptr;
   if (by_hand) outcome.log = about();
   Result<std::string> input = by_hand ? Result<std::string>(std::string()) : read_input();
   Result<std::string> out = answer(request, input, outcome.log);
   if (out) {
     outcome.out = std::move(*out);
-    if (request->command == Command::add)
+    if (request->command == cni::Command::add)
       outcome.undo = [request = std::move(*request), input = std::move(*input)] {
         return undo_add(request, input);
       };
     return outcome;
   }
   outcome.status = 1;
-  outcome.out = error_object(version_of(input), out.error());
-  outcome.log += log_line(out.error().message());
+  outcome.out = cni::error_object(version_of(input), out.error());
+  outcome.log += app::log_line(out.error().message());
   return outcome;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::plugin

@@ -17,10 +17,10 @@
 #include "lib/base/error.hpp"
 #include "lib/cni/request.hpp"
 
-namespace portmapper {
+namespace portmapper::plugin {
 
 using ReadInput = std::function<Result<std::string>()>;
 
-Outcome run_plugin(const Environment& environment, const ReadInput& read_input);
+app::Outcome run_plugin(const cni::Environment& environment, const ReadInput& read_input);
 
-}  // namespace portmapper
+}  // namespace portmapper::plugin

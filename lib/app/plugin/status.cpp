@@ -1,21 +1,22 @@
 #include "lib/app/plugin/commands.hpp"
 #include "lib/app/publish.hpp"
 
-namespace portmapper {
+namespace portmapper::plugin {
 
 // Could an ADD work now? What it would build is tried in a batch that the kernel then undoes.
-Result<std::string> status(const Call& call) {
+Result<std::string> status(const app::Call& call) {
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
-  const Status rehearsed = netlink ? rehearse(*netlink, call.chain()) : Status(netlink.error());
+  const Status rehearsed =
+      netlink ? app::rehearse(*netlink, call.chain()) : Status(netlink.error());
   if (!rehearsed) {
     Error error = rehearsed.error();
     error.kind = ErrorKind::not_available;
     error.what = "nf_tables cannot be used here: " + error.what;
     return error;
   }
-  const Result<std::string> delegated = delegate(call, Command::status, nullptr);
+  const Result<std::string> delegated = app::run_delegate(call, cni::Command::status, nullptr);
   if (!delegated) return delegated.error();
   return std::string();
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::plugin

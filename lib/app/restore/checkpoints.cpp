@@ -9,7 +9,7 @@
 #include "lib/cni/request.hpp"
 #include "lib/json/document.hpp"
 
-namespace portmapper {
+namespace portmapper::restore {
 namespace {
 
 constexpr char kPlugin[] = "nft-port-mapper";
@@ -23,20 +23,21 @@ Error problem(const std::string& path, const std::string& why) {
   return {ErrorKind::unreadable_input, path + ": " + why, {}, 0, {}};
 }
 
-Result<std::optional<Kept>> read_libcni(const Directory& results, const std::string& name) {
+Result<std::optional<Kept>> read_libcni(const host::Directory& results, const std::string& name) {
   const Result<std::string> text = results.read(name, kMostBytes);
   if (!text) return text.error();
   const std::string path = results.path() + "/" + name;
-  Result<CacheEntry> entry = parse_cache_entry(*text, kPlugin);
+  Result<cni::CacheEntry> entry = cni::parse_cache_entry(*text, kPlugin);
   if (!entry) return problem(path, entry.error().message());
-  const std::string expected = cache_file_name(entry->attachment);
+  const std::string expected = cni::cache_file_name(entry->attachment);
   if (name != expected) return problem(path, "it is about " + expected + ", which is not its name");
   if (!entry->config) return std::optional<Kept>();
   return std::optional(
       Kept{std::move(entry->attachment), std::move(entry->netns), std::move(*entry->config), {}});
 }
 
-Result<std::optional<Kept>> read_mesos(const Directory& network, const Directory& interface,
+Result<std::optional<Kept>> read_mesos(const host::Directory& network,
+                                       const host::Directory& interface,
                                        const Attachment& attachment, const std::string& netns) {
   Result<std::string> config = network.read(kMesosConfig, kMostBytes);
   if (!config) return config.error();
@@ -55,42 +56,42 @@ class Scanner {
  public:
   Scanner(const CheckpointStates& known, Scan& scan) : known_(known), scan_(scan) {}
 
-  void libcni(const Directory& results) {
-    for (const DirectoryEntry& entry : entries_of(results)) {
+  void libcni(const host::Directory& results) {
+    for (const host::DirectoryEntry& entry : entries_of(results)) {
       const std::string path = results.path() + "/" + entry.name;
       if (is_new(path, {entry.state, {}}))
         scan_.readings.push_back({path, read_libcni(results, entry.name)});
     }
   }
 
-  void mesos(const Directory& root) {
-    for (const DirectoryEntry& container : entries_of(root)) {
-      if (container.kind != EntryKind::directory || !is_cni_name(container.name)) {
+  void mesos(const host::Directory& root) {
+    for (const host::DirectoryEntry& container : entries_of(root)) {
+      if (container.kind != host::EntryKind::directory || !cni::is_cni_name(container.name)) {
         scan_.problems.push_back(
             problem(root.path() + "/" + container.name, "is not the directory of a container"));
         continue;
       }
-      const std::optional<Directory> directory = go_below(root, container.name);
+      const std::optional<host::Directory> directory = go_below(root, container.name);
       if (directory) mesos_container(*directory, container.name);
     }
   }
 
  private:
-  void mesos_container(const Directory& container, const std::string& id) {
-    for (const DirectoryEntry& network : entries_of(container)) {
+  void mesos_container(const host::Directory& container, const std::string& id) {
+    for (const host::DirectoryEntry& network : entries_of(container)) {
       // Beside its networks a container has its namespace, hosts, hostname and resolv.conf.
-      if (network.kind != EntryKind::directory || !is_cni_name(network.name)) continue;
-      const std::optional<Directory> directory = go_below(container, network.name);
+      if (network.kind != host::EntryKind::directory || !cni::is_cni_name(network.name)) continue;
+      const std::optional<host::Directory> directory = go_below(container, network.name);
       if (!directory) continue;
-      for (const DirectoryEntry& interface : entries_of(*directory))
-        if (interface.kind == EntryKind::directory && is_interface_name(interface.name))
+      for (const host::DirectoryEntry& interface : entries_of(*directory))
+        if (interface.kind == host::EntryKind::directory && cni::is_interface_name(interface.name))
           mesos_interface(*directory, {network.name, id, interface.name}, container.path() + "/ns");
     }
   }
 
-  void mesos_interface(const Directory& network, const Attachment& attachment,
+  void mesos_interface(const host::Directory& network, const Attachment& attachment,
                        const std::string& netns) {
-    const std::optional<Directory> interface = go_below(network, attachment.ifname);
+    const std::optional<host::Directory> interface = go_below(network, attachment.ifname);
     if (!interface) return;
     const CheckpointState state{network.state_of(kMesosConfig), interface->state_of(kMesosResult)};
     // The agent writes the result after the ADD and removes it after the DEL.
@@ -109,15 +110,16 @@ class Scanner {
   // What vanishes while it is looked at has been deleted, and is no problem.
   static bool is_gone(const Error& error) { return error.error_number == ENOENT; }
 
-  std::vector<DirectoryEntry> entries_of(const Directory& directory) {
-    Result<std::vector<DirectoryEntry>> entries = directory.entries();
+  std::vector<host::DirectoryEntry> entries_of(const host::Directory& directory) {
+    Result<std::vector<host::DirectoryEntry>> entries = directory.entries();
     if (entries) return std::move(*entries);
     if (!is_gone(entries.error())) scan_.problems.push_back(entries.error());
     return {};
   }
 
-  std::optional<Directory> go_below(const Directory& directory, const std::string& name) {
-    Result<Directory> below = directory.below(name);
+  std::optional<host::Directory> go_below(const host::Directory& directory,
+                                          const std::string& name) {
+    Result<host::Directory> below = directory.below(name);
     if (below) return std::move(*below);
     if (!is_gone(below.error())) scan_.problems.push_back(below.error());
     return std::nullopt;
@@ -153,7 +155,7 @@ Scan scan_checkpoints(const std::vector<Source>& sources, const CheckpointStates
   Scan scan;
   Scanner scanner(known, scan);
   for (const Source& source : sources) {
-    const Result<Directory> directory = Directory::open(source.path);
+    const Result<host::Directory> directory = host::Directory::open(source.path);
     if (!directory) {
       if (directory.error().error_number != ENOENT || !source.optional)
         scan.problems.push_back(directory.error());
@@ -175,4 +177,4 @@ Scan scan_checkpoints(const std::vector<Source>& sources, const CheckpointStates
   return scan;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::restore

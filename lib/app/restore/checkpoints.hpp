@@ -25,7 +25,7 @@
 #include "lib/base/error.hpp"
 #include "lib/host/directory.hpp"
 
-namespace portmapper {
+namespace portmapper::restore {
 
 struct Source {
   enum class Kind { libcni, mesos };
@@ -41,8 +41,8 @@ Source source_of(const std::string& directory);
 
 // Of the files of one attachment.
 struct CheckpointState {
-  FileState config;
-  FileState result;  // libcni has one file for both
+  host::FileState config;
+  host::FileState result;  // libcni has one file for both
   bool operator==(const CheckpointState&) const = default;
 };
 using CheckpointStates = std::map<std::string, CheckpointState>;  // by path
@@ -67,4 +67,4 @@ struct Scan {
 
 Scan scan_checkpoints(const std::vector<Source>& sources, const CheckpointStates& known);
 
-}  // namespace portmapper
+}  // namespace portmapper::restore

@@ -14,7 +14,7 @@
 #include "nft/hairpin_fit.hpp"
 #include "nft/read/reader.hpp"
 
-namespace portmapper {
+namespace portmapper::restore {
 namespace {
 
 // Ports in a batch: large enough that the kernel's wait at the end of each does not matter, small
@@ -22,16 +22,16 @@ namespace {
 constexpr std::size_t kPorts = 4096;
 
 // The network chains of the plans that are missing or not as we build them.
-Result<std::vector<NetworkChain>> broken_chains(Transport& transport, Plans plans,
-                                                const std::vector<std::string>& existing) {
-  std::map<std::string, const NetworkChain*> wanted;
-  for (const Plan* plan : plans) wanted[plan->chain.name] = &plan->chain;
-  std::vector<NetworkChain> broken;
+Result<std::vector<nft::NetworkChain>> broken_chains(Transport& transport, Plans plans,
+                                                     const std::vector<std::string>& existing) {
+  std::map<std::string, const nft::NetworkChain*> wanted;
+  for (const nft::Plan* plan : plans) wanted[plan->chain.name] = &plan->chain;
+  std::vector<nft::NetworkChain> broken;
   for (const auto& [name, chain] : wanted) {
     if (std::find(existing.begin(), existing.end(), name) != existing.end()) {
-      const Result<ChainDamage> damage = read_chain_damage(transport, name);
+      const Result<nft::ChainDamage> damage = nft::read_chain_damage(transport, name);
       if (!damage) return damage.error();
-      const auto sets = read_set_damage(transport, name);
+      const auto sets = nft::read_set_damage(transport, name);
       if (!sets) return sets.error();
       if (!damage->lacks_jump && damage->rules.empty() && sets->empty()) continue;
     }
@@ -44,31 +44,32 @@ bool overlap(const IpPrefix& a, const IpPrefix& b) {
   return a.contains(b) || b.contains(a);
 }
 
-bool overlap(const Hairpin& a, const Hairpin& b) {
+bool overlap(const nft::Hairpin& a, const nft::Hairpin& b) {
   return overlap(a.destination, b.destination) && overlap(a.source, b.source);
 }
 
 // The hairpins of all plans, fitted to each other and to what is there.
-Result<HairpinFit> fit_all(Transport& transport, Plans plans) {
-  std::set<Hairpin> wanted;
-  for (const Plan* plan : plans) wanted.insert(plan->hairpins.begin(), plan->hairpins.end());
-  const Result<std::vector<Hairpin>> read = read_hairpins(transport);
+Result<nft::HairpinFit> fit_all(Transport& transport, Plans plans) {
+  std::set<nft::Hairpin> wanted;
+  for (const nft::Plan* plan : plans) wanted.insert(plan->hairpins.begin(), plan->hairpins.end());
+  const Result<std::vector<nft::Hairpin>> read = nft::read_hairpins(transport);
   if (!read) return read.error();
-  for (const Hairpin& hairpin : *read) wanted.erase(hairpin);
+  for (const nft::Hairpin& hairpin : *read) wanted.erase(hairpin);
   // The widest first, so that none has to replace another that was just added.
-  std::vector<Hairpin> widest_first(wanted.begin(), wanted.end());
+  std::vector<nft::Hairpin> widest_first(wanted.begin(), wanted.end());
   std::stable_sort(
-      widest_first.begin(), widest_first.end(), [](const Hairpin& a, const Hairpin& b) {
+      widest_first.begin(), widest_first.end(), [](const nft::Hairpin& a, const nft::Hairpin& b) {
         return a.source.length + a.destination.length < b.source.length + b.destination.length;
       });
-  std::vector<Hairpin> existing = *read;
-  HairpinFit all;
-  for (const Hairpin& hairpin : widest_first) {
-    std::vector<Hairpin> close;  // nothing else matters, and there may be one for each container
+  std::vector<nft::Hairpin> existing = *read;
+  nft::HairpinFit all;
+  for (const nft::Hairpin& hairpin : widest_first) {
+    std::vector<nft::Hairpin>
+        close;  // nothing else matters, and there may be one for each container
     std::copy_if(existing.begin(), existing.end(), std::back_inserter(close),
-                 [&hairpin](const Hairpin& other) { return overlap(hairpin, other); });
-    const HairpinFit fit = fit_hairpins({&hairpin, 1}, close);
-    for (const Hairpin& removed : fit.remove) {
+                 [&hairpin](const nft::Hairpin& other) { return overlap(hairpin, other); });
+    const nft::HairpinFit fit = nft::fit_hairpins({&hairpin, 1}, close);
+    for (const nft::Hairpin& removed : fit.remove) {
       std::erase(existing, removed);
       if (std::erase(all.add, removed) == 0) all.remove.push_back(removed);
     }
@@ -80,7 +81,8 @@ Result<HairpinFit> fit_all(Transport& transport, Plans plans) {
 
 class Publisher {
  public:
-  Publisher(Transport& transport, Doing doing, std::vector<IpAddress> local, Transaction mending)
+  Publisher(Transport& transport, Doing doing, std::vector<IpAddress> local,
+            nft::Transaction mending)
       : transport_(transport),
         doing_(doing),
         local_(std::move(local)),
@@ -112,76 +114,78 @@ class Publisher {
   }
 
   Status try_batch(Plans plans) {
-    Transaction transaction = mending_;  // a rehearsal leaves nothing that the next can stand on
-    for (const Plan* plan : plans) transaction.append(insertion_of_ports(*plan, local_));
+    nft::Transaction transaction =
+        mending_;  // a rehearsal leaves nothing that the next can stand on
+    for (const nft::Plan* plan : plans) transaction.append(nft::insertion_of_ports(*plan, local_));
     bool mended = false;
-    for (Retry retry; retry.again();) {
+    for (app::Retry retry; retry.again();) {
       const Status status = doing_ == Doing::rehearse ? rehearse(transport_, transaction)
-                                                      : commit(transport_, transaction);
+                                                      : nft::commit(transport_, transaction);
       if (status) return status;
       const int error_number = status.error().error_number;
-      if (is_moved(error_number)) continue;
+      if (app::is_moved(error_number)) continue;
       // Somebody flushed the ruleset once more.
       if (error_number != ENOENT || mended || doing_ == Doing::rehearse) return status;
       mended = true;
       if (const Status again = mend(transport_, plans); !again) return again;
     }
-    return Retry::exhausted();
+    return app::Retry::exhausted();
   }
 
-  Status publish_one(const Plan& plan) {
-    if (doing_ == Doing::publish) return publish(transport_, plan);
-    Plan rehearsed = plan;
-    const Result<Transaction> way = clear_obstacles(transport_, rehearsed, local_);
+  Status publish_one(const nft::Plan& plan) {
+    if (doing_ == Doing::publish) return app::publish(transport_, plan);
+    nft::Plan rehearsed = plan;
+    const Result<nft::Transaction> way = app::clear_obstacles(transport_, rehearsed, local_);
     return way ? Status() : Status(way.error());
   }
 
   Transport& transport_;
   Doing doing_;
   std::vector<IpAddress> local_;
-  Transaction mending_;
+  nft::Transaction mending_;
 };
 
 }  // namespace
 
-Result<Transaction> mending(Transport& transport, Plans plans) {
-  const Result<Ruleset> skeleton = read_skeleton(transport);
+Result<nft::Transaction> mending(Transport& transport, Plans plans) {
+  const Result<nft::Ruleset> skeleton = nft::read_skeleton(transport);
   if (!skeleton) return skeleton.error();
-  Result<std::vector<std::string>> chains = read_network_chains(transport);
+  Result<std::vector<std::string>> chains = nft::read_network_chains(transport);
   if (!chains) return chains.error();
-  const Result<std::vector<NetworkChain>> broken = broken_chains(transport, plans, *chains);
+  const Result<std::vector<nft::NetworkChain>> broken = broken_chains(transport, plans, *chains);
   if (!broken) return broken.error();
-  const Result<HairpinFit> hairpins = fit_all(transport, plans);
+  const Result<nft::HairpinFit> hairpins = fit_all(transport, plans);
   if (!hairpins) return hairpins.error();
-  Transaction transaction;
+  nft::Transaction transaction;
   if (!plans.empty() && (!skeleton->intact() || !broken->empty())) {
-    for (const NetworkChain& chain : *broken)
+    for (const nft::NetworkChain& chain : *broken)
       if (std::find(chains->begin(), chains->end(), chain.name) == chains->end())
         chains->push_back(chain.name);
-    transaction = construction(*broken, *chains, skeleton->wrong_hooks);
+    transaction = nft::construction(*broken, *chains, skeleton->wrong_hooks);
   }
-  transaction.append(removal(hairpins->remove));
-  transaction.append(addition(hairpins->add));
+  transaction.append(nft::removal(hairpins->remove));
+  transaction.append(nft::addition(hairpins->add));
   transaction.generation = skeleton->generation;
   return transaction;
 }
 
 Status mend(Transport& transport, Plans plans) {
-  for (Retry retry; retry.again();) {
-    const Result<Transaction> transaction = mending(transport, plans);
+  for (app::Retry retry; retry.again();) {
+    const Result<nft::Transaction> transaction = mending(transport, plans);
     if (transaction && transaction->operations.empty()) return {};
     const Status status =
-        transaction ? commit(transport, *transaction) : Status(transaction.error());
-    if (status || !is_moved(status.error().error_number)) return status;
+        transaction ? nft::commit(transport, *transaction) : Status(transaction.error());
+    if (status || !app::is_moved(status.error().error_number)) return status;
   }
-  return Retry::exhausted();
+  return app::Retry::exhausted();
 }
 
 std::vector<Status> publish_many(Transport& transport, Plans plans, Doing doing) {
   std::vector<Status> results(plans.size());
-  Result<std::vector<IpAddress>> local = local_addresses();
-  Result<Transaction> before =
-      doing == Doing::rehearse ? mending(transport, plans) : Result<Transaction>(Transaction());
+  Result<std::vector<IpAddress>> local = host::local_addresses();
+  Result<nft::Transaction> before = doing == Doing::rehearse
+                                        ? mending(transport, plans)
+                                        : Result<nft::Transaction>(nft::Transaction());
   if (!local || !before) {
     std::fill(results.begin(), results.end(), Status(local ? before.error() : local.error()));
     return results;
@@ -191,4 +195,4 @@ std::vector<Status> publish_many(Transport& transport, Plans plans, Doing doing)
   return results;
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::restore

@@ -20,16 +20,16 @@
 #include "nft/plan.hpp"
 #include "nft/transaction.hpp"
 
-namespace portmapper {
+namespace portmapper::restore {
 
-using Plans = std::span<const Plan* const>;
+using Plans = std::span<const nft::Plan* const>;
 
 // What mend would do; no operations where there is nothing to do.
-Result<Transaction> mending(Transport& transport, Plans plans);
+Result<nft::Transaction> mending(Transport& transport, Plans plans);
 Status mend(Transport& transport, Plans plans);
 
 enum class Doing { publish, rehearse };
 // Doing::rehearse changes nothing, and says what would be refused.
 std::vector<Status> publish_many(Transport& transport, Plans plans, Doing doing);
 
-}  // namespace portmapper
+}  // namespace portmapper::restore

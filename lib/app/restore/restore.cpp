@@ -14,7 +14,7 @@
 #include "lib/host/netns_addresses.hpp"
 #include "nft/read/reader.hpp"
 
-namespace portmapper {
+namespace portmapper::restore {
 namespace {
 
 constexpr std::chrono::milliseconds kSettle{1000};
@@ -33,7 +33,7 @@ enum class Standing {
 // What is known of one file.
 struct Tracked {
   Standing standing = Standing::undecided;
-  std::optional<Plan> plan;
+  std::optional<nft::Plan> plan;
   std::string problem;
   bool damaged = false;  // the kernel has a part of it
 };
@@ -49,29 +49,29 @@ bool is_absolute_path(const std::string& path) {
 }
 
 // What the ADD wanted in the kernel.
-Result<Plan> plan_again(const Kept& kept) {
-  const Result<NetConf> conf = parse_net_conf(kept.config, Command::add);
+Result<nft::Plan> plan_again(const Kept& kept) {
+  const Result<config::NetConf> conf = config::parse_net_conf(kept.config, cni::Command::add);
   if (!conf) return conf.error();
   if (kept.result.empty() && !conf->prev_result) return invalid("it has no result");
-  Request request;
-  request.command = Command::add;
+  cni::Request request;
+  request.command = cni::Command::add;
   request.container_id = kept.attachment.container_id;
   request.ifname = kept.attachment.ifname;
   request.netns = kept.netns;
-  PluginRunner runner({});
+  delegate::PluginRunner runner({});
   std::string log;
-  Result<Plan> plan =
-      plan_of(Call{request, *conf, runner, log},
-              kept.result.empty() ? *conf->prev_result : kept.result, "the kept result");
+  Result<nft::Plan> plan =
+      app::plan_of(app::Call{request, *conf, runner, log},
+                   kept.result.empty() ? *conf->prev_result : kept.result, "the kept result");
   if (plan && !plan->translations.empty() && !is_absolute_path(kept.netns))
     return invalid("it does not tell its network namespace, so nobody knows whether it lives");
   return plan;
 }
 
-bool lives(const Plan& plan, const Inside& inside) {
-  return inside.kind == Inside::Kind::another &&
+bool lives(const nft::Plan& plan, const host::Inside& inside) {
+  return inside.kind == host::Inside::Kind::another &&
          std::any_of(plan.translations.begin(), plan.translations.end(),
-                     [&inside](const Translation& translation) {
+                     [&inside](const nft::Translation& translation) {
                        return std::binary_search(inside.addresses.begin(), inside.addresses.end(),
                                                  translation.endpoint.address);
                      });
@@ -151,7 +151,7 @@ class Restorer {
       return tracked;
     }
     if (!*reading.kept) return tracked;
-    Result<Plan> plan = plan_again(**reading.kept);
+    Result<nft::Plan> plan = plan_again(**reading.kept);
     if (!plan) {
       tracked.problem = reading.path + ": " + plan.error().message();
     } else if (!plan->translations.empty()) {
@@ -165,10 +165,10 @@ class Restorer {
     std::set<std::string> namespaces;
     for (const auto& [path, tracked] : tracked_)
       if (is_of_interest(tracked)) namespaces.insert(tracked.plan->netns.path);
-    const std::map<std::string, Inside> inside = look_inside(namespaces);
+    const std::map<std::string, host::Inside> inside = host::look_inside(namespaces);
     for (auto& [path, tracked] : tracked_) {
       if (!is_of_interest(tracked)) continue;
-      const Inside& place = inside.at(tracked.plan->netns.path);
+      const host::Inside& place = inside.at(tracked.plan->netns.path);
       if (place.error) {
         tracked.problem = path + ": " + place.error->message();
         if (tracked.standing == Standing::undecided) tracked.standing = Standing::refused;
@@ -182,39 +182,39 @@ class Restorer {
     return tracked.standing == Standing::undecided || tracked.standing == Standing::restored;
   }
 
-  void take_back(const Plan& plan) {
-    const Result<Holding> gone =
-        withdraw(transport_, owner_hash(plan.attachment), plan.chain.name, &plan.netns);
+  void take_back(const nft::Plan& plan) {
+    const Result<nft::Holding> gone =
+        app::withdraw(transport_, nft::owner_hash(plan.attachment), plan.chain.name, &plan.netns);
     if (!gone) {
-      other_problems_.push_back("cannot take back " + attachment_comment(plan.attachment) + ": " +
-                                gone.error().message());
+      other_problems_.push_back("cannot take back " + nft::attachment_comment(plan.attachment) +
+                                ": " + gone.error().message());
     } else if (!gone->empty()) {
-      effects_of_del(transport_, *gone, notes_);
+      app::effects_of_del(transport_, *gone, notes_);
       taken_back_.push_back(line_of(plan));
     }
   }
 
   // Finds what the kernel has of it.
   Status compare(Tracked& tracked) {
-    for (Retry retry; retry.again();) {
-      const Result<Held> held =
-          read_holding(transport_, owner_hash(tracked.plan->attachment), tracked.plan->chain.name);
-      if (!held && is_moved(held.error().error_number)) continue;
+    for (app::Retry retry; retry.again();) {
+      const Result<nft::Held> held = nft::read_holding(
+          transport_, nft::owner_hash(tracked.plan->attachment), tracked.plan->chain.name);
+      if (!held && app::is_moved(held.error().error_number)) continue;
       if (!held) return held.error();
-      const std::vector<HeldPort>& ports = held->holding.ports;
+      const std::vector<nft::HeldPort>& ports = held->holding.ports;
       if (ports.empty()) return {};
-      tracked.damaged = std::any_of(ports.begin(), ports.end(), [](const HeldPort& port) {
+      tracked.damaged = std::any_of(ports.begin(), ports.end(), [](const nft::HeldPort& port) {
         return !port.claimed || !port.endpoint;
       });
       if (!tracked.damaged) tracked.standing = Standing::published;
       return {};
     }
-    return Retry::exhausted();
+    return app::Retry::exhausted();
   }
 
   Result<bool> publish_missing(const std::vector<std::string>& fresh) {
-    std::vector<const Plan*> living;
-    std::vector<const Plan*> missing;
+    std::vector<const nft::Plan*> living;
+    std::vector<const nft::Plan*> missing;
     std::vector<Tracked*> missing_items;
     for (const std::string& path : fresh) {
       Tracked& tracked = tracked_.at(path);
@@ -228,7 +228,7 @@ class Restorer {
     if (doing_ == Doing::publish)
       if (const Status mended = mend(transport_, living); !mended) return mended.error();
     const std::vector<Status> results = publish_many(transport_, missing, doing_);
-    std::vector<const Plan*> done;
+    std::vector<const nft::Plan*> done;
     for (std::size_t i = 0; i < missing.size(); ++i) {
       missing_items[i]->standing = results[i] ? Standing::restored : Standing::refused;
       if (results[i])
@@ -240,16 +240,16 @@ class Restorer {
     return !done.empty();
   }
 
-  void take_effect(const std::vector<const Plan*>& plans) {
-    const std::vector<Status> effects = effects_of_adds(transport_, plans, notes_);
+  void take_effect(const std::vector<const nft::Plan*>& plans) {
+    const std::vector<Status> effects = app::effects_of_adds(transport_, plans, notes_);
     for (std::size_t i = 0; i < plans.size(); ++i)
       if (!effects[i])
-        other_problems_.push_back("of " + attachment_comment(plans[i]->attachment) + ": " +
+        other_problems_.push_back("of " + nft::attachment_comment(plans[i]->attachment) + ": " +
                                   effects[i].error().message());
   }
 
-  static Restored::Line line_of(const Plan& plan) {
-    return {attachment_comment(plan.attachment), plan.translations.size()};
+  static Restored::Line line_of(const nft::Plan& plan) {
+    return {nft::attachment_comment(plan.attachment), plan.translations.size()};
   }
 
   Restored report() {
@@ -287,4 +287,4 @@ Result<Restored> restore(Transport& transport, const std::vector<Source>& source
   return Restorer(transport, sources, doing).run();
 }
 
-}  // namespace portmapper
+}  // namespace portmapper::restore

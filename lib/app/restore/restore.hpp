@@ -23,7 +23,7 @@
 #include "lib/base/error.hpp"
 #include "lib/base/netlink.hpp"
 
-namespace portmapper {
+namespace portmapper::restore {
 
 struct Restored {
   struct Line {
@@ -40,4 +40,4 @@ struct Restored {
 
 Result<Restored> restore(Transport& transport, const std::vector<Source>& sources, Doing doing);
 
-}  // namespace portmapper
+}  // namespace portmapper::restore
