@@ -50,7 +50,7 @@ Status commit(Transport& transport, const Transaction& transaction) {
   return {};
 }
 
-Status rehearse(Transport& transport, Transaction transaction) {
+Status dry_run(Transport& transport, Transaction transaction) {
   constexpr char kNoChain[] = "rehearsal";
   transaction.operations.emplace_back(DeleteChain{kNoChain});
   const Status status = commit(transport, transaction);

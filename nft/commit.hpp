@@ -22,6 +22,6 @@ Status commit(Transport& transport, const Transaction& transaction);
 
 // Whether the kernel would take the transaction, without a trace: it gets one more operation that
 // it must refuse, and then undoes them all. Errors: as commit.
-Status rehearse(Transport& transport, Transaction transaction);
+Status dry_run(Transport& transport, Transaction transaction);
 
 }  // namespace portmapper::nft

@@ -76,7 +76,7 @@ class Encoder {
     messages().end();
   }
 
-  void operator()(const AddSet& add) { encode_set(messages(), add.set, 0, ++last_set_id_, 0); }
+  void operator()(const AddSet& add) { encode_set(messages(), add.set, ++last_set_id_); }
 
   void operator()(const AddChain& add) {
     const auto chain = named_chain(add.name);
@@ -150,7 +150,7 @@ class Encoder {
   void put(std::uint16_t type, std::uint16_t flags, const Elements& elements) {
     std::span<const Element> rest(elements.elements);
     while (!rest.empty())
-      rest = rest.subspan(encode_elements(messages(), type, flags, elements.set.name, 0, rest,
+      rest = rest.subspan(encode_elements(messages(), type, flags, elements.set.name, rest,
                                           elements.userdata, type == NFT_MSG_DELSETELEM));
   }
 
@@ -160,12 +160,11 @@ class Encoder {
 
 }  // namespace
 
-void encode_set(Messages& messages, const SetSpec& set, std::uint32_t flags, std::uint32_t set_id,
-                std::uint32_t size) {
+void encode_set(Messages& messages, const SetSpec& set, std::uint32_t set_id) {
   const Owned<nftnl_set, nftnl_set_free> object(nftnl_set_alloc());
   nftnl_set* s = object.get();
   const std::string userdata = byte_order_userdata(set);
-  if (!set.data.empty()) flags |= NFT_SET_MAP;
+  std::uint32_t flags = set.data.empty() ? 0 : NFT_SET_MAP;
   nftnl_set_set_str(s, NFTNL_SET_TABLE, kTable);
   nftnl_set_set_str(s, NFTNL_SET_NAME, set.name.c_str());
   nftnl_set_set_u32(s, NFTNL_SET_ID, set_id);
@@ -175,7 +174,6 @@ void encode_set(Messages& messages, const SetSpec& set, std::uint32_t flags, std
     nftnl_set_set_u32(s, NFTNL_SET_DATA_TYPE, concatenated_type(set.data));
     nftnl_set_set_u32(s, NFTNL_SET_DATA_LEN, concatenated_length(set.data));
   }
-  if (size != 0) nftnl_set_set_u32(s, NFTNL_SET_DESC_SIZE, size);
   if (set.interval) {  // a concatenation of ranges: the kernel needs each field's length
     flags |= NFT_SET_INTERVAL | NFT_SET_CONCAT;
     std::vector<std::uint8_t> lengths;
@@ -194,16 +192,14 @@ void encode_set(Messages& messages, const SetSpec& set, std::uint32_t flags, std
 
 // Written with libmnl alone: libnftnl would copy every element into an object of its own first.
 std::size_t encode_elements(Messages& messages, std::uint16_t type, std::uint16_t flags,
-                            const std::string& set, std::uint32_t set_id,
-                            std::span<const Element> elements, std::string_view userdata,
-                            bool keys_only) {
+                            const std::string& set, std::span<const Element> elements,
+                            std::string_view userdata, bool keys_only) {
   // Three keys of 32 bytes, seven attribute headers, the userdata: what one element takes at most.
   const std::size_t each = 3 * 32 + 7 * NLA_HDRLEN + NLA_ALIGN(userdata.size());
   const std::size_t count = std::min(elements.size(), kElementBytes / each);
   nlmsghdr* header = messages.begin(type, flags, Messages::kDefaultCapacity + count * each);
   mnl_attr_put_strz(header, NFTA_SET_ELEM_LIST_TABLE, kTable);
   mnl_attr_put_strz(header, NFTA_SET_ELEM_LIST_SET, set.c_str());
-  if (set_id != 0) mnl_attr_put_u32(header, NFTA_SET_ELEM_LIST_SET_ID, htonl(set_id));
   nlattr* list = mnl_attr_nest_start(header, NFTA_SET_ELEM_LIST_ELEMENTS);
   for (const Element& element : elements.first(count)) {
     nlattr* nest = mnl_attr_nest_start(header, NFTA_LIST_ELEM);

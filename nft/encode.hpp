@@ -36,12 +36,10 @@ std::uint32_t encode_rule(Messages& messages, const std::string& chain, const Ru
 // The attributes of a list of elements in `set`, keys only where `keys_only`; from `elements` it
 // takes as many as fit and returns how many.
 std::size_t encode_elements(Messages& messages, std::uint16_t type, std::uint16_t flags,
-                            const std::string& set, std::uint32_t set_id,
-                            std::span<const Element> elements, std::string_view userdata,
-                            bool keys_only);
+                            const std::string& set, std::span<const Element> elements,
+                            std::string_view userdata, bool keys_only);
 
 // The set itself; an anonymous one too.
-void encode_set(Messages& messages, const SetSpec& set, std::uint32_t flags, std::uint32_t set_id,
-                std::uint32_t size);
+void encode_set(Messages& messages, const SetSpec& set, std::uint32_t set_id);
 
 }  // namespace portmapper::nft

@@ -46,7 +46,7 @@ class ActionEncoder {
     const Family family = action.suffix.family;
     const auto address_slots = static_cast<std::uint32_t>(address_length(family) / 4);
     std::uint32_t next = 0;
-    if (action.suffix.one_address) {
+    if (action.suffix.scope == AddressScope::one) {
       rule_.only_family(family);
       rule_.address(family, Side::destination, slot(0));
       next = address_slots;

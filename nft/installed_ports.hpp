@@ -1,11 +1,11 @@
-// Holding: what the kernel has for one attachment, as nft/read/reader found it.
+// InstalledPorts: what the kernel has for one attachment, as nft/read/reader found it.
 //
-//   Result<Holding> holding = read_holding(netlink, owner_hash(attachment), "hostports");
-//   holding->empty();  // nothing left to remove
+//   Result<InstalledPortsAt> found = read_installed_ports(netlink, owner, "hostports");
+//   found->installed.empty();  // nothing left to remove
 //
 // The owner entries are the truth about which ports are the attachment's; claims and targets are
-// listed only where they exist, and claims only where they name this owner, so that removing a
-// holding never fails for what is gone and never takes what is another's. Errors: none.
+// listed only where they exist, and claims only where they name this owner, so that removing
+// them never fails for what is gone and never takes what is another's. Errors: none.
 // Does not promise: to be still true; a transaction made from it carries the generation.
 // Source: shared design, section 3.
 #pragma once
@@ -21,19 +21,19 @@
 
 namespace portmapper::nft {
 
-struct HeldPort {
+struct InstalledPort {
   std::optional<std::uint32_t> index;  // in `owners`; nothing for a claim without an owner entry
   PublishedPort published;
   bool claimed = false;              // its claim exists and is this owner's
   std::optional<Endpoint> endpoint;  // its target, where it exists
 };
 
-struct Holding {
+struct InstalledPorts {
   OwnerHash owner{};
   std::string comment;  // "web/abc/eth0"
   NetworkNamespace netns;
   std::string chain;  // prefix of the target maps
-  std::vector<HeldPort> ports;
+  std::vector<InstalledPort> ports;
   std::uint32_t count = 0;        // how many ports it published; 0 where its entries do not say
   std::uint8_t hairpin = 0;       // its hairpin tag
   std::vector<Hairpin> hairpins;  // those that no other attachment can need

@@ -150,10 +150,11 @@ std::optional<PublishedPort> parse_owner_data(std::span<const std::uint8_t> data
 }
 
 std::optional<PublishedPort> parse_claim_key(std::span<const std::uint8_t> key, Suffix suffix) {
-  const std::size_t before = suffix.one_address ? address_length(suffix.family) : 0;
+  const std::size_t before = suffix.scope == AddressScope::one ? address_length(suffix.family) : 0;
   if (key.size() != before + 8) return std::nullopt;
-  const IpAddress address = suffix.one_address ? IpAddress::from_bytes(suffix.family, key.data())
-                                               : IpAddress::any(suffix.family);
+  const IpAddress address = suffix.scope == AddressScope::one
+                                ? IpAddress::from_bytes(suffix.family, key.data())
+                                : IpAddress::any(suffix.family);
   return parse_service(address, key.data() + before);
 }
 

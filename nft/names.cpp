@@ -11,7 +11,7 @@ constexpr char kContainerId[] = "container_id: ";
 
 std::string with_suffix(std::string_view prefix, Suffix suffix) {
   std::string name(prefix);
-  name += suffix.one_address ? "-hostip" : "-ip";
+  name += suffix.scope == AddressScope::one ? "-hostip" : "-ip";
   if (suffix.family == Family::ipv6) name += '6';
   return name;
 }
@@ -42,7 +42,7 @@ std::string target_map(std::string_view chain, Suffix suffix) {
 }
 
 std::string hairpin_set(Family family) {
-  return with_suffix("hairpin", {family, false});
+  return with_suffix("hairpin", {family, AddressScope::any});
 }
 
 std::string container_comment(std::string_view container_id) {

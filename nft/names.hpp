@@ -31,14 +31,17 @@ inline constexpr char kLocalnetGuard[] = "localnet-guard";
 inline constexpr char kSharedChain[] = "hostports";  // networks without a `chain` in their config
 
 // "ip", "hostip", "ip6", "hostip6"; claim sets and target maps share them.
+enum class AddressScope : std::uint8_t { any, one };
 struct Suffix {
   Family family;
-  bool one_address;
+  AddressScope scope;
 };
-inline constexpr std::array<Suffix, 4> kSuffixes = {
-    {{Family::ipv4, false}, {Family::ipv4, true}, {Family::ipv6, false}, {Family::ipv6, true}}};
+inline constexpr std::array<Suffix, 4> kSuffixes = {{{Family::ipv4, AddressScope::any},
+                                                     {Family::ipv4, AddressScope::one},
+                                                     {Family::ipv6, AddressScope::any},
+                                                     {Family::ipv6, AddressScope::one}}};
 inline Suffix suffix_of(const PublishedPort& port) {
-  return {port.address.family(), !port.address.is_any()};
+  return {port.address.family(), port.address.is_any() ? AddressScope::any : AddressScope::one};
 }
 
 std::string claim_set(Suffix suffix);

@@ -27,7 +27,8 @@ struct Text {
   }
   std::string operator()(const Translate& action) const {
     const std::string family = ip(action.suffix.family);
-    const std::string address = action.suffix.one_address ? family + " daddr . " : "";
+    const std::string address =
+        action.suffix.scope == AddressScope::one ? family + " daddr . " : "";
     const std::string transport = protocol ? std::string(portmapper::to_string(*protocol)) : "th";
     return "dnat " + family + " to " + address + "meta l4proto . " + transport + " dport map @" +
            action.map;

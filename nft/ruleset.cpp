@@ -41,8 +41,8 @@ ChainSpec network_chain(const NetworkChain& network) {
   }
   // One address before any, as with bind(2).
   for (const Family family : {Family::ipv4, Family::ipv6})
-    for (const bool one_address : {true, false}) {
-      const Suffix suffix{family, one_address};
+    for (const AddressScope scope : {AddressScope::one, AddressScope::any}) {
+      const Suffix suffix{family, scope};
       chain.rules.push_back(
           {Translate{target_map(network.name, suffix), suffix},
            family == Family::ipv4 ? network.conditions_v4 : network.conditions_v6});

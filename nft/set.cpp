@@ -15,7 +15,7 @@ constexpr std::array kPair4 = {ipv4_addr, ipv4_addr};
 constexpr std::array kPair6 = {ipv6_addr, ipv6_addr};
 
 std::span<const FieldType> claim_fields(Suffix suffix) {
-  if (!suffix.one_address) return kService;
+  if (suffix.scope == AddressScope::any) return kService;
   return suffix.family == Family::ipv4 ? std::span<const FieldType>(kService4) : kService6;
 }
 

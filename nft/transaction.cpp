@@ -48,13 +48,14 @@ BySet overlaps(const Plan& plan, std::span<const IpAddress> local_addresses) {
     if (!other.address.is_any()) {
       other.address = IpAddress::any(family);
       if (own.contains(other) || !asserted.insert(other).second) continue;
-      absent[claim_spec({family, false})].push_back({claim_key(other)});
+      absent[claim_spec({family, AddressScope::any})].push_back({claim_key(other)});
       continue;
     }
     for (const IpAddress& address : local_addresses) {
       if (address.family() != family) continue;
       other.address = address;
-      if (!own.contains(other)) absent[claim_spec({family, true})].push_back({claim_key(other)});
+      if (!own.contains(other))
+        absent[claim_spec({family, AddressScope::one})].push_back({claim_key(other)});
     }
   }
   return absent;
@@ -203,18 +204,18 @@ Transaction insertion_of_ports(const Plan& plan, std::span<const IpAddress> loca
   return transaction;
 }
 
-Transaction removal(const Holding& holding) {
+Transaction removal(const InstalledPorts& installed) {
   BySet removed(ElementVerb::remove, {});
-  for (const HeldPort& port : holding.ports) {
+  for (const InstalledPort& port : installed.ports) {
     const Suffix suffix = suffix_of(port.published);
     const Key key = claim_key(port.published);
-    if (port.index) removed[owners_spec()].push_back({owner_key(holding.owner, *port.index)});
+    if (port.index) removed[owners_spec()].push_back({owner_key(installed.owner, *port.index)});
     if (port.claimed) removed[claim_spec(suffix)].push_back({key});
-    if (port.endpoint) removed[target_spec(holding.chain, suffix)].push_back({key});
+    if (port.endpoint) removed[target_spec(installed.chain, suffix)].push_back({key});
   }
   // Added first, so that removing them does not fail where an operator was quicker.
   BySet present(ElementVerb::add, {});
-  for (const Hairpin& hairpin : holding.hairpins) {
+  for (const Hairpin& hairpin : installed.hairpins) {
     const SetSpec set = hairpin_spec(hairpin.destination.address.family());
     present[set].push_back(element_of(hairpin));
     removed[set].push_back(element_of(hairpin));
@@ -240,12 +241,12 @@ Transaction hairpins_removal() {
   return transaction;
 }
 
-Transaction construction(const NetworkChain& network, std::span<const std::string> jumps,
+Transaction build_tables(const NetworkChain& network, std::span<const std::string> jumps,
                          std::span<const std::string> wrong_hooks) {
-  return construction(std::span(&network, 1), jumps, wrong_hooks);
+  return build_tables(std::span(&network, 1), jumps, wrong_hooks);
 }
 
-Transaction construction(std::span<const NetworkChain> networks, std::span<const std::string> jumps,
+Transaction build_tables(std::span<const NetworkChain> networks, std::span<const std::string> jumps,
                          std::span<const std::string> wrong_hooks) {
   std::vector<SetSpec> sets;
   std::vector<ChainSpec> chains;
@@ -256,12 +257,12 @@ Transaction construction(std::span<const NetworkChain> networks, std::span<const
   return build(std::move(sets), std::move(chains), jumps, wrong_hooks);
 }
 
-Transaction construction(std::span<const std::string> jumps,
+Transaction build_tables(std::span<const std::string> jumps,
                          std::span<const std::string> wrong_hooks) {
   return build({}, {}, jumps, wrong_hooks);
 }
 
-Transaction demolition(const std::string& chain, std::span<const std::string> jumps) {
+Transaction delete_network(const std::string& chain, std::span<const std::string> jumps) {
   Transaction transaction;
   std::vector<Operation>& operations = transaction.operations;
   // A single jump could be deleted by its handle only, which nobody knows without reading.

@@ -88,7 +88,7 @@ Transaction insertion(const Plan& plan, std::span<const IpAddress> local_address
 // The same without its hairpins, for many plans whose hairpins were added at once.
 Transaction insertion_of_ports(const Plan& plan, std::span<const IpAddress> local_addresses);
 // All that the kernel holds for one attachment.
-Transaction removal(const Holding& holding);
+Transaction removal(const InstalledPorts& installed);
 Transaction addition(std::span<const Hairpin> hairpins);
 Transaction removal(std::span<const Hairpin> hairpins);
 // The hairpin elements of all subnets, which nobody needs when nothing is published.
@@ -96,16 +96,16 @@ Transaction hairpins_removal();
 
 // The skeleton, built anew over whatever is left of it. `jumps`: every network chain there is;
 // `wrong_hooks`: base chains that hang elsewhere and have to go first.
-Transaction construction(std::span<const std::string> jumps,
+Transaction build_tables(std::span<const std::string> jumps,
                          std::span<const std::string> wrong_hooks);
 // The same, and a network chain with its maps; or several.
-Transaction construction(const NetworkChain& network, std::span<const std::string> jumps,
+Transaction build_tables(const NetworkChain& network, std::span<const std::string> jumps,
                          std::span<const std::string> wrong_hooks);
-Transaction construction(std::span<const NetworkChain> networks, std::span<const std::string> jumps,
+Transaction build_tables(std::span<const NetworkChain> networks, std::span<const std::string> jumps,
                          std::span<const std::string> wrong_hooks);
 
 // A network chain and its maps, taken out; `jumps`: the network chains that stay.
-Transaction demolition(const std::string& chain, std::span<const std::string> jumps);
+Transaction delete_network(const std::string& chain, std::span<const std::string> jumps);
 
 std::string to_string(const Operation& operation);
 std::string to_string(const Transaction& transaction);

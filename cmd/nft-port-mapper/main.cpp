@@ -12,7 +12,7 @@
 #include "lib/base/write_all.hpp"
 
 int main() {
-  if (!portmapper::take_standard_descriptors()) return 1;
+  if (!portmapper::sanitise_stdfd()) return 1;
   (void)std::signal(SIGPIPE, SIG_IGN);  // a runtime that went away is EPIPE, and its ADD is undone
   const portmapper::app::Outcome outcome = portmapper::plugin::run_plugin(
       [](const char* name) { return std::getenv(name); },

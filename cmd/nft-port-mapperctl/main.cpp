@@ -10,7 +10,7 @@
 #include "lib/base/write_all.hpp"
 
 int main(int argc, char** argv) {
-  if (!portmapper::take_standard_descriptors()) return 1;
+  if (!portmapper::sanitise_stdfd()) return 1;
   constexpr unsigned kWatchSeconds = 2;
   const std::vector<std::string> words(argv + 1, argv + argc);
   for (;;) {

@@ -1,7 +1,7 @@
-// Call: what every CNI command works on.
+// CommandContext: what every CNI command works on.
 //
-//   const Call call{request, conf, runner, log};
-//   Result<Plan> plan = plan_of(call, *conf.prev_result, "prevResult");
+//   const CommandContext context{request, conf, runner, log};
+//   Result<Plan> plan = plan_of(context, *conf.prev_result, "prevResult");
 //
 // Notes for the operator go to `log`, a line each. Errors: as design section 7. Source: CNI SPEC.md
 // section 4; shared design, section 4.
@@ -25,7 +25,7 @@ inline std::string log_line(std::string_view text) {
   return "nft-port-mapper: " + printable(text) + "\n";
 }
 
-struct Call {
+struct CommandContext {
   const cni::Request& request;
   const config::NetConf& conf;
   delegate::Runner& runner;
@@ -41,11 +41,12 @@ struct Call {
 
 // What an ADD with this result wants in the kernel; without port mappings, nothing.
 // `what` names the result in errors.
-Result<nft::Plan> plan_of(const Call& call, std::string_view result, const std::string& what);
+Result<nft::Plan> plan_of(const CommandContext& context, std::string_view result,
+                          const std::string& what);
 
 // Runs the delegate with `command`; prevResult is added where there is one. Empty without a
 // delegate.
-Result<std::string> run_delegate(const Call& call, cni::Command command,
+Result<std::string> run_delegate(const CommandContext& context, cni::Command command,
                                  const std::string* prev_result);
 
 }  // namespace portmapper::app

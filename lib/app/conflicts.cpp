@@ -85,19 +85,19 @@ Result<Found> find_claims(Transport& transport, const nft::Plan& plan,
 
 // Runtimes hand a container's ports to each of its networks. The network that came first publishes
 // them, as with portmap; what the others add would lead to the same container.
-bool is_of_same_container(const nft::Holding& holding, const nft::Plan& plan) {
+bool is_of_same_container(const nft::InstalledPorts& installed, const nft::Plan& plan) {
   Attachment owner;
-  return nft::parse_attachment_comment(holding.comment, owner) &&
+  return nft::parse_attachment_comment(installed.comment, owner) &&
          owner.container_id == plan.attachment.container_id;
 }
 
-bool is_dead(const nft::Holding& holding, const nft::Plan& plan) {
-  if (!host::netns_exists(holding.netns, plan.netns)) return true;
+bool is_dead(const nft::InstalledPorts& installed, const nft::Plan& plan) {
+  if (!host::netns_exists(installed.netns, plan.netns)) return true;
   // Networks may overlap: a container can have the same address on two of them.
-  if (is_of_same_container(holding, plan)) return false;
+  if (is_of_same_container(installed, plan)) return false;
   // An address is given to one container at a time: whoever had ours is gone.
   return std::any_of(
-      holding.ports.begin(), holding.ports.end(), [&plan](const nft::HeldPort& port) {
+      installed.ports.begin(), installed.ports.end(), [&plan](const nft::InstalledPort& port) {
         return port.endpoint && std::any_of(plan.translations.begin(), plan.translations.end(),
                                             [&port](const nft::Translation& t) {
                                               return t.endpoint.address == port.endpoint->address;
@@ -105,29 +105,29 @@ bool is_dead(const nft::Holding& holding, const nft::Plan& plan) {
       });
 }
 
-std::string describe(const nft::Holding& holding) {
+std::string describe(const nft::InstalledPorts& installed) {
   Attachment owner;
-  if (!nft::parse_attachment_comment(holding.comment, owner))
-    return "attachment " + holding.comment;
+  if (!nft::parse_attachment_comment(installed.comment, owner))
+    return "attachment " + installed.comment;
   return "container " + owner.container_id + " of network " + owner.network + " (" + owner.ifname +
          ")";
 }
 
 // A pair that the plan wants again is not removed: it would be missing when the plan finds it
 // there.
-nft::Holding without_wanted_hairpins(nft::Holding holding, const nft::Plan& plan) {
-  std::erase_if(holding.hairpins, [&plan](const nft::Hairpin& hairpin) {
+nft::InstalledPorts without_wanted_hairpins(nft::InstalledPorts installed, const nft::Plan& plan) {
+  std::erase_if(installed.hairpins, [&plan](const nft::Hairpin& hairpin) {
     return std::find(plan.hairpins.begin(), plan.hairpins.end(), hairpin) != plan.hairpins.end();
   });
-  return holding;
+  return installed;
 }
 
 class Conflicts {
  public:
-  void add(const nft::PublishedPort& port, const nft::Holding& holding) {
+  void add(const nft::PublishedPort& port, const nft::InstalledPorts& installed) {
     if (count_++ < kConflictsNamed)
       text_ +=
-          (text_.empty() ? "" : "; ") + to_string(port) + " is published by " + describe(holding);
+          (text_.empty() ? "" : "; ") + to_string(port) + " is published by " + describe(installed);
   }
   [[nodiscard]] bool empty() const { return count_ == 0; }
   [[nodiscard]] Error error(const nft::Plan& plan) const {
@@ -158,11 +158,11 @@ void leave_out(nft::Plan& plan, const std::vector<nft::PublishedPort>& taken) {
 }
 
 // Claims without an owner and targets without a claim, as if one attachment had them.
-Result<nft::Holding> leftovers(Transport& transport, const nft::Plan& plan,
-                               const std::vector<nft::PublishedPort>& ownerless,
-                               const std::set<nft::PublishedPort>& removed) {
-  nft::Holding holding;
-  holding.chain = plan.chain.name;
+Result<nft::InstalledPorts> leftovers(Transport& transport, const nft::Plan& plan,
+                                      const std::vector<nft::PublishedPort>& ownerless,
+                                      const std::set<nft::PublishedPort>& removed) {
+  nft::InstalledPorts installed;
+  installed.chain = plan.chain.name;
   std::set<nft::PublishedPort> claimed(ownerless.begin(), ownerless.end());
   std::set<nft::PublishedPort> candidates = claimed;
   for (const nft::Translation& translation : plan.translations)
@@ -172,14 +172,15 @@ Result<nft::Holding> leftovers(Transport& transport, const nft::Plan& plan,
   if (!targets) return targets.error();
   for (std::size_t i = 0; i < ports.size(); ++i)
     if (claimed.contains(ports[i]) || (*targets)[i])
-      holding.ports.push_back({std::nullopt, ports[i], claimed.contains(ports[i]), (*targets)[i]});
-  return holding;
+      installed.ports.push_back(
+          {std::nullopt, ports[i], claimed.contains(ports[i]), (*targets)[i]});
+  return installed;
 }
 
 }  // namespace
 
-Result<nft::Transaction> clear_obstacles(Transport& transport, nft::Plan& plan,
-                                         std::span<const IpAddress> local_addresses) {
+Result<nft::Transaction> resolve_conflicts(Transport& transport, nft::Plan& plan,
+                                           std::span<const IpAddress> local_addresses) {
   const nft::OwnerHash self = nft::owner_hash(plan.attachment);
   Result<Found> found = find_claims(transport, plan, claims_wanted(plan, local_addresses));
   if (!found) return found.error();
@@ -189,22 +190,23 @@ Result<nft::Transaction> clear_obstacles(Transport& transport, nft::Plan& plan,
   std::set<nft::PublishedPort> removed;
   Conflicts conflicts;
   for (const auto& [owner, ports] : found->by_owner) {
-    const Result<nft::Held> held = nft::read_holding(transport, owner, plan.chain.name);
+    const Result<nft::InstalledPortsAt> held =
+        nft::read_installed_ports(transport, owner, plan.chain.name);
     if (!held) return held.error();
     if (!transaction.generation) transaction.generation = held->generation;
-    if (held->holding.empty()) {  // its claims remained alone
+    if (held->installed.empty()) {  // its claims remained alone
       found->ownerless.insert(found->ownerless.end(), ports.begin(), ports.end());
-    } else if (owner == self || is_dead(held->holding, plan)) {
-      for (const nft::HeldPort& port : held->holding.ports) removed.insert(port.published);
-      transaction.append(nft::removal(without_wanted_hairpins(held->holding, plan)));
-    } else if (is_of_same_container(held->holding, plan)) {
+    } else if (owner == self || is_dead(held->installed, plan)) {
+      for (const nft::InstalledPort& port : held->installed.ports) removed.insert(port.published);
+      transaction.append(nft::removal(without_wanted_hairpins(held->installed, plan)));
+    } else if (is_of_same_container(held->installed, plan)) {
       leave_out(plan, ports);
     } else {
-      for (const nft::PublishedPort& port : ports) conflicts.add(port, held->holding);
+      for (const nft::PublishedPort& port : ports) conflicts.add(port, held->installed);
     }
   }
   if (!conflicts.empty()) return conflicts.error(plan);
-  const Result<nft::Holding> rest = leftovers(transport, plan, found->ownerless, removed);
+  const Result<nft::InstalledPorts> rest = leftovers(transport, plan, found->ownerless, removed);
   if (!rest) return rest.error();
   transaction.append(nft::removal(*rest));
   return transaction;

@@ -1,6 +1,6 @@
-// Obstacles: what stands in the way of a plan, and whether it may be removed.
+// Conflicts: what stands in the way of a plan, and whether it may be removed.
 //
-//   Result<Transaction> removals = clear_obstacles(netlink, plan, local_addresses);
+//   Result<Transaction> removals = resolve_conflicts(netlink, plan, local_addresses);
 //
 // Looked for only after the kernel refused an element with EEXIST. May be removed: what the same
 // attachment had before, all that a dead owner has, elements that no owner entry stands for. An
@@ -18,7 +18,7 @@
 
 namespace portmapper::app {
 
-Result<nft::Transaction> clear_obstacles(Transport& transport, nft::Plan& plan,
-                                         std::span<const IpAddress> local_addresses);
+Result<nft::Transaction> resolve_conflicts(Transport& transport, nft::Plan& plan,
+                                           std::span<const IpAddress> local_addresses);
 
 }  // namespace portmapper::app

@@ -83,10 +83,10 @@ std::vector<Status> effects_of_adds(Transport& transport, std::span<const nft::P
   return results;
 }
 
-void effects_of_del(Transport& transport, const nft::Holding& gone,
+void effects_of_del(Transport& transport, const nft::InstalledPorts& gone,
                     std::vector<std::string>& notes) {
   std::vector<host::UdpPort> ports;
-  for (const nft::HeldPort& held : gone.ports) {
+  for (const nft::InstalledPort& held : gone.ports) {
     if (!held.endpoint) continue;
     if (const auto port = udp_port(held.published, *held.endpoint)) ports.push_back(*port);
   }

@@ -1,7 +1,7 @@
 // Host effects: what an ADD and a DEL do beside nftables: a sysctl for 127.0.0.1, stale UDP flows.
 //
 //   Status status = effects_of_add(netlink, plan, notes);   // after the elements are there
-//   effects_of_del(netlink, holding, notes);                // after they are gone
+//   effects_of_del(netlink, installed, notes);                // after they are gone
 //
 // Both come after the batch: the localnet-guard is in it, and a flow that ends before the elements
 // change would begin again as it was. Errors: mapping_failed only where a port of 127.0.0.0/8 alone
@@ -24,7 +24,7 @@ Status effects_of_add(Transport& transport, const nft::Plan& plan, std::vector<s
 // The same for many plans with one look at the flows; the failure of each in its place.
 std::vector<Status> effects_of_adds(Transport& transport, std::span<const nft::Plan* const> plans,
                                     std::vector<std::string>& notes);
-void effects_of_del(Transport& transport, const nft::Holding& gone,
+void effects_of_del(Transport& transport, const nft::InstalledPorts& gone,
                     std::vector<std::string>& notes);
 
 }  // namespace portmapper::app

@@ -15,12 +15,12 @@ namespace {
 
 // Skeleton and network chain, with a jump to every network chain there is.
 Result<nft::Transaction> rebuild(Transport& transport, const nft::NetworkChain& chain,
-                                 const nft::Ruleset& ruleset) {
+                                 const nft::RulesetDiff& ruleset) {
   Result<std::vector<std::string>> chains = nft::read_network_chains(transport);
   if (!chains) return chains.error();
   if (std::find(chains->begin(), chains->end(), chain.name) == chains->end())
     chains->push_back(chain.name);
-  nft::Transaction transaction = nft::construction(chain, *chains, ruleset.wrong_hooks);
+  nft::Transaction transaction = nft::build_tables(chain, *chains, ruleset.wrong_hooks);
   transaction.generation = ruleset.generation;
   return transaction;
 }
@@ -35,7 +35,7 @@ struct Lessons {
 Result<nft::Transaction> make_way(Transport& transport, nft::Plan& plan) {
   const Result<std::vector<IpAddress>> local = host::local_addresses();
   if (!local) return local.error();
-  Result<nft::Transaction> transaction = clear_obstacles(transport, plan, *local);
+  Result<nft::Transaction> transaction = resolve_conflicts(transport, plan, *local);
   if (!transaction) return transaction.error();
   const Result<std::vector<nft::Hairpin>> existing = nft::read_hairpins(transport);
   if (!existing) return existing.error();
@@ -61,7 +61,8 @@ bool has_family(const nft::Plan& plan, Family family) {
 Result<bool> nobody_has_addresses(Transport& transport, const nft::Plan& plan) {
   for (const Family family : {Family::ipv4, Family::ipv6}) {
     if (!has_family(plan, family)) continue;
-    const Result<bool> empty = nft::is_set_empty(transport, nft::claim_set({family, true}));
+    const Result<bool> empty =
+        nft::is_set_empty(transport, nft::claim_set({family, nft::AddressScope::one}));
     if (!empty || !*empty) return empty;
   }
   return true;
@@ -88,7 +89,7 @@ Result<nft::Transaction> insert(Transport& transport, const nft::Plan& plan,
 }
 
 Result<nft::Transaction> decide(Transport& transport, nft::Plan plan, const Lessons& lessons) {
-  const Result<nft::Ruleset> ruleset = nft::read_ruleset(transport, plan.chain);
+  const Result<nft::RulesetDiff> ruleset = nft::read_ruleset(transport, plan.chain);
   if (!ruleset) return ruleset.error();
   nft::Transaction transaction;
   if (!ruleset->intact() || lessons.incomplete) {
@@ -119,7 +120,7 @@ Status publish(Transport& transport, const nft::Plan& plan) {
         transaction ? nft::commit(transport, *transaction) : Status(transaction.error());
     if (status) return {};
     const int error_number = status.error().error_number;
-    if (is_moved(error_number)) continue;
+    if (changed_concurrently(error_number)) continue;
     if (error_number == EEXIST && !lessons.obstructed) {
       lessons.obstructed = true;
     } else if (error_number == ENOENT && !lessons.incomplete) {
@@ -140,12 +141,12 @@ bool same_namespace(const NetworkNamespace& a, const NetworkNamespace& b) {
   return a.device == b.device && a.inode == b.inode && a.id == b.id;
 }
 
-Status remove(Transport& transport, nft::Held held, bool with_hairpins) {
-  if (!with_hairpins) held.holding.hairpins.clear();
-  nft::Transaction transaction = nft::removal(held.holding);
+Status remove(Transport& transport, nft::InstalledPortsAt held, bool with_hairpins) {
+  if (!with_hairpins) held.installed.hairpins.clear();
+  nft::Transaction transaction = nft::removal(held.installed);
   transaction.generation = held.generation;
   if (with_hairpins) {
-    const Result<bool> others = nft::others_publish(transport, held.holding);
+    const Result<bool> others = nft::others_publish(transport, held.installed);
     if (!others) return others.error();
     if (!*others) transaction.append(nft::hairpins_removal());
   }
@@ -154,35 +155,35 @@ Status remove(Transport& transport, nft::Held held, bool with_hairpins) {
 
 }  // namespace
 
-Result<nft::Holding> withdraw(Transport& transport, const nft::OwnerHash& owner,
-                              const std::string& chain, const NetworkNamespace* only) {
+Result<nft::InstalledPorts> withdraw(Transport& transport, const nft::OwnerHash& owner,
+                                     const std::string& chain, const NetworkNamespace* only) {
   bool with_hairpins = true;
   for (Retry retry; retry.again();) {
-    Result<nft::Held> held = nft::read_holding(transport, owner, chain);
-    if (held && held->holding.empty()) return std::move(held->holding);
-    if (held && only != nullptr && !same_namespace(held->holding.netns, *only))
-      return nft::Holding{};
+    Result<nft::InstalledPortsAt> held = nft::read_installed_ports(transport, owner, chain);
+    if (held && held->installed.empty()) return std::move(held->installed);
+    if (held && only != nullptr && !same_namespace(held->installed.netns, *only))
+      return nft::InstalledPorts{};
     const Status status = held ? remove(transport, *held, with_hairpins) : Status(held.error());
-    if (status) return std::move(held->holding);
+    if (status) return std::move(held->installed);
     const int error_number = status.error().error_number;
     // The elements were read under the same generation, so only hairpins can be refused: their set
     // is missing, or one that we shared was replaced by a larger one.
     if ((error_number == ENOENT || error_number == EEXIST) && with_hairpins)
       with_hairpins = false;
-    else if (!is_moved(error_number))
+    else if (!changed_concurrently(error_number))
       return status.error();
   }
   return Retry::exhausted();
 }
 
-Status rehearse(Transport& transport, const nft::NetworkChain& chain) {
+Status dry_run(Transport& transport, const nft::NetworkChain& chain) {
   for (Retry retry; retry.again();) {
-    const Result<nft::Ruleset> ruleset = nft::read_ruleset(transport, chain);
+    const Result<nft::RulesetDiff> ruleset = nft::read_ruleset(transport, chain);
     if (!ruleset) return ruleset.error();
     Result<nft::Transaction> transaction = rebuild(transport, chain, *ruleset);
     if (!transaction) return transaction.error();
-    const Status status = rehearse(transport, std::move(*transaction));
-    if (status || !is_moved(status.error().error_number)) return status;
+    const Status status = nft::dry_run(transport, std::move(*transaction));
+    if (status || !changed_concurrently(status.error().error_number)) return status;
   }
   return Retry::exhausted();
 }
@@ -194,10 +195,10 @@ Status remove_chain_if_empty(Transport& transport, const std::string& chain) {
     Result<std::vector<std::string>> chains = nft::read_network_chains(transport);
     if (!chains) return chains.error();
     if (!emptiness->empty || std::erase(*chains, chain) == 0) return {};
-    nft::Transaction transaction = nft::demolition(chain, *chains);
+    nft::Transaction transaction = nft::delete_network(chain, *chains);
     transaction.generation = emptiness->generation;
     const Status status = nft::commit(transport, transaction);
-    if (status || !is_moved(status.error().error_number)) return status;
+    if (status || !changed_concurrently(status.error().error_number)) return status;
   }
   return Retry::exhausted();
 }

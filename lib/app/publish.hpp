@@ -1,7 +1,7 @@
 // publish and withdraw: an attachment's ports into the kernel, and out of it.
 //
 //   Status status = publish(netlink, plan);                       // ADD
-//   Result<Holding> gone = withdraw(netlink, owner_hash(attachment), chain);  // DEL; what it held
+//   Result<nft::InstalledPorts> gone = withdraw(netlink, owner, chain);  // DEL; what there was
 //
 // publish inserts everything in one batch. It puts back skeleton and network chain where they are
 // not as we build them, replaces what the same attachment had, and takes ports over from dead
@@ -25,11 +25,12 @@ Status publish(Transport& transport, const nft::Plan& plan);
 
 // `chain`: where the targets are if the owner entries do not say. `only`: nothing is withdrawn from
 // an attachment that was made again and lives in another namespace.
-Result<nft::Holding> withdraw(Transport& transport, const nft::OwnerHash& owner,
-                              const std::string& chain, const NetworkNamespace* only = nullptr);
+Result<nft::InstalledPorts> withdraw(Transport& transport, const nft::OwnerHash& owner,
+                                     const std::string& chain,
+                                     const NetworkNamespace* only = nullptr);
 
 // Could an ADD to this network work now? Nothing is changed.
-Status rehearse(Transport& transport, const nft::NetworkChain& chain);
+Status dry_run(Transport& transport, const nft::NetworkChain& chain);
 
 // A network chain in whose maps nothing is left goes, maps and jump with it.
 Status remove_chain_if_empty(Transport& transport, const std::string& chain);

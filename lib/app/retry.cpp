@@ -36,7 +36,7 @@ Error Retry::exhausted() {
       {}};
 }
 
-bool is_moved(int error_number) {
+bool changed_concurrently(int error_number) {
   return error_number == ERESTART || error_number == EINTR || error_number == EAGAIN;
 }
 

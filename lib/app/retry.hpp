@@ -26,6 +26,6 @@ class Retry {
 };
 
 // Whether an errno of the kernel means "somebody changed something meanwhile".
-bool is_moved(int error_number);
+bool changed_concurrently(int error_number);
 
 }  // namespace portmapper::app

@@ -7,7 +7,7 @@
 
 namespace portmapper {
 
-void release(UniqueFd fd) {
+void close_deferred(UniqueFd fd) {
   std::array<int, 2> ends{};
   if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends.data()) != 0) return;
   UniqueFd sender(ends[0]);

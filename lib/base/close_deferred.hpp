@@ -1,6 +1,6 @@
-// release: gives a descriptor back without waiting for what its last close waits for.
+// close_deferred: gives a descriptor back without waiting for what its last close waits for.
 //
-//   release(std::move(netlink_socket));  // instead of letting it go out of scope
+//   close_deferred(std::move(netlink_socket));  // instead of letting it go out of scope
 //
 // The last close of a netfilter netlink socket waits until the kernel has freed all elements and
 // rules deleted in its namespace before, by whomever, which takes a grace period of RCU: some 10 ms
@@ -16,6 +16,6 @@
 
 namespace portmapper {
 
-void release(UniqueFd fd);
+void close_deferred(UniqueFd fd);
 
 }  // namespace portmapper

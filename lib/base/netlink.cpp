@@ -107,7 +107,7 @@ Netlink::Netlink(UniqueFd socket, int protocol)
     : socket_(std::move(socket)), protocol_(protocol), size_(kFirst) {}
 
 Netlink::~Netlink() {
-  if (socket_ && protocol_ == NETLINK_NETFILTER) release(std::move(socket_));
+  if (socket_ && protocol_ == NETLINK_NETFILTER) close_deferred(std::move(socket_));
 }
 
 Status Netlink::send(std::span<const std::uint8_t> requests) const {
@@ -165,7 +165,7 @@ Status Netlink::exchange(std::span<const std::uint8_t> requests, const OnReply& 
   return lost;
 }
 
-Status Netlink::glance(std::span<const std::uint8_t> requests, const OnReply& on_reply) {
+Status Netlink::peek(std::span<const std::uint8_t> requests, const OnReply& on_reply) {
   if (const Status sent = send(requests); !sent) return sent;
   constexpr std::size_t kLittle = 2048;  // the end of a short dump comes in a datagram of its own
   LastAnswer last(requests);

@@ -44,7 +44,7 @@ class Transport {
 
   virtual Status exchange(std::span<const std::uint8_t> requests, const OnReply& on_reply) = 0;
   // Only the first few kilobytes of the answer, whatever its length: to see whether there is one.
-  virtual Status glance(std::span<const std::uint8_t> requests, const OnReply& on_reply) = 0;
+  virtual Status peek(std::span<const std::uint8_t> requests, const OnReply& on_reply) = 0;
 };
 
 class Netlink final : public Transport {
@@ -53,7 +53,7 @@ class Netlink final : public Transport {
   Netlink(Netlink&&) = default;
   ~Netlink() override;
   Status exchange(std::span<const std::uint8_t> requests, const OnReply& on_reply) override;
-  Status glance(std::span<const std::uint8_t> requests, const OnReply& on_reply) override;
+  Status peek(std::span<const std::uint8_t> requests, const OnReply& on_reply) override;
 
  private:
   Netlink(UniqueFd socket, int protocol);

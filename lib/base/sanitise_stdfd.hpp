@@ -1,6 +1,6 @@
-// take_standard_descriptors: nothing that we open gets the number 0, 1 or 2.
+// sanitise_stdfd: nothing that we open gets the number 0, 1 or 2.
 //
-//   if (!take_standard_descriptors()) return 1;  // first of all in main; errno says why
+//   if (!sanitise_stdfd()) return 1;  // first of all in main; errno says why
 //
 // A caller may start us with some of them closed. The next socket would get that number, and what
 // is meant for standard output would be sent to the kernel. A closed one is filled with an O_PATH
@@ -14,7 +14,7 @@
 
 namespace portmapper {
 
-[[nodiscard]] inline bool take_standard_descriptors() {
+[[nodiscard]] inline bool sanitise_stdfd() {
   for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd)
     if (fcntl(fd, F_GETFD) < 0 && open("/", O_PATH | O_CLOEXEC) != fd) return false;
   return true;

@@ -39,11 +39,12 @@ bool are_same(int a, int b) {
          first.st_ino == second.st_ino;
 }
 
-void look_into(const std::string& path, const UniqueFd& own, Inside& inside) {
+void read_addresses_of(const std::string& path, const UniqueFd& own, NetnsAddresses& inside) {
   const UniqueFd fd = open_namespace(path);
   if (!fd) return;
-  inside.kind = are_same(fd.get(), own.get()) ? Inside::Kind::ours : Inside::Kind::another;
-  if (inside.kind == Inside::Kind::ours) return;
+  inside.kind =
+      are_same(fd.get(), own.get()) ? NetnsAddresses::Kind::ours : NetnsAddresses::Kind::another;
+  if (inside.kind == NetnsAddresses::Kind::ours) return;
   if (setns(fd.get(), CLONE_NEWNET) != 0) {
     inside.error = Error{ErrorKind::mapping_failed, "cannot look into", path, errno, {}};
     return;
@@ -60,13 +61,13 @@ void look_into(const std::string& path, const UniqueFd& own, Inside& inside) {
 
 }  // namespace
 
-std::map<std::string, Inside> look_inside(const std::set<std::string>& paths) {
-  std::map<std::string, Inside> all;
+std::map<std::string, NetnsAddresses> read_netns_addresses(const std::set<std::string>& paths) {
+  std::map<std::string, NetnsAddresses> all;
   for (const std::string& path : paths) all[path];
   // The thread ends in the last namespace it entered; nothing else ever runs on it.
   std::thread visitor([&all] {
     const UniqueFd own(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
-    for (auto& [path, inside] : all) look_into(path, own, inside);
+    for (auto& [path, inside] : all) read_addresses_of(path, own, inside);
   });
   visitor.join();
   return all;

@@ -1,6 +1,6 @@
-// Residents: which addresses are inside other network namespaces.
+// read_netns_addresses: which addresses are inside other network namespaces.
 //
-//   const auto inside = look_inside({"/run/netns/web"});
+//   const auto inside = read_netns_addresses({"/run/netns/web"});
 //   inside.at("/run/netns/web").addresses;   // 127.0.0.1, 10.22.0.2, ...
 //
 // An attachment lives as long as its address is in its namespace: a path alone may lead to another
@@ -22,7 +22,7 @@
 
 namespace portmapper::host {
 
-struct Inside {
+struct NetnsAddresses {
   enum class Kind {
     none,     // the path leads to no network namespace
     ours,     // to the caller's own
@@ -33,6 +33,6 @@ struct Inside {
   std::optional<Error> error;
 };
 
-std::map<std::string, Inside> look_inside(const std::set<std::string>& paths);
+std::map<std::string, NetnsAddresses> read_netns_addresses(const std::set<std::string>& paths);
 
 }  // namespace portmapper::host

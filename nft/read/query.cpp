@@ -22,7 +22,7 @@ void Query::elements(const std::string& set, std::span<const Element> elements) 
   asks_for_keys_ = true;
   while (!elements.empty())
     elements = elements.subspan(
-        encode_elements(messages_, NFT_MSG_GETSETELEM, 0, set, 0, elements, {}, true));
+        encode_elements(messages_, NFT_MSG_GETSETELEM, 0, set, elements, {}, true));
 }
 
 void Query::table() {
@@ -87,8 +87,8 @@ Status Query::run(Transport& transport, const OnReply& on_reply) {
   return ask(transport, &Transport::exchange, on_reply);
 }
 
-Status Query::glance(Transport& transport, const OnReply& on_reply) {
-  return ask(transport, &Transport::glance, on_reply);
+Status Query::peek(Transport& transport, const OnReply& on_reply) {
+  return ask(transport, &Transport::peek, on_reply);
 }
 
 Status Query::ask(Transport& transport, Exchange exchange, const OnReply& on_reply) {

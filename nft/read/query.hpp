@@ -43,8 +43,8 @@ class Query {
   void foreign_elements(std::uint8_t family, const std::string& table, const std::string& set);
 
   Status run(Transport& transport, const OnReply& on_reply);
-  // Only the beginning of the answer, as Transport::glance.
-  Status glance(Transport& transport, const OnReply& on_reply);
+  // Only the beginning of the answer, as Transport::peek.
+  Status peek(Transport& transport, const OnReply& on_reply);
   [[nodiscard]] std::uint32_t found_generation() const { return generation_; }
 
  private:

@@ -48,62 +48,63 @@ Status read_each(Transport& transport, const std::vector<PublishedPort>& ports, 
 }
 
 // The first entry tells what all of an attachment's entries have in common.
-void take_entry(Holding& holding, const ElementView& element) {
+void take_entry(InstalledPorts& installed, const ElementView& element) {
   const auto published = parse_owner_data(element.data);
   if (!published || element.key.size() != 20) return;
-  if (holding.ports.empty()) {
+  if (installed.ports.empty()) {
     const ElementData data = parse_element_data(element.userdata);
-    holding.comment = data.comment;
-    holding.netns = data.netns;
-    if (!data.chain.empty()) holding.chain = data.chain;
-    holding.hairpin = data.hairpin;
-    holding.count = data.count <= kMostPorts ? data.count : 0;
+    installed.comment = data.comment;
+    installed.netns = data.netns;
+    if (!data.chain.empty()) installed.chain = data.chain;
+    installed.hairpin = data.hairpin;
+    installed.count = data.count <= kMostPorts ? data.count : 0;
   }
-  holding.ports.push_back({index_of(element.key), *published, false, {}});
+  installed.ports.push_back({index_of(element.key), *published, false, {}});
 }
 
 // Owner entries of one attachment, in the order of their indexes. Each is asked for by itself, so
 // that one that an operator deleted does not hide those behind it; any of the first tells how many
 // there are. Entries of a table that was saved and loaded again do not: their end is where none is.
-Status read_entries(Transport& transport, Held& held) {
-  Holding& holding = held.holding;
+Status read_entries(Transport& transport, InstalledPortsAt& held) {
+  InstalledPorts& installed = held.installed;
   std::uint32_t next = 0;
   for (std::uint32_t count = kFirstKeys;; count = kMoreKeys) {
     const std::uint32_t end =
-        holding.count == 0 ? next + count : std::min(next + count, holding.count);
+        installed.count == 0 ? next + count : std::min(next + count, installed.count);
     Query query;
     if (next == 0) query.generation();
     for (std::uint32_t index = next; index < end; ++index) {
-      const Element key{owner_key(holding.owner, index)};
+      const Element key{owner_key(installed.owner, index)};
       query.elements(kOwners, {&key, 1});
     }
-    const std::size_t before = holding.ports.size();
+    const std::size_t before = installed.ports.size();
     const Status status = query.run(transport, [&](const nlmsghdr& reply) {
-      for_each_element(reply, [&](const ElementView& element) { take_entry(holding, element); });
+      for_each_element(reply, [&](const ElementView& element) { take_entry(installed, element); });
     });
     if (!status) return status.error();
     if (next == 0) held.generation = query.found_generation();
     next = end;
-    if (holding.count == 0 ? holding.ports.size() == before : next >= holding.count) return {};
+    if (installed.count == 0 ? installed.ports.size() == before : next >= installed.count)
+      return {};
   }
 }
 
 // Which of the ports have a claim of this owner, and a target.
-Status read_claims_and_targets(Transport& transport, Holding& holding) {
+Status read_claims_and_targets(Transport& transport, InstalledPorts& installed) {
   std::vector<PublishedPort> ports;
-  ports.reserve(holding.ports.size());
-  for (const HeldPort& port : holding.ports) ports.push_back(port.published);
+  ports.reserve(installed.ports.size());
+  for (const InstalledPort& port : installed.ports) ports.push_back(port.published);
   const Result<std::vector<Claim>> claims = read_claims(transport, ports);
   if (!claims) return claims.error();
-  const auto targets = read_targets(transport, holding.chain, ports);
+  const auto targets = read_targets(transport, installed.chain, ports);
   if (!targets) return targets.error();
   for (std::size_t i = 0; i < ports.size(); ++i) {
     const Claim& claim = (*claims)[i];
     // A claim that was saved and loaded again names no owner; the owner entry does.
-    const bool ours = claim.exists && (!claim.owner || *claim.owner == holding.owner);
-    holding.ports[i].claimed = ours;
+    const bool ours = claim.exists && (!claim.owner || *claim.owner == installed.owner);
+    installed.ports[i].claimed = ours;
     // Without a claim the target is a leftover; with another's claim it is the other's.
-    if (ours || !claim.exists) holding.ports[i].endpoint = (*targets)[i];
+    if (ours || !claim.exists) installed.ports[i].endpoint = (*targets)[i];
   }
   return {};
 }
@@ -124,25 +125,26 @@ Result<std::optional<std::size_t>> count_elements(Transport& transport, const st
 
 }  // namespace
 
-Result<Held> read_holding(Transport& transport, const OwnerHash& owner, const std::string& chain) {
-  Held held;
-  held.holding.owner = owner;
-  held.holding.chain = chain;
+Result<InstalledPortsAt> read_installed_ports(Transport& transport, const OwnerHash& owner,
+                                              const std::string& chain) {
+  InstalledPortsAt held;
+  held.installed.owner = owner;
+  held.installed.chain = chain;
   if (const Status status = read_entries(transport, held); !status) return status.error();
-  if (held.holding.empty()) return held;
-  if (const Status status = read_claims_and_targets(transport, held.holding); !status)
+  if (held.installed.empty()) return held;
+  if (const Status status = read_claims_and_targets(transport, held.installed); !status)
     return status.error();
   std::vector<IpAddress> endpoints;
-  for (const HeldPort& port : held.holding.ports)
-    if (held.holding.hairpin != 0 && port.endpoint) endpoints.push_back(port.endpoint->address);
-  held.holding.hairpins = hairpins_of_tag(held.holding.hairpin, endpoints);
+  for (const InstalledPort& port : held.installed.ports)
+    if (held.installed.hairpin != 0 && port.endpoint) endpoints.push_back(port.endpoint->address);
+  held.installed.hairpins = hairpins_of_tag(held.installed.hairpin, endpoints);
   return held;
 }
 
-Result<bool> others_publish(Transport& transport, const Holding& holding) {
+Result<bool> others_publish(Transport& transport, const InstalledPorts& installed) {
   const auto entries = static_cast<std::size_t>(
-      std::count_if(holding.ports.begin(), holding.ports.end(),
-                    [](const HeldPort& port) { return port.index.has_value(); }));
+      std::count_if(installed.ports.begin(), installed.ports.end(),
+                    [](const InstalledPort& port) { return port.index.has_value(); }));
   const auto counted = count_elements(transport, kOwners);
   if (!counted) return counted.error();
   if (*counted) return **counted != entries;
@@ -155,13 +157,13 @@ Result<bool> others_publish(Transport& transport, const Holding& holding) {
     for_each_element(reply, [&](const ElementView& element) {
       const bool is_own =
           element.key.size() == 20 &&
-          std::equal(holding.owner.begin(), holding.owner.end(), element.key.begin());
+          std::equal(installed.owner.begin(), installed.owner.end(), element.key.begin());
       is_own ? static_cast<void>(++own) : static_cast<void>(others = true);
     });
   };
-  if (const Status status = query.glance(transport, count); !status) return status.error();
+  if (const Status status = query.peek(transport, count); !status) return status.error();
   if (others || own == entries) return others;
-  // A glance full of its own entries: whoever has so large a part of the map may look at all of it.
+  // A peek full of its own entries: whoever has so large a part of the map may look at all of it.
   if (const Status status = query.run(transport, count); !status) return status.error();
   return others;
 }
@@ -170,7 +172,7 @@ Result<bool> is_set_empty(Transport& transport, const std::string& set) {
   bool empty = true;
   Query query;
   query.all_elements(set);
-  const Status status = query.glance(transport, [&empty](const nlmsghdr& reply) {
+  const Status status = query.peek(transport, [&empty](const nlmsghdr& reply) {
     for_each_element(reply, [&empty](const ElementView&) { empty = false; });
   });
   if (!status) return status.error();

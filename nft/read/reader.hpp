@@ -1,14 +1,14 @@
 // Reader: what of ours the kernel has.
 //
-//   Result<Ruleset> ruleset = read_ruleset(netlink, plan.chain);      // is it as we build it?
-//   Result<Held> held = read_holding(netlink, owner_hash(attachment), "hostports");
+//   Result<RulesetDiff> ruleset = read_ruleset(netlink, plan.chain);      // is it as we build it?
+//   Result<InstalledPortsAt> held = read_installed_ports(netlink, owner, "hostports");
 //
 // Everything is read key by key or chain by chain, so it costs the same whatever else the table
-// holds; only what reads whole sets dumps, for list and GC. What does not exist is an answer,
-// not an error: a table that was never made reads as "not intact" and "nothing held". Each function
-// reads the ruleset generation first, so a transaction that carries it is decided on what was read.
-// Errors: mapping_failed with object and errno; EINTR when a dump was interrupted by a change.
-// Does not promise: a consistent picture across two calls. Source: kernel nf_tables_api.c.
+// holds; only what reads whole sets dumps, for list and GC. What does not exist is an answer, not
+// an error: a table that was never made reads as "not intact" and "nothing installed". Each
+// function reads the ruleset generation first, so a transaction that carries it is decided on what
+// was read. Errors: mapping_failed with object and errno; EINTR when a dump was interrupted by a
+// change. Does not promise: a consistent picture across two calls. Source: kernel nf_tables_api.c.
 #pragma once
 
 #include <cstdint>
@@ -22,15 +22,15 @@
 
 namespace portmapper::nft {
 
-struct Ruleset {
+struct RulesetDiff {
   std::uint32_t generation = 0;
   std::vector<std::string> damage;       // what is not as we build it; empty: intact
   std::vector<std::string> wrong_hooks;  // base chains of ours that hang elsewhere
 
   [[nodiscard]] bool intact() const { return damage.empty(); }
 };
-Result<Ruleset> read_ruleset(Transport& transport, const NetworkChain& network);
-Result<Ruleset> read_skeleton(Transport& transport);
+Result<RulesetDiff> read_ruleset(Transport& transport, const NetworkChain& network);
+Result<RulesetDiff> read_skeleton(Transport& transport);
 Result<bool> has_table(Transport& transport);
 Result<bool> has_guard(Transport& transport);  // chain localnet-guard, as we build it
 
@@ -48,18 +48,19 @@ Result<std::vector<std::string>> read_set_damage(Transport& transport, const std
 // The names of all network chains there are.
 Result<std::vector<std::string>> read_network_chains(Transport& transport);
 
-struct Held {
+struct InstalledPortsAt {
   std::uint32_t generation = 0;
-  Holding holding;
+  InstalledPorts installed;
 };
 // `chain`: where its targets are, if its own entries do not say (a table loaded by `nft -f`).
-Result<Held> read_holding(Transport& transport, const OwnerHash& owner, const std::string& chain);
+Result<InstalledPortsAt> read_installed_ports(Transport& transport, const OwnerHash& owner,
+                                              const std::string& chain);
 
 // Whether anybody but this owner publishes a port. It costs the same with 100,000: the kernel
-// counts, or (before Linux 6.16) a glance tells.
-Result<bool> others_publish(Transport& transport, const Holding& holding);
+// counts, or (before Linux 6.16) a peek tells.
+Result<bool> others_publish(Transport& transport, const InstalledPorts& installed);
 
-// A glance too. A set that does not exist is empty.
+// A peek too. A set that does not exist is empty.
 Result<bool> is_set_empty(Transport& transport, const std::string& set);
 
 // The claim of a port: whether there is one, and whose it says to be.

@@ -103,7 +103,8 @@ std::string lacks_jump(const std::string& chain) {
 }
 
 // What of the chains is wrong, from one exchange.
-Status check_chains(Transport& transport, const std::vector<ChainSpec>& chains, Ruleset& ruleset) {
+Status check_chains(Transport& transport, const std::vector<ChainSpec>& chains,
+                    RulesetDiff& ruleset) {
   Query query;
   query.generation();
   for (const ChainSpec& chain : chains) query.chain(chain.name);
@@ -146,7 +147,7 @@ Result<std::vector<std::uint64_t>> read_tags(Transport& transport, const std::st
   return tags;
 }
 
-Status check_rules(Transport& transport, const ChainSpec& chain, Ruleset& ruleset) {
+Status check_rules(Transport& transport, const ChainSpec& chain, RulesetDiff& ruleset) {
   const Result<std::vector<std::uint64_t>> read = read_tags(transport, chain.name);
   if (!read) return read.error();
   const std::vector<std::uint64_t>& tags = *read;
@@ -175,7 +176,7 @@ bool jumps_once(const std::vector<std::uint64_t>& tags, const std::string& chain
 
 // Chain networks holds a jump for each network, so what all of it is nobody knows: but each rule is
 // one of ours, and `network`, where there is one, is jumped to.
-Status check_networks(Transport& transport, const ChainSpec* network, Ruleset& ruleset) {
+Status check_networks(Transport& transport, const ChainSpec* network, RulesetDiff& ruleset) {
   std::vector<std::string>& damage = ruleset.damage;
   const auto is_missing = [&damage](const std::string& chain) {
     return std::find(damage.begin(), damage.end(), "chain " + chain + " is missing") !=
@@ -191,8 +192,8 @@ Status check_networks(Transport& transport, const ChainSpec* network, Ruleset& r
   return {};
 }
 
-Result<Ruleset> check(Transport& transport, const std::vector<ChainSpec>& chains) {
-  Ruleset ruleset;
+Result<RulesetDiff> check(Transport& transport, const std::vector<ChainSpec>& chains) {
+  RulesetDiff ruleset;
   if (const Status status = check_chains(transport, chains, ruleset); !status)
     return status.error();
   for (const ChainSpec& chain : chains) {
@@ -203,9 +204,9 @@ Result<Ruleset> check(Transport& transport, const std::vector<ChainSpec>& chains
   return ruleset;
 }
 
-Result<Ruleset> check_with_networks(Transport& transport, const std::vector<ChainSpec>& chains,
-                                    const ChainSpec* network) {
-  Result<Ruleset> ruleset = check(transport, chains);
+Result<RulesetDiff> check_with_networks(Transport& transport, const std::vector<ChainSpec>& chains,
+                                        const ChainSpec* network) {
+  Result<RulesetDiff> ruleset = check(transport, chains);
   if (!ruleset) return ruleset;
   if (const Status status = check_networks(transport, network, *ruleset); !status)
     return status.error();
@@ -214,13 +215,13 @@ Result<Ruleset> check_with_networks(Transport& transport, const std::vector<Chai
 
 }  // namespace
 
-Result<Ruleset> read_ruleset(Transport& transport, const NetworkChain& network) {
+Result<RulesetDiff> read_ruleset(Transport& transport, const NetworkChain& network) {
   std::vector<ChainSpec> chains = skeleton_with_networks();
   chains.push_back(network_chain(network));
   return check_with_networks(transport, chains, &chains.back());
 }
 
-Result<Ruleset> read_skeleton(Transport& transport) {
+Result<RulesetDiff> read_skeleton(Transport& transport) {
   return check_with_networks(transport, skeleton_with_networks(), nullptr);
 }
 
@@ -236,7 +237,7 @@ Result<bool> has_table(Transport& transport) {
 Result<bool> has_guard(Transport& transport) {
   std::vector<ChainSpec> chains = skeleton_chains();
   std::erase_if(chains, [](const ChainSpec& chain) { return chain.name != kLocalnetGuard; });
-  const Result<Ruleset> guard = check(transport, chains);
+  const Result<RulesetDiff> guard = check(transport, chains);
   if (!guard) return guard.error();
   return guard->intact();
 }

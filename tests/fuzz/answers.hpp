@@ -56,7 +56,7 @@ class Answers final : public Transport {
     }
     return {};
   }
-  Status glance(Bytes requests, const OnReply& on_reply) override {
+  Status peek(Bytes requests, const OnReply& on_reply) override {
     return exchange(requests, on_reply);
   }
 

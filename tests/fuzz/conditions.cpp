@@ -47,6 +47,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   NetworkChain network{"WEB", {}};
   (family == Family::ipv4 ? network.conditions_v4 : network.conditions_v6) = *matches;
   const std::vector<std::string> jumps = {network.name};
-  demand(!encode(construction(network, jumps, {})).operations.empty(), "they are encoded", text);
+  demand(!encode(build_tables(network, jumps, {})).operations.empty(), "they are encoded", text);
   return 0;
 }

@@ -23,7 +23,7 @@ void make_plan_of(const NetConf& conf) {
   PluginRunner runner({});
   std::string log;
   const Result<Plan> plan =
-      plan_of(app::Call{request, conf, runner, log}, *conf.prev_result, "prevResult");
+      plan_of(app::CommandContext{request, conf, runner, log}, *conf.prev_result, "prevResult");
   if (!plan) return demand_error(plan.error());
   for (const std::string& note : plan->notes) demand_printable(note);
   demand_printable(to_string(*plan), true);

@@ -49,9 +49,10 @@ void judge_listing(const Result<std::vector<ListedPort>>& ports) {
 }
 
 void judge_holding(Transport& kernel) {
-  const Result<Held> held = read_holding(kernel, owner_hash(kAttachment), "WEB");
+  const Result<InstalledPortsAt> held =
+      read_installed_ports(kernel, owner_hash(kAttachment), "WEB");
   judge(held);
-  if (held) encode(removal(held->holding));
+  if (held) encode(removal(held->installed));
 }
 
 void judge_audit(Transport& kernel) {

@@ -2,8 +2,8 @@
 //
 //   demand_round_trip(plan);
 //
-// The kernel lists elements in the form in which it gets them, so nft/read/element_view and nft/key read
-// the batch itself. Errors: those of demand().
+// The kernel lists elements in the form in which it gets them, so nft/read/element_view and nft/key
+// read the batch itself. Errors: those of demand().
 #pragma once
 
 #include <linux/netfilter/nf_tables.h>
@@ -23,7 +23,7 @@ namespace portmapper::fuzz {
 
 inline void demand_round_trip(const nft::Plan& plan) {
   const std::vector<std::string> jumps = {plan.chain.name};
-  nft::Transaction transaction = nft::construction(plan.chain, jumps, {});
+  nft::Transaction transaction = nft::build_tables(plan.chain, jumps, {});
   transaction.append(nft::insertion(plan, {}));
   const nft::Batch batch = nft::encode(transaction);
   std::vector<nft::PublishedPort> owned, claimed;

@@ -62,7 +62,7 @@ void bytes_of_elements(Bytes bytes) {
   for (const Suffix suffix : kSuffixes)
     if (const auto port = parse_claim_key(bytes, suffix))
       demand(parse_claim_key(claim_key(*port).bytes(), suffix) == port ||
-                 port->address.is_any() == suffix.one_address,
+                 port->address.is_any() == (suffix.scope == AddressScope::one),
              "a claim's port reads again");
   const ElementData data = parse_element_data(bytes);
   const bool numbers = data.netns.is_known() || (data.netns.device == 0 && data.netns.id == 0);

@@ -132,7 +132,7 @@ void build(const std::string& ns, const NetworkChain& network) {
   in_namespace(ns, [&network] {
     Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
     REQUIRE(netlink);
-    const Status status = commit(*netlink, construction(network, std::vector{network.name}, {}));
+    const Status status = commit(*netlink, build_tables(network, std::vector{network.name}, {}));
     CHECK_MESSAGE(status, (status ? "" : status.error().message()));
   });
 }

@@ -49,16 +49,16 @@ inline nft::Plan example_plan() {
 }
 
 // What the kernel holds after the example's insertion.
-inline nft::Holding example_holding() {
+inline nft::InstalledPorts example_holding() {
   const nft::Plan plan = example_plan();
-  nft::Holding holding;
-  holding.owner = nft::owner_hash(plan.attachment);
-  holding.comment = "web/abc/eth0";
-  holding.chain = plan.chain.name;
+  nft::InstalledPorts installed;
+  installed.owner = nft::owner_hash(plan.attachment);
+  installed.comment = "web/abc/eth0";
+  installed.chain = plan.chain.name;
   for (const nft::Translation& translation : plan.translations)
-    holding.ports.push_back({static_cast<std::uint32_t>(holding.ports.size()),
-                             translation.published, true, translation.endpoint});
-  return holding;
+    installed.ports.push_back({static_cast<std::uint32_t>(installed.ports.size()),
+                               translation.published, true, translation.endpoint});
+  return installed;
 }
 
 }  // namespace portmapper::test

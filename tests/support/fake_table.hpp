@@ -3,12 +3,13 @@
 //   FakeTable table;
 //   table.elements["owners"] = {element, ...};
 //   FakeTransport kernel = table.transport();   // answers like the kernel, however it is asked
-//   read_holding(kernel, owner, "hostports");
+//   read_installed_ports(kernel, owner, "hostports");
 //
-// What nft/read/reader asks and no more: generation, table, chains, tags of rules, sets, elements by key
-// and dumps of them. As in the kernel, a request for several keys ends at the first that is missing
-// (ENOENT), and a dump of what does not exist is refused with ENOENT or is empty. `refused`: the
-// exchange, counted from 0, that is refused with EPERM. The transport copies the table.
+// What nft/read/reader asks and no more: generation, table, chains, tags of rules, sets, elements
+// by key and dumps of them. As in the kernel, a request for several keys ends at the first that is
+// missing (ENOENT), and a dump of what does not exist is refused with ENOENT or is empty.
+// `refused`: the exchange, counted from 0, that is refused with EPERM. The transport copies the
+// table.
 #pragma once
 
 #include <algorithm>

@@ -2,10 +2,10 @@
 //
 //   FakeTransport kernel;
 //   kernel.answers.push_back(Replies().generation(1, 7).error(2, ENOENT));
-//   read_holding(kernel, owner, "hostports");   // gets those two messages
+//   read_installed_ports(kernel, owner, "hostports");   // gets those two messages
 //   kernel.requests[0];                         // the bytes it sent
 //
-// Each exchange or glance takes the next answer, or asks `respond`, which finds nothing where a
+// Each exchange or peek takes the next answer, or asks `respond`, which finds nothing where a
 // test does not say what. `failure` is what the socket itself says after the answer. Attributes are
 // written without libmnl, so that reader and encoder are not tested with themselves; a wrong length
 // can be written too. Source: kernel include/uapi/linux/netlink.h, nf_tables.h.
@@ -175,15 +175,15 @@ class FakeTransport final : public Transport {
     if (failure) return *failure;
     return {};
   }
-  Status glance(std::span<const std::uint8_t> bytes, const OnReply& on_reply) override {
-    ++glances;
+  Status peek(std::span<const std::uint8_t> bytes, const OnReply& on_reply) override {
+    ++peeks;
     return exchange(bytes, on_reply);
   }
 
   std::deque<Replies> answers;
   std::function<Replies(Bytes)> respond = nothing_found;
   std::vector<Buffer> requests;
-  std::size_t glances = 0;
+  std::size_t peeks = 0;
   std::optional<Error> failure;
 
  private:

@@ -23,7 +23,7 @@ std::string outcome(const Transaction& transaction, const Replies& answer,
   kernel.answers.push_back(answer);
   const Status status = commit(kernel, transaction);
   CHECK(kernel.requests.size() == 1);
-  CHECK(kernel.glances == 0);
+  CHECK(kernel.peeks == 0);
   if (status) return "";
   CHECK(status.error().kind == ErrorKind::mapping_failed);
   CHECK(status.error().error_number == expected_error_number);
@@ -38,10 +38,10 @@ Transaction example() {
 // owners, 11 and 12 hairpins; 13 ends.
 constexpr std::uint32_t kLast = 12;
 
-std::string rehearsed(const Replies& answer) {
+std::string dry_run_of(const Replies& answer) {
   FakeTransport kernel;
   kernel.answers.push_back(answer);
-  const Status status = rehearse(kernel, hairpins_removal());
+  const Status status = dry_run(kernel, hairpins_removal());
   CHECK(summaries(requests_in(kernel.requests.front())) ==
         "BEGIN #1\nDELSETELEM #2\nDELSETELEM #3\nDELCHAIN ack #4\nEND #5\n");
   return status ? "" : status.error().message();
@@ -75,7 +75,7 @@ TEST_CASE("a refused list of several elements is named by its set") {
 
 TEST_CASE("a refusal of what is no element names the operation") {
   const Transaction transaction =
-      construction({"MESOS-WEB", {}}, std::vector<std::string>{"MESOS-WEB"}, {});
+      build_tables({"MESOS-WEB", {}}, std::vector<std::string>{"MESOS-WEB"}, {});
   CHECK(outcome(transaction, Replies().error(2, EOPNOTSUPP), EOPNOTSUPP) ==
         "nftables refused: add table inet nft-port-mapper { comment \"published container ports\"; "
         "}: Operation not supported");
@@ -148,17 +148,17 @@ TEST_CASE("what is sent is the encoded transaction") {
   CHECK(dump(requests.front().attributes()) == "1: 00000005");
 }
 
-TEST_CASE("a rehearsal succeeds when only what must be refused was") {
-  CHECK(rehearsed(Replies().error(4, ENOENT)) == "");
-  CHECK(rehearsed(Replies().error(4, ENOENT, "no such chain")) == "");
+TEST_CASE("a dry run succeeds when only what must be refused was") {
+  CHECK(dry_run_of(Replies().error(4, ENOENT)) == "");
+  CHECK(dry_run_of(Replies().error(4, ENOENT, "no such chain")) == "");
 }
 
-TEST_CASE("a rehearsal fails with any other refusal, and where nothing was refused") {
-  CHECK(rehearsed(Replies().error(2, EPERM).error(4, ENOENT)) ==
+TEST_CASE("a dry run fails with any other refusal, and where nothing was refused") {
+  CHECK(dry_run_of(Replies().error(2, EPERM).error(4, ENOENT)) ==
         "nftables refused: flush set inet nft-port-mapper hairpin-ip: Operation not permitted");
-  CHECK(rehearsed(Replies().error(2, ENOENT).error(4, ENOENT)) ==
+  CHECK(dry_run_of(Replies().error(2, ENOENT).error(4, ENOENT)) ==
         "nftables refused: flush set inet nft-port-mapper hairpin-ip: No such file or directory");
-  CHECK(rehearsed(Replies().error(4, EBUSY)) ==
+  CHECK(dry_run_of(Replies().error(4, EBUSY)) ==
         "nftables refused: delete chain inet nft-port-mapper rehearsal: Device or resource busy");
-  CHECK(rehearsed(Replies()) == "the kernel did not answer: the batch");
+  CHECK(dry_run_of(Replies()) == "the kernel did not answer: the batch");
 }

@@ -317,7 +317,7 @@ TEST_CASE("conditions: every set of a batch has a number of its own") {
   NetworkChain network{"c", {"eth0", "eth1"}};
   network.conditions_v4 =
       *parse_conditions({"tcp dport {80,81} iifname {lo,eth0}"}, Family::ipv4, "conditionsV4");
-  const Batch batch = encode(construction(network, {}, {}));
+  const Batch batch = encode(build_tables(network, {}, {}));
   std::vector<std::uint32_t> sets;
   for (const test::Request& request : test::requests_in(batch.messages.bytes()))
     if (request.name() == "NEWSET")

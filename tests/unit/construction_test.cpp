@@ -53,17 +53,17 @@ add rule inet nft-port-mapper localnet-guard iifname != "lo" ip daddr 127.0.0.0/
 
 std::string built(const std::vector<std::string>& jumps,
                   const std::vector<std::string>& wrong_hooks) {
-  return to_string(construction({"MESOS-WEB", {"mesos-cni0", "docker0"}}, jumps, wrong_hooks));
+  return to_string(build_tables({"MESOS-WEB", {"mesos-cni0", "docker0"}}, jumps, wrong_hooks));
 }
 
 }  // namespace
 
-TEST_CASE("construction of ruleset.nft's skeleton: what is jumped to comes first") {
+TEST_CASE("build_tables of ruleset.nft's skeleton: what is jumped to comes first") {
   CHECK(built({"MESOS-WEB"}, {}) ==
         kSets + kNetwork + "add rule inet nft-port-mapper networks jump MESOS-WEB\n" + kBase);
 }
 
-TEST_CASE("construction keeps the jumps to all other networks") {
+TEST_CASE("build_tables keeps the jumps to all other networks") {
   CHECK(built({"A", "MESOS-WEB", "hostports"}, {}) ==
         kSets + kNetwork +
             "add rule inet nft-port-mapper networks jump A\n"
@@ -82,12 +82,13 @@ TEST_CASE("base chains that hang elsewhere go before they are built") {
             kNetwork + kBase);
 }
 
-TEST_CASE("construction carries no generation of its own") {
-  CHECK_FALSE(construction({"c", {}}, {}, {}).generation);
+TEST_CASE("build_tables carries no generation of its own") {
+  CHECK_FALSE(build_tables({"c", {}}, {}, {}).generation);
 }
 
-TEST_CASE("demolition takes the jump, the chain, then its maps; other networks keep their jumps") {
-  CHECK(to_string(demolition("MESOS-WEB", std::vector<std::string>{"A", "hostports"})) ==
+TEST_CASE(
+    "delete_network takes the jump, the chain, then its maps; other networks keep their jumps") {
+  CHECK(to_string(delete_network("MESOS-WEB", std::vector<std::string>{"A", "hostports"})) ==
         "flush chain inet nft-port-mapper networks\n"
         "add rule inet nft-port-mapper networks jump A\n"
         "add rule inet nft-port-mapper networks jump hostports\n"
@@ -101,7 +102,7 @@ TEST_CASE("demolition takes the jump, the chain, then its maps; other networks k
 
 TEST_CASE("the skeleton alone, for a host without networks or one whose networks are intact") {
   const std::size_t own_maps = kSets.find("add map inet nft-port-mapper MESOS-WEB-ip");
-  CHECK(to_string(construction(std::vector<std::string>{"A"}, {})) ==
+  CHECK(to_string(build_tables(std::vector<std::string>{"A"}, {})) ==
         kSets.substr(0, own_maps) +
             "add chain inet nft-port-mapper networks\n"
             "flush chain inet nft-port-mapper networks\n"
@@ -113,10 +114,10 @@ TEST_CASE("several networks at once are one skeleton and a chain for each") {
   const NetworkChain web{"MESOS-WEB", {"mesos-cni0", "docker0"}};
   const NetworkChain other{"A", {}};
   const std::vector<std::string> jumps = {"A", "MESOS-WEB"};
-  const std::string both = to_string(construction(std::vector{other, web}, jumps, {}));
-  std::string expected = to_string(construction(web, jumps, {}));
+  const std::string both = to_string(build_tables(std::vector{other, web}, jumps, {}));
+  std::string expected = to_string(build_tables(web, jumps, {}));
   // The other network's maps come before ours, its chain before ours.
-  const std::string one = to_string(construction(other, jumps, {}));
+  const std::string one = to_string(build_tables(other, jumps, {}));
   const auto part = [&one](const std::string& first, const std::string& behind) {
     const std::size_t at = one.find(first);
     return one.substr(at, one.find(behind) - at);

@@ -15,15 +15,15 @@ using namespace portmapper::test;
 
 namespace {
 
-constexpr Suffix kAny4{Family::ipv4, false};
-constexpr Suffix kOne4{Family::ipv4, true};
-constexpr Suffix kAny6{Family::ipv6, false};
-constexpr Suffix kOne6{Family::ipv6, true};
+constexpr Suffix kAny4{Family::ipv4, AddressScope::any};
+constexpr Suffix kOne4{Family::ipv4, AddressScope::one};
+constexpr Suffix kAny6{Family::ipv6, AddressScope::any};
+constexpr Suffix kOne6{Family::ipv6, AddressScope::one};
 
 // A set's attributes without table and name, which every one has.
 std::string set_of(const SetSpec& set) {
   Messages messages;
-  encode_set(messages, set, 0, 7, 0);
+  encode_set(messages, set, 7);
   const auto requests = requests_in(messages.bytes());
   REQUIRE(requests.size() == 1);
   CHECK(attribute_of(requests[0].attributes(), NFTA_SET_TABLE).text() == "nft-port-mapper");

@@ -16,7 +16,7 @@ using namespace portmapper::test;
 namespace {
 
 constexpr std::uint8_t kInet = 1;  // NFPROTO_INET
-constexpr Suffix kAny4{Family::ipv4, false};
+constexpr Suffix kAny4{Family::ipv4, AddressScope::any};
 
 Transaction transaction_of(Operation operation) {
   Transaction transaction;
@@ -66,7 +66,7 @@ TEST_CASE("the batch of ruleset.nft's example: types, flags, sequence numbers") 
 }
 
 TEST_CASE("the batch that builds the skeleton") {
-  const Batch batch = encode(construction({"c", {"a", "b"}}, std::vector<std::string>{"c"},
+  const Batch batch = encode(build_tables({"c", {"a", "b"}}, std::vector<std::string>{"c"},
                                           std::vector<std::string>{"output"}));
   CHECK(summaries(requests_in(batch.messages.bytes())) ==
         "BEGIN #1\nNEWTABLE create #2\n"
@@ -237,7 +237,7 @@ TEST_CASE("an operation behind one that was split is still found by its sequence
 
 TEST_CASE("the same transaction has the same bytes, padding included") {
   const Transaction transaction =
-      construction({"c", {"a", "b"}}, std::vector<std::string>{"c"}, {});
+      build_tables({"c", {"a", "b"}}, std::vector<std::string>{"c"}, {});
   const Batch first = encode(transaction);
   const Batch second = encode(transaction);
   CHECK((hex(first.messages.bytes()) == hex(second.messages.bytes())));

@@ -16,10 +16,10 @@ using namespace portmapper::test;
 
 namespace {
 
-constexpr Suffix kAny4{Family::ipv4, false};
-constexpr Suffix kOne4{Family::ipv4, true};
-constexpr Suffix kAny6{Family::ipv6, false};
-constexpr Suffix kOne6{Family::ipv6, true};
+constexpr Suffix kAny4{Family::ipv4, AddressScope::any};
+constexpr Suffix kOne4{Family::ipv4, AddressScope::one};
+constexpr Suffix kAny6{Family::ipv6, AddressScope::any};
+constexpr Suffix kOne6{Family::ipv6, AddressScope::one};
 
 template <typename T>
 std::string text(const std::optional<T>& parsed) {

@@ -195,13 +195,13 @@ TEST_CASE("the generation is the last one told, 0 where none or a malformed one 
         0);
 }
 
-TEST_CASE("a glance asks by glancing") {
+TEST_CASE("a peek asks by peeking") {
   FakeTransport kernel;
   kernel.answers.push_back(Replies().error(1, EPERM));
   Query query;
   query.all_elements("owners");
-  const Status status = query.glance(kernel, [](const nlmsghdr&) {});
-  CHECK(kernel.glances == 1);
+  const Status status = query.peek(kernel, [](const nlmsghdr&) {});
+  CHECK(kernel.peeks == 1);
   REQUIRE_FALSE(status);
   CHECK(status.error().message() ==
         "cannot read: table inet nft-port-mapper: Operation not permitted");

@@ -51,18 +51,18 @@ Replies owners_set(const Attrs& attributes) {
   return Replies().nft_message(NFT_MSG_NEWSET, 1, attributes);
 }
 
-// Whether others publish, to an owner of two ports, where the kernel does not count: at a glance,
+// Whether others publish, to an owner of two ports, where the kernel does not count: at a peek,
 // and where that was not enough.
-std::string others(const Replies& glance, const std::optional<Replies>& all = std::nullopt) {
+std::string others(const Replies& peek, const std::optional<Replies>& all = std::nullopt) {
   FakeTransport kernel;
   kernel.answers.push_back(owners_set({}));
-  kernel.answers.push_back(glance);
+  kernel.answers.push_back(peek);
   if (all) kernel.answers.push_back(*all);
-  Holding holding;
-  holding.owner = kOwner;
-  holding.ports = {{0U, kTcp, true, {}}, {1U, kTcp, true, {}}};
-  const Result<bool> found = others_publish(kernel, holding);
-  CHECK(kernel.glances == 1);
+  InstalledPorts installed;
+  installed.owner = kOwner;
+  installed.ports = {{0U, kTcp, true, {}}, {1U, kTcp, true, {}}};
+  const Result<bool> found = others_publish(kernel, installed);
+  CHECK(kernel.peeks == 1);
   CHECK(kernel.requests.size() == (all ? 3 : 2));
   for (std::size_t exchange = 1; exchange < kernel.requests.size(); ++exchange)
     CHECK(set_asked_for(kernel, exchange) == "GETSETELEM dump owners");
@@ -82,21 +82,21 @@ std::string text_of(const Result<std::vector<Hairpin>>& hairpins) {
 
 TEST_CASE("others publish when the kernel counts more than one's own entries") {
   constexpr std::uint16_t kSetCount = 20;
-  Holding holding;
-  holding.owner = kOwner;
-  holding.ports = {{0U, kTcp, true, {}}, {1U, kTcp, true, {}}, {std::nullopt, kTcp, true, {}}};
+  InstalledPorts installed;
+  installed.owner = kOwner;
+  installed.ports = {{0U, kTcp, true, {}}, {1U, kTcp, true, {}}, {std::nullopt, kTcp, true, {}}};
   for (const std::uint32_t count : {2U, 3U}) {
     FakeTransport kernel;
     kernel.answers.push_back(owners_set(Attrs().number(kSetCount, count)));
-    const Result<bool> found = others_publish(kernel, holding);
+    const Result<bool> found = others_publish(kernel, installed);
     REQUIRE(found);
     CHECK(*found == (count == 3));
     CHECK(kernel.requests.size() == 1);
-    CHECK(kernel.glances == 0);
+    CHECK(kernel.peeks == 0);
   }
 }
 
-TEST_CASE("others publish when an entry of another is seen at a glance") {
+TEST_CASE("others publish when an entry of another is seen at a peek") {
   const FakeElement own0 = owner_entry(kOwner, 0, kTcp);
   const FakeElement own1 = owner_entry(kOwner, 1, kTcp);
   const FakeElement other = owner_entry(kOther, 0, kTcp);
@@ -109,7 +109,7 @@ TEST_CASE("others publish when an entry of another is seen at a glance") {
   CHECK(others(Replies().elements(1, {own0, {beginning}}).done(1)) == "yes");
 }
 
-TEST_CASE("a glance that shows a part of one's own entries alone is no answer: all are read") {
+TEST_CASE("a peek that shows a part of one's own entries alone is no answer: all are read") {
   const FakeElement own0 = owner_entry(kOwner, 0, kTcp);
   const FakeElement own1 = owner_entry(kOwner, 1, kTcp);
   const FakeElement other = owner_entry(kOther, 0, kTcp);
@@ -179,7 +179,7 @@ TEST_CASE("a target map: endpoint, comment and how many connections") {
                         {copy(claim_key(kTcp)), copy(target_data(to))},
                         {copy(claim_key(six)), copy(target_data(to))}})
           .done(1));
-  const auto entries = read_target_map(kernel, "c", {Family::ipv6, true});
+  const auto entries = read_target_map(kernel, "c", {Family::ipv6, AddressScope::one});
   REQUIRE(entries);
   std::string text;
   for (const TargetEntry& entry : *entries)
@@ -237,7 +237,7 @@ TEST_CASE("hairpins: refused") {
   CHECK(text_of(read_hairpins(kernel)) == kNotPermitted);
 }
 
-TEST_CASE("a network is empty when none of its four maps shows an element at a glance") {
+TEST_CASE("a network is empty when none of its four maps shows an element at a peek") {
   const auto emptiness = [](std::size_t full) {
     FakeTransport kernel;
     kernel.answers.push_back(Replies().generation(1, 7));
@@ -249,19 +249,19 @@ TEST_CASE("a network is empty when none of its four maps shows an element at a g
     const Result<Emptiness> read = read_emptiness(kernel, "c");
     REQUIRE(read);
     CHECK(read->generation == 7);
-    CHECK(kernel.glances == 4);
+    CHECK(kernel.peeks == 4);
     return read->empty;
   };
   CHECK(emptiness(4));
   for (std::size_t full = 0; full < 4; ++full) CHECK_FALSE(emptiness(full));
 }
 
-TEST_CASE("a set is empty when a glance shows nothing, or it does not exist") {
+TEST_CASE("a set is empty when a peek shows nothing, or it does not exist") {
   const auto empty = [](const Replies& answer) {
     FakeTransport kernel;
     kernel.answers.push_back(answer);
     const Result<bool> read = is_set_empty(kernel, "published-hostip");
-    CHECK(kernel.glances == 1);
+    CHECK(kernel.peeks == 1);
     CHECK(set_asked_for(kernel, 0) == "GETSETELEM dump published-hostip");
     return read ? std::string(*read ? "yes" : "no") : read.error().message();
   };

@@ -1,4 +1,4 @@
-// nft/read/reader: holdings, claims and targets from crafted replies, good and hostile.
+// nft/read/reader: installed ports, claims and targets from crafted replies, good and hostile.
 #include "nft/read/reader.hpp"
 
 #include <doctest/doctest.h>
@@ -44,24 +44,24 @@ FakeElement target_of(const PublishedPort& port, const Endpoint& endpoint) {
 }
 
 // "chain comment path tag", then a line for each port and hairpin.
-std::string text_of(const Holding& holding) {
-  std::string text = holding.chain + " " + holding.comment + " " + holding.netns.path + " " +
-                     std::to_string(holding.hairpin) + "\n";
-  for (const HeldPort& port : holding.ports)
+std::string text_of(const InstalledPorts& installed) {
+  std::string text = installed.chain + " " + installed.comment + " " + installed.netns.path + " " +
+                     std::to_string(installed.hairpin) + "\n";
+  for (const InstalledPort& port : installed.ports)
     text += (port.index ? std::to_string(*port.index) : "-") + " " + to_string(port.published) +
             (port.claimed ? " claimed " : " unclaimed ") +
             (port.endpoint ? to_string(*port.endpoint) : "-") + "\n";
-  for (const Hairpin& hairpin : holding.hairpins)
+  for (const Hairpin& hairpin : installed.hairpins)
     text += hairpin.source.to_string() + " . " + hairpin.destination.to_string() + "\n";
   return text;
 }
 
 std::string read(FakeTransport& kernel) {
-  const Result<Held> held = read_holding(kernel, kOwner, "hostports");
+  const Result<InstalledPortsAt> held = read_installed_ports(kernel, kOwner, "hostports");
   if (!held) return held.error().message();
   CHECK(held->generation == 7);
-  CHECK(held->holding.owner == kOwner);
-  return text_of(held->holding);
+  CHECK(held->installed.owner == kOwner);
+  return text_of(held->installed);
 }
 
 const PublishedPort kTcp = published("0.0.0.0", Protocol::tcp, 8080);
@@ -138,7 +138,7 @@ std::string asking_two_ports(const std::string& prefix) {
 
 std::string indexes_read(const FakeTable& table) {
   FakeTransport kernel = table.transport();
-  const Result<Held> held = read_holding(kernel, kOwner, "hostports");
+  const Result<InstalledPortsAt> held = read_installed_ports(kernel, kOwner, "hostports");
   REQUIRE(held);
   std::string text;
   std::uint32_t first = 0;
@@ -146,7 +146,7 @@ std::string indexes_read(const FakeTable& table) {
   const auto close = [&] {
     if (next != first) text += std::to_string(first) + "-" + std::to_string(next - 1) + " ";
   };
-  for (const HeldPort& port : held->holding.ports) {
+  for (const InstalledPort& port : held->installed.ports) {
     CHECK(port.claimed);
     CHECK(port.published.port.value() == *port.index + 1);
     if (*port.index != next) {
@@ -172,18 +172,18 @@ TEST_CASE("nothing held: one exchange, no error") {
   }
 }
 
-TEST_CASE("a holding that tells its number takes three exchanges: entries, claims, targets") {
+TEST_CASE("installed ports that tell their number take three exchanges: entries, claims, targets") {
   FakeTransport kernel = two_ports({.chain = "MESOS-WEB", .count = 2}).transport();
-  REQUIRE(read_holding(kernel, kOwner, "hostports"));
+  REQUIRE(read_installed_ports(kernel, kOwner, "hostports"));
   REQUIRE(kernel.requests.size() == 3);
   CHECK(asked(kernel, 0) == asking_owners(0, 4));
   CHECK(asked(kernel, 1) == asking_two_ports("published"));
   CHECK(asked(kernel, 2) == asking_two_ports("MESOS-WEB"));
 }
 
-TEST_CASE("a holding that does not tell its number: asked on until an exchange finds none") {
+TEST_CASE("installed ports that do not tell their number: asked on until an exchange finds none") {
   FakeTransport kernel = two_ports({}).transport();
-  REQUIRE(read_holding(kernel, kOwner, "hostports"));
+  REQUIRE(read_installed_ports(kernel, kOwner, "hostports"));
   REQUIRE(kernel.requests.size() == 4);
   CHECK(asked(kernel, 0) == asking_owners(0, 4));
   CHECK(asked(kernel, 1) == asking_owners(4, 128));
@@ -194,7 +194,7 @@ TEST_CASE("a holding that does not tell its number: asked on until an exchange f
 TEST_CASE("many ports: 4 keys, then 128 at a time, and none beyond the number that is told") {
   for (const std::uint32_t told : {0U, 133U}) {
     FakeTransport kernel = many_ports(133, {.count = told}).transport();
-    REQUIRE(read_holding(kernel, kOwner, "hostports"));
+    REQUIRE(read_installed_ports(kernel, kOwner, "hostports"));
     REQUIRE(kernel.requests.size() == (told == 0 ? 8 : 7));  // claims and targets take two each
     CHECK(asked(kernel, 0) == asking_owners(0, 4));
     CHECK(asked(kernel, 1) == asking_owners(4, 128));
@@ -205,12 +205,13 @@ TEST_CASE("many ports: 4 keys, then 128 at a time, and none beyond the number th
 
 TEST_CASE("a number of ports that cannot be, in userdata that anybody wrote, is not believed") {
   FakeTransport kernel = two_ports({.count = 0xffffffff}).transport();
-  REQUIRE(read_holding(kernel, kOwner, "hostports"));
+  REQUIRE(read_installed_ports(kernel, kOwner, "hostports"));
   REQUIRE(kernel.requests.size() == 4);
   CHECK(asked(kernel, 1) == asking_owners(4, 128));
 }
 
-TEST_CASE("a holding: owner entries, their claims, and their targets in the chain they name") {
+TEST_CASE(
+    "installed ports: owner entries, their claims, and their targets in the chain they name") {
   CHECK(read(two_ports({.comment = "web/abc/eth0",
                         .netns = {"/run/netns/web", 4, 5, 6},
                         .chain = "MESOS-WEB",

@@ -49,7 +49,7 @@ FakeChain& chain_of(FakeTable& table, const std::string& name) {
 
 std::string damage_of(const FakeTable& table) {
   FakeTransport kernel = table.transport();
-  const Result<Ruleset> read = read_ruleset(kernel, kNetwork);
+  const Result<RulesetDiff> read = read_ruleset(kernel, kNetwork);
   if (!read) return read.error().message();
   CHECK(read->generation == 7);
   CHECK(read->intact() == read->damage.empty());
@@ -100,7 +100,7 @@ TEST_CASE("an intact ruleset has no damage, whatever other networks have") {
 
 TEST_CASE("a ruleset: chains and table in one exchange, then six of the chains rule by rule") {
   FakeTransport kernel = intact().transport();
-  const Result<Ruleset> read = read_ruleset(kernel, kNetwork);
+  const Result<RulesetDiff> read = read_ruleset(kernel, kNetwork);
   REQUIRE(read);
   CHECK(read->intact());
   CHECK(read->wrong_hooks.empty());
@@ -296,7 +296,7 @@ TEST_CASE("sets: refused") {
 TEST_CASE("the skeleton alone: no network's chain is looked at") {
   const auto intact_skeleton = [](const FakeTable& table) {
     FakeTransport kernel = table.transport();
-    const Result<Ruleset> read = read_skeleton(kernel);
+    const Result<RulesetDiff> read = read_skeleton(kernel);
     REQUIRE(read);
     return read->intact();
   };

@@ -1,4 +1,4 @@
-// nft/transaction: plans and holdings in, the whole printed batch out.
+// nft/transaction: plans and installed ports in, the whole printed batch out.
 #include "nft/transaction.hpp"
 
 #include <doctest/doctest.h>
@@ -214,26 +214,26 @@ delete element inet nft-port-mapper MESOS-WEB-ip6 { tcp . 8080 }
 }
 
 TEST_CASE("removal takes only what is there and this owner's") {
-  Holding holding = example_holding();
-  holding.ports[0].claimed = false;          // another's claim
-  holding.ports[1].endpoint = std::nullopt;  // its target was removed by hand
-  holding.ports[2].index = std::nullopt;     // a claim that no owner entry stands for
-  holding.ports[2].endpoint = std::nullopt;
-  CHECK(brief(removal(holding)) ==
+  InstalledPorts installed = example_holding();
+  installed.ports[0].claimed = false;          // another's claim
+  installed.ports[1].endpoint = std::nullopt;  // its target was removed by hand
+  installed.ports[2].index = std::nullopt;     // a claim that no owner entry stands for
+  installed.ports[2].endpoint = std::nullopt;
+  CHECK(brief(removal(installed)) ==
         "delete owners { \"kjuc1tc0rsd2rf4\" . 0x00000000 }\n"
         "delete owners { \"kjuc1tc0rsd2rf4\" . 0x00000001 }\n"
         "delete MESOS-WEB-ip { tcp . 8080 }\n"
         "delete published-hostip { 192.0.2.1 . udp . 5353 }\n"
         "delete published-ip6 { tcp . 8080 }\n");
-  CHECK(to_string(removal(Holding{})) == "");
+  CHECK(to_string(removal(InstalledPorts{})) == "");
 }
 
 TEST_CASE("hairpins that are the attachment's own go with it, even if an operator was quicker") {
-  Holding holding = example_holding();
-  holding.ports.erase(holding.ports.begin() + 1, holding.ports.end());
-  holding.hairpins = {{prefix("10.22.0.2/32"), prefix("10.22.0.2/32")},
-                      {prefix("127.0.0.0/8"), prefix("10.22.0.2/32")}};
-  CHECK(brief(removal(holding)) ==
+  InstalledPorts installed = example_holding();
+  installed.ports.erase(installed.ports.begin() + 1, installed.ports.end());
+  installed.hairpins = {{prefix("10.22.0.2/32"), prefix("10.22.0.2/32")},
+                        {prefix("127.0.0.0/8"), prefix("10.22.0.2/32")}};
+  CHECK(brief(removal(installed)) ==
         "add hairpin-ip { 10.22.0.2 . 10.22.0.2 }\n"
         "add hairpin-ip { 127.0.0.0/8 . 10.22.0.2 }\n"
         "delete owners { \"kjuc1tc0rsd2rf4\" . 0x00000000 }\n"
@@ -249,9 +249,9 @@ TEST_CASE("removal mirrors insertion: every element that was created, no other")
     input.addresses[0] = prefix(container);
     input.addresses[1] = prefix("fd00::2/128");
     const Plan plan = make_plan(std::move(input));
-    Holding holding = example_holding();
-    holding.hairpins = hairpins_of_tag(hairpin_tag(plan.hairpins),
-                                       std::vector{address("10.22.0.2"), address("fd00::2")});
+    InstalledPorts installed = example_holding();
+    installed.hairpins = hairpins_of_tag(hairpin_tag(plan.hairpins),
+                                         std::vector{address("10.22.0.2"), address("fd00::2")});
     const Transaction inserted = insertion(plan, kLocal);
     std::vector<std::string> expected = keys_with(inserted, ElementVerb::create);
     // Of the hairpins, those of a single address; a subnet's stay.
@@ -259,7 +259,7 @@ TEST_CASE("removal mirrors insertion: every element that was created, no other")
       if (key.starts_with("hairpin-ip6 ") || std::string(container).ends_with("/32"))
         expected.push_back(key);
     std::sort(expected.begin(), expected.end());
-    CHECK(keys_with(removal(holding), ElementVerb::remove) == expected);
+    CHECK(keys_with(removal(installed), ElementVerb::remove) == expected);
   }
 }
 

@@ -73,7 +73,7 @@ class Auditor {
   }
 
   Status check_skeleton() {
-    const Result<nft::Ruleset> skeleton = nft::read_skeleton(transport_);
+    const Result<nft::RulesetDiff> skeleton = nft::read_skeleton(transport_);
     if (!skeleton) return skeleton.error();
     audit_.repair.generation = skeleton->generation;
     const Result<std::vector<std::string>> chains = nft::read_network_chains(transport_);
@@ -89,7 +89,7 @@ class Auditor {
     }
     for (const std::string& text : mendable) find(text);
     audit_.mendable += mendable.size();
-    if (!mendable.empty()) audit_.repair.append(nft::construction(*chains, skeleton->wrong_hooks));
+    if (!mendable.empty()) audit_.repair.append(nft::build_tables(*chains, skeleton->wrong_hooks));
     return {};
   }
 

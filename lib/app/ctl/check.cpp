@@ -32,14 +32,14 @@ app::Outcome check(const Arguments& arguments) {
   for (app::Retry retry; retry.again();) {
     const Result<Audit> audit = audit_table(*netlink);
     if (!audit) {
-      if (app::is_moved(audit.error().error_number)) continue;
+      if (app::changed_concurrently(audit.error().error_number)) continue;
       return failure(audit.error());
     }
     if (!arguments.has("--repair") || audit->mendable == 0)
       return report(*audit, arguments.has("--repair"));
     const Status mended = nft::commit(*netlink, audit->repair);
     if (mended) return report(*audit, true);
-    if (!app::is_moved(mended.error().error_number)) return failure(mended.error());
+    if (!app::changed_concurrently(mended.error().error_number)) return failure(mended.error());
   }
   return failure(app::Retry::exhausted());
 }

@@ -104,12 +104,12 @@ app::Outcome doctor(const Arguments&) {
   read_network(host);
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
   if (!netlink) return failure(netlink.error());
-  const Status rehearsed = app::rehearse(*netlink, nft::NetworkChain{nft::kSharedChain, {}});
-  if (!rehearsed) host.refusal = rehearsed.error().message();
+  const Status tried = app::dry_run(*netlink, nft::NetworkChain{nft::kSharedChain, {}});
+  if (!tried) host.refusal = tried.error().message();
   for (app::Retry retry; retry.again();) {
     const Status read = read_tables(*netlink, host);
     if (read) return report(host);
-    if (!app::is_moved(read.error().error_number)) return failure(read.error());
+    if (!app::changed_concurrently(read.error().error_number)) return failure(read.error());
   }
   return failure(app::Retry::exhausted());
 }

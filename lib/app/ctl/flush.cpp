@@ -66,7 +66,8 @@ app::Outcome flush_network(Transport& transport, const std::vector<ListedPort>& 
   std::vector<std::string> notes;
   for (const auto& [attachment, chain] : attachments) {
     chains.insert(chain);
-    const Result<nft::Holding> gone = app::withdraw(transport, nft::owner_hash(attachment), chain);
+    const Result<nft::InstalledPorts> gone =
+        app::withdraw(transport, nft::owner_hash(attachment), chain);
     if (!gone) return failure(gone.error());
     app::effects_of_del(transport, *gone, notes);
   }

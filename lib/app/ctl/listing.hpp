@@ -7,8 +7,8 @@
 // Sorted by protocol, port, address. `connections` counts new connections since the port was
 // published. Names come from the kernel's comments, where whoever has CAP_NET_ADMIN can write, so
 // control characters are replaced before they reach a terminal.
-// Errors: mapping_failed as nft/read/reader. Does not promise: a snapshot; the sets are dumped in turn.
-// Source: shared design, section 6.
+// Errors: mapping_failed as nft/read/reader. Does not promise: a snapshot; the sets are dumped in
+// turn. Source: shared design, section 6.
 #pragma once
 
 #include <cstdint>

@@ -49,7 +49,7 @@ app::Outcome prune(const Arguments& arguments) {
                              std::to_string(attachment.ports) +
                              (attachment.ports == 1 ? " port)" : " ports)");
     if (!dry_run) {
-      const Result<nft::Holding> gone = app::withdraw(*netlink, owner, attachment.chain);
+      const Result<nft::InstalledPorts> gone = app::withdraw(*netlink, owner, attachment.chain);
       std::vector<std::string> notes;
       if (gone) {
         app::effects_of_del(*netlink, *gone, notes);

@@ -43,7 +43,8 @@ Result<nft::Plan> plan_from(const std::string& text, const Arguments& arguments)
   request.ifname = ifname_of(arguments);
   delegate::PluginRunner runner({});
   std::string log;
-  return app::plan_of(app::Call{request, *conf, runner, log}, *conf->prev_result, "prevResult");
+  return app::plan_of(app::CommandContext{request, *conf, runner, log}, *conf->prev_result,
+                      "prevResult");
 }
 
 }  // namespace
@@ -63,7 +64,7 @@ app::Outcome render(const Arguments& arguments) {
     return outcome;
   }
   const std::vector<std::string> jumps = {plan->chain.name};
-  nft::Transaction transaction = nft::construction(plan->chain, jumps, {});
+  nft::Transaction transaction = nft::build_tables(plan->chain, jumps, {});
   transaction.append(nft::insertion(*plan, {}));
   outcome.out +=
       "# What an ADD puts into a host that has no table of ours yet. Where networks are published, "

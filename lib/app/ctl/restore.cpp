@@ -46,7 +46,7 @@ app::Outcome restore(const Arguments& arguments) {
   const bool dry_run = arguments.has("--dry-run");
   const Result<restore::Restored> restored = restore::restore(
       *netlink, from ? std::vector{restore::source_of(*from)} : restore::default_sources(),
-      dry_run ? restore::Doing::rehearse : restore::Doing::publish);
+      dry_run ? restore::Mode::dry_run : restore::Mode::publish);
   if (!restored) return failure(restored.error());
   return report(*restored, dry_run);
 }

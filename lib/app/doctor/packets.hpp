@@ -4,8 +4,8 @@
 //   already
 //
 // What a client chooses (its address and port) is not set; it comes by any device of the host but
-// the container's. Bytes as nft/foreign/foreign says. Errors: none. Source: kernel nf_conntrack_common.h,
-// rtnetlink.h.
+// the container's. Bytes as nft/foreign/foreign says. Errors: none. Source: kernel
+// nf_conntrack_common.h, rtnetlink.h.
 #pragma once
 
 #include <vector>

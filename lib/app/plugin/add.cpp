@@ -5,47 +5,47 @@
 namespace portmapper::plugin {
 namespace {
 
-Status publish_with_effects(const app::Call& call, const nft::Plan& plan) {
+Status publish_with_effects(const app::CommandContext& context, const nft::Plan& plan) {
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
   if (!netlink) return netlink.error();
   if (const Status published = app::publish(*netlink, plan); !published) return published;
   std::vector<std::string> notes;
   const Status effects = app::effects_of_add(*netlink, plan, notes);
-  for (const std::string& note : notes) call.note(note);
+  for (const std::string& note : notes) context.note(note);
   if (effects) return {};
-  const Result<nft::Holding> gone =
+  const Result<nft::InstalledPorts> gone =
       app::withdraw(*netlink, nft::owner_hash(plan.attachment), plan.chain.name);
-  if (!gone) call.note("after the failed ADD, " + gone.error().message());
+  if (!gone) context.note("after the failed ADD, " + gone.error().message());
   return effects;
 }
 
 // All of an ADD that comes after the interface.
-Status map_ports(const app::Call& call, const std::string& result) {
-  const std::optional<config::Delegate>& plugin = call.conf.delegate;
+Status map_ports(const app::CommandContext& context, const std::string& result) {
+  const std::optional<config::Delegate>& plugin = context.conf.delegate;
   const Result<nft::Plan> plan =
-      app::plan_of(call, result, plugin ? "result of delegate " + plugin->type : "prevResult");
+      app::plan_of(context, result, plugin ? "result of delegate " + plugin->type : "prevResult");
   if (!plan) {
     Error error = plan.error();
     if (plugin && error.kind == ErrorKind::invalid_input) error.kind = ErrorKind::delegate_failed;
     return error;
   }
-  for (const std::string& note : plan->notes) call.note(note);
+  for (const std::string& note : plan->notes) context.note(note);
   if (plan->translations.empty()) return {};
-  return publish_with_effects(call, *plan);
+  return publish_with_effects(context, *plan);
 }
 
 }  // namespace
 
-Result<std::string> add(const app::Call& call) {
-  Result<std::string> result = call.conf.delegate
-                                   ? app::run_delegate(call, cni::Command::add, nullptr)
-                                   : Result<std::string>(*call.conf.prev_result);
+Result<std::string> add(const app::CommandContext& context) {
+  Result<std::string> result = context.conf.delegate
+                                   ? app::run_delegate(context, cni::Command::add, nullptr)
+                                   : Result<std::string>(*context.conf.prev_result);
   if (!result) return result.error();
-  const Status mapped = map_ports(call, *result);
+  const Status mapped = map_ports(context, *result);
   if (mapped) return result;
   // The interface must not stay behind without its ports.
-  const Result<std::string> undone = app::run_delegate(call, cni::Command::del, nullptr);
-  if (!undone) call.note("after the failed ADD, " + undone.error().message());
+  const Result<std::string> undone = app::run_delegate(context, cni::Command::del, nullptr);
+  if (!undone) context.note("after the failed ADD, " + undone.error().message());
   return mapped.error();
 }
 

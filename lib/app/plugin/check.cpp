@@ -34,19 +34,20 @@ Status leave_out_shared(Transport& transport, nft::Plan& plan) {
 // The three elements of each published port, as ADD would make them now.
 Status check_ports(Transport& transport, nft::Plan plan, Findings& findings) {
   if (const Status status = leave_out_shared(transport, plan); !status) return status.error();
-  const Result<nft::Held> held =
-      nft::read_holding(transport, nft::owner_hash(plan.attachment), plan.chain.name);
+  const Result<nft::InstalledPortsAt> held =
+      nft::read_installed_ports(transport, nft::owner_hash(plan.attachment), plan.chain.name);
   if (!held) return held.error();
-  const nft::Holding& holding = held->holding;
-  if (!holding.empty() && holding.chain != plan.chain.name)
-    findings.push_back("its ports are in chain " + holding.chain + ", not in " + plan.chain.name);
-  std::map<std::uint32_t, const nft::HeldPort*> by_index;
-  for (const nft::HeldPort& port : holding.ports) by_index.emplace(port.index.value_or(0), &port);
+  const nft::InstalledPorts& installed = held->installed;
+  if (!installed.empty() && installed.chain != plan.chain.name)
+    findings.push_back("its ports are in chain " + installed.chain + ", not in " + plan.chain.name);
+  std::map<std::uint32_t, const nft::InstalledPort*> by_index;
+  for (const nft::InstalledPort& port : installed.ports)
+    by_index.emplace(port.index.value_or(0), &port);
   std::uint32_t index = 0;
   for (const nft::Translation& translation : plan.translations) {
     const nft::PublishedPort& port = translation.published;
     const auto entry = by_index.find(index++);
-    const nft::HeldPort* found = entry == by_index.end() ? nullptr : entry->second;
+    const nft::InstalledPort* found = entry == by_index.end() ? nullptr : entry->second;
     if (found == nullptr || found->published != port) {
       findings.push_back(
           element(nft::kOwners, port) +
@@ -82,7 +83,7 @@ Status check_hairpins(Transport& transport, const nft::Plan& plan, Findings& fin
 Result<Findings> findings_of(const nft::Plan& plan) {
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
   if (!netlink) return netlink.error();
-  const Result<nft::Ruleset> ruleset = nft::read_ruleset(*netlink, plan.chain);
+  const Result<nft::RulesetDiff> ruleset = nft::read_ruleset(*netlink, plan.chain);
   if (!ruleset) return ruleset.error();
   Findings findings = ruleset->damage;
   const Result<Findings> sets = nft::read_set_damage(*netlink, plan.chain.name);
@@ -94,11 +95,11 @@ Result<Findings> findings_of(const nft::Plan& plan) {
   return findings;
 }
 
-Status check_mapping(const app::Call& call) {
-  if (call.conf.mappings.empty()) return {};
-  if (!call.conf.prev_result)
+Status check_mapping(const app::CommandContext& context) {
+  if (context.conf.mappings.empty()) return {};
+  if (!context.conf.prev_result)
     return Error{ErrorKind::invalid_input, "prevResult is missing", {}, 0, {}};
-  const Result<nft::Plan> plan = app::plan_of(call, *call.conf.prev_result, "prevResult");
+  const Result<nft::Plan> plan = app::plan_of(context, *context.conf.prev_result, "prevResult");
   if (!plan) return plan.error();
   if (plan->translations.empty()) return {};
   const Result<Findings> findings = findings_of(*plan);
@@ -112,7 +113,7 @@ Status check_mapping(const app::Call& call) {
     text += "; and " + std::to_string(findings->size() - kNamed) + " more";
   return Error{
       ErrorKind::mapping_failed,
-      "the ports of container " + call.request.container_id + " are not as ADD builds them",
+      "the ports of container " + context.request.container_id + " are not as ADD builds them",
       text,
       0,
       {}};
@@ -120,10 +121,11 @@ Status check_mapping(const app::Call& call) {
 
 }  // namespace
 
-Result<std::string> check(const app::Call& call) {
-  if (const Status mapped = check_mapping(call); !mapped) return mapped.error();
-  const std::string* prev_result = call.conf.prev_result ? &*call.conf.prev_result : nullptr;
-  const Result<std::string> delegated = app::run_delegate(call, cni::Command::check, prev_result);
+Result<std::string> check(const app::CommandContext& context) {
+  if (const Status mapped = check_mapping(context); !mapped) return mapped.error();
+  const std::string* prev_result = context.conf.prev_result ? &*context.conf.prev_result : nullptr;
+  const Result<std::string> delegated =
+      app::run_delegate(context, cni::Command::check, prev_result);
   if (!delegated) return delegated.error();
   return std::string();
 }

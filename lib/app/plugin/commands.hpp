@@ -1,8 +1,8 @@
 // The CNI commands, one function each; lib/app/plugin/plugin chooses among them.
 //
-//   Result<std::string> out = add(call);
+//   Result<std::string> out = add(context);
 //
-// Each returns what goes to stdout. Notes for the operator go to the log of `call`, a line each.
+// Each returns what goes to stdout. Notes for the operator go to the log of `context`, a line each.
 // Errors: as design section 7. Does not promise: that a command of an older CNI version is refused;
 // lib/app/plugin/plugin does. Source: CNI SPEC.md section 4; shared design, section 4.
 #pragma once
@@ -14,10 +14,10 @@
 
 namespace portmapper::plugin {
 
-Result<std::string> add(const app::Call& call);
-Result<std::string> del(const app::Call& call);
-Result<std::string> check(const app::Call& call);
-Result<std::string> gc(const app::Call& call);
-Result<std::string> status(const app::Call& call);
+Result<std::string> add(const app::CommandContext& context);
+Result<std::string> del(const app::CommandContext& context);
+Result<std::string> check(const app::CommandContext& context);
+Result<std::string> gc(const app::CommandContext& context);
+Result<std::string> status(const app::CommandContext& context);
 
 }  // namespace portmapper::plugin

@@ -37,18 +37,18 @@ Result<std::string> run(const cni::Request& request, const std::string& input, s
   if (const Status known = is_in_version(request.command, conf->cni_version); !known)
     return known.error();
   delegate::PluginRunner runner(request.path);
-  const app::Call call{request, *conf, runner, log};
+  const app::CommandContext context{request, *conf, runner, log};
   switch (request.command) {
     case cni::Command::add:
-      return add(call);
+      return add(context);
     case cni::Command::del:
-      return del(call);
+      return del(context);
     case cni::Command::check:
-      return check(call);
+      return check(context);
     case cni::Command::gc:
-      return gc(call);
+      return gc(context);
     case cni::Command::status:
-      return status(call);
+      return status(context);
     case cni::Command::version:
       break;  // answered without a configuration
   }

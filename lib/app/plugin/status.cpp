@@ -4,17 +4,16 @@
 namespace portmapper::plugin {
 
 // Could an ADD work now? What it would build is tried in a batch that the kernel then undoes.
-Result<std::string> status(const app::Call& call) {
+Result<std::string> status(const app::CommandContext& context) {
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
-  const Status rehearsed =
-      netlink ? app::rehearse(*netlink, call.chain()) : Status(netlink.error());
-  if (!rehearsed) {
-    Error error = rehearsed.error();
+  const Status tried = netlink ? app::dry_run(*netlink, context.chain()) : Status(netlink.error());
+  if (!tried) {
+    Error error = tried.error();
     error.kind = ErrorKind::not_available;
     error.what = "nf_tables cannot be used here: " + error.what;
     return error;
   }
-  const Result<std::string> delegated = app::run_delegate(call, cni::Command::status, nullptr);
+  const Result<std::string> delegated = app::run_delegate(context, cni::Command::status, nullptr);
   if (!delegated) return delegated.error();
   return std::string();
 }

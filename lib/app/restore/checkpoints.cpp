@@ -23,7 +23,8 @@ Error problem(const std::string& path, const std::string& why) {
   return {ErrorKind::unreadable_input, path + ": " + why, {}, 0, {}};
 }
 
-Result<std::optional<Kept>> read_libcni(const host::Directory& results, const std::string& name) {
+Result<std::optional<CachedAttachment>> read_libcni(const host::Directory& results,
+                                                    const std::string& name) {
   const Result<std::string> text = results.read(name, kMostBytes);
   if (!text) return text.error();
   const std::string path = results.path() + "/" + name;
@@ -31,25 +32,26 @@ Result<std::optional<Kept>> read_libcni(const host::Directory& results, const st
   if (!entry) return problem(path, entry.error().message());
   const std::string expected = cni::cache_file_name(entry->attachment);
   if (name != expected) return problem(path, "it is about " + expected + ", which is not its name");
-  if (!entry->config) return std::optional<Kept>();
-  return std::optional(
-      Kept{std::move(entry->attachment), std::move(entry->netns), std::move(*entry->config), {}});
+  if (!entry->config) return std::optional<CachedAttachment>();
+  return std::optional(CachedAttachment{
+      std::move(entry->attachment), std::move(entry->netns), std::move(*entry->config), {}});
 }
 
-Result<std::optional<Kept>> read_mesos(const host::Directory& network,
-                                       const host::Directory& interface,
-                                       const Attachment& attachment, const std::string& netns) {
+Result<std::optional<CachedAttachment>> read_mesos(const host::Directory& network,
+                                                   const host::Directory& interface,
+                                                   const Attachment& attachment,
+                                                   const std::string& netns) {
   Result<std::string> config = network.read(kMesosConfig, kMostBytes);
   if (!config) return config.error();
   const std::string path = network.path() + "/" + kMesosConfig;
   const Result<json::Document> document = json::Document::parse(*config, "its configuration");
   if (!document) return problem(path, document.error().message());
-  if (document->root().member("type").text() != kPlugin) return std::optional<Kept>();
+  if (document->root().member("type").text() != kPlugin) return std::optional<CachedAttachment>();
   if (document->root().member("name").text() != attachment.network)
     return problem(path, "its name is not that of its directory");
   Result<std::string> result = interface.read(kMesosResult, kMostBytes);
   if (!result) return result.error();
-  return std::optional(Kept{attachment, netns, std::move(*config), std::move(*result)});
+  return std::optional(CachedAttachment{attachment, netns, std::move(*config), std::move(*result)});
 }
 
 class Scanner {
@@ -166,7 +168,7 @@ Scan scan_checkpoints(const std::vector<Source>& sources, const CheckpointStates
     }
   }
   std::erase_if(scan.readings, [&scan](const Reading& reading) {
-    const bool gone = !reading.kept && reading.kept.error().error_number == ENOENT;
+    const bool gone = !reading.cached && reading.cached.error().error_number == ENOENT;
     if (gone) scan.states.erase(reading.path);
     return gone;
   });

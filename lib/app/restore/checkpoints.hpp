@@ -1,7 +1,7 @@
 // Checkpoints: what container runtimes keep on disk of the attachments they made with our plugin.
 //
 //   Scan scan = scan_checkpoints(default_sources(), {});
-//   for (const Reading& reading : scan.readings) reading.kept->config, ->result, ->attachment ...
+//   for (const Reading& reading : scan.readings) reading.cached->config, ->result, ->attachment ...
 //
 //   libcni  <cache>/results/<network>-<container>-<interface>: podman (as root), containerd, CRI-O
 //           and Nomad all keep it in /var/lib/cni
@@ -47,7 +47,7 @@ struct CheckpointState {
 };
 using CheckpointStates = std::map<std::string, CheckpointState>;  // by path
 
-struct Kept {
+struct CachedAttachment {
   Attachment attachment;
   std::string netns;   // empty: nothing tells
   std::string config;  // what our plugin got on stdin
@@ -56,7 +56,7 @@ struct Kept {
 
 struct Reading {
   std::string path;
-  Result<std::optional<Kept>> kept;  // nothing: not made by our plugin
+  Result<std::optional<CachedAttachment>> cached;  // nothing: not made by our plugin
 };
 
 struct Scan {

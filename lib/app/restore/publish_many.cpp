@@ -81,10 +81,9 @@ Result<nft::HairpinFit> fit_all(Transport& transport, Plans plans) {
 
 class Publisher {
  public:
-  Publisher(Transport& transport, Doing doing, std::vector<IpAddress> local,
-            nft::Transaction mending)
+  Publisher(Transport& transport, Mode mode, std::vector<IpAddress> local, nft::Transaction mending)
       : transport_(transport),
-        doing_(doing),
+        mode_(mode),
         local_(std::move(local)),
         mending_(std::move(mending)) {}
 
@@ -114,18 +113,17 @@ class Publisher {
   }
 
   Status try_batch(Plans plans) {
-    nft::Transaction transaction =
-        mending_;  // a rehearsal leaves nothing that the next can stand on
+    nft::Transaction transaction = mending_;  // a dry run leaves nothing that the next can stand on
     for (const nft::Plan* plan : plans) transaction.append(nft::insertion_of_ports(*plan, local_));
     bool mended = false;
     for (app::Retry retry; retry.again();) {
-      const Status status = doing_ == Doing::rehearse ? rehearse(transport_, transaction)
-                                                      : nft::commit(transport_, transaction);
+      const Status status = mode_ == Mode::dry_run ? nft::dry_run(transport_, transaction)
+                                                   : nft::commit(transport_, transaction);
       if (status) return status;
       const int error_number = status.error().error_number;
-      if (app::is_moved(error_number)) continue;
+      if (app::changed_concurrently(error_number)) continue;
       // Somebody flushed the ruleset once more.
-      if (error_number != ENOENT || mended || doing_ == Doing::rehearse) return status;
+      if (error_number != ENOENT || mended || mode_ == Mode::dry_run) return status;
       mended = true;
       if (const Status again = mend(transport_, plans); !again) return again;
     }
@@ -133,14 +131,14 @@ class Publisher {
   }
 
   Status publish_one(const nft::Plan& plan) {
-    if (doing_ == Doing::publish) return app::publish(transport_, plan);
-    nft::Plan rehearsed = plan;
-    const Result<nft::Transaction> way = app::clear_obstacles(transport_, rehearsed, local_);
+    if (mode_ == Mode::publish) return app::publish(transport_, plan);
+    nft::Plan tried = plan;
+    const Result<nft::Transaction> way = app::resolve_conflicts(transport_, tried, local_);
     return way ? Status() : Status(way.error());
   }
 
   Transport& transport_;
-  Doing doing_;
+  Mode mode_;
   std::vector<IpAddress> local_;
   nft::Transaction mending_;
 };
@@ -148,7 +146,7 @@ class Publisher {
 }  // namespace
 
 Result<nft::Transaction> mending(Transport& transport, Plans plans) {
-  const Result<nft::Ruleset> skeleton = nft::read_skeleton(transport);
+  const Result<nft::RulesetDiff> skeleton = nft::read_skeleton(transport);
   if (!skeleton) return skeleton.error();
   Result<std::vector<std::string>> chains = nft::read_network_chains(transport);
   if (!chains) return chains.error();
@@ -161,7 +159,7 @@ Result<nft::Transaction> mending(Transport& transport, Plans plans) {
     for (const nft::NetworkChain& chain : *broken)
       if (std::find(chains->begin(), chains->end(), chain.name) == chains->end())
         chains->push_back(chain.name);
-    transaction = nft::construction(*broken, *chains, skeleton->wrong_hooks);
+    transaction = nft::build_tables(*broken, *chains, skeleton->wrong_hooks);
   }
   transaction.append(nft::removal(hairpins->remove));
   transaction.append(nft::addition(hairpins->add));
@@ -175,15 +173,15 @@ Status mend(Transport& transport, Plans plans) {
     if (transaction && transaction->operations.empty()) return {};
     const Status status =
         transaction ? nft::commit(transport, *transaction) : Status(transaction.error());
-    if (status || !app::is_moved(status.error().error_number)) return status;
+    if (status || !app::changed_concurrently(status.error().error_number)) return status;
   }
   return app::Retry::exhausted();
 }
 
-std::vector<Status> publish_many(Transport& transport, Plans plans, Doing doing) {
+std::vector<Status> publish_many(Transport& transport, Plans plans, Mode mode) {
   std::vector<Status> results(plans.size());
   Result<std::vector<IpAddress>> local = host::local_addresses();
-  Result<nft::Transaction> before = doing == Doing::rehearse
+  Result<nft::Transaction> before = mode == Mode::dry_run
                                         ? mending(transport, plans)
                                         : Result<nft::Transaction>(nft::Transaction());
   if (!local || !before) {
@@ -191,7 +189,7 @@ std::vector<Status> publish_many(Transport& transport, Plans plans, Doing doing)
     return results;
   }
   before->generation.reset();
-  Publisher(transport, doing, std::move(*local), std::move(*before)).publish_all(plans, results);
+  Publisher(transport, mode, std::move(*local), std::move(*before)).publish_all(plans, results);
   return results;
 }
 

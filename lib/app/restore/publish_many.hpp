@@ -28,8 +28,8 @@ using Plans = std::span<const nft::Plan* const>;
 Result<nft::Transaction> mending(Transport& transport, Plans plans);
 Status mend(Transport& transport, Plans plans);
 
-enum class Doing { publish, rehearse };
-// Doing::rehearse changes nothing, and says what would be refused.
-std::vector<Status> publish_many(Transport& transport, Plans plans, Doing doing);
+enum class Mode { publish, dry_run };
+// Mode::dry_run changes nothing, and says what would be refused.
+std::vector<Status> publish_many(Transport& transport, Plans plans, Mode mode);
 
 }  // namespace portmapper::restore

@@ -49,27 +49,27 @@ bool is_absolute_path(const std::string& path) {
 }
 
 // What the ADD wanted in the kernel.
-Result<nft::Plan> plan_again(const Kept& kept) {
-  const Result<config::NetConf> conf = config::parse_net_conf(kept.config, cni::Command::add);
+Result<nft::Plan> plan_again(const CachedAttachment& cached) {
+  const Result<config::NetConf> conf = config::parse_net_conf(cached.config, cni::Command::add);
   if (!conf) return conf.error();
-  if (kept.result.empty() && !conf->prev_result) return invalid("it has no result");
+  if (cached.result.empty() && !conf->prev_result) return invalid("it has no result");
   cni::Request request;
   request.command = cni::Command::add;
-  request.container_id = kept.attachment.container_id;
-  request.ifname = kept.attachment.ifname;
-  request.netns = kept.netns;
+  request.container_id = cached.attachment.container_id;
+  request.ifname = cached.attachment.ifname;
+  request.netns = cached.netns;
   delegate::PluginRunner runner({});
   std::string log;
   Result<nft::Plan> plan =
-      app::plan_of(app::Call{request, *conf, runner, log},
-                   kept.result.empty() ? *conf->prev_result : kept.result, "the kept result");
-  if (plan && !plan->translations.empty() && !is_absolute_path(kept.netns))
+      app::plan_of(app::CommandContext{request, *conf, runner, log},
+                   cached.result.empty() ? *conf->prev_result : cached.result, "the kept result");
+  if (plan && !plan->translations.empty() && !is_absolute_path(cached.netns))
     return invalid("it does not tell its network namespace, so nobody knows whether it lives");
   return plan;
 }
 
-bool lives(const nft::Plan& plan, const host::Inside& inside) {
-  return inside.kind == host::Inside::Kind::another &&
+bool lives(const nft::Plan& plan, const host::NetnsAddresses& inside) {
+  return inside.kind == host::NetnsAddresses::Kind::another &&
          std::any_of(plan.translations.begin(), plan.translations.end(),
                      [&inside](const nft::Translation& translation) {
                        return std::binary_search(inside.addresses.begin(), inside.addresses.end(),
@@ -79,15 +79,15 @@ bool lives(const nft::Plan& plan, const host::Inside& inside) {
 
 class Restorer {
  public:
-  Restorer(Transport& transport, const std::vector<Source>& sources, Doing doing)
-      : transport_(transport), sources_(sources), doing_(doing) {}
+  Restorer(Transport& transport, const std::vector<Source>& sources, Mode mode)
+      : transport_(transport), sources_(sources), mode_(mode) {}
 
   Result<Restored> run() {
     for (int look = 0; look < kMostLooks; ++look) {
       const bool has_restored = std::any_of(tracked_.begin(), tracked_.end(), is_restored);
       const Result<bool> changed = look_once();
       if (!changed) return changed.error();
-      if (doing_ == Doing::rehearse) break;
+      if (mode_ == Mode::dry_run) break;
       const bool restored = std::any_of(tracked_.begin(), tracked_.end(), is_restored);
       if (restored && !has_restored) continue;  // at once: what vanished while we were reading?
       // Then when every DEL that was under way is over, and on while anything changes.
@@ -146,12 +146,12 @@ class Restorer {
   static Tracked judge(const Reading& reading) {
     Tracked tracked;
     tracked.standing = Standing::idle;
-    if (!reading.kept) {
-      tracked.problem = reading.kept.error().message();
+    if (!reading.cached) {
+      tracked.problem = reading.cached.error().message();
       return tracked;
     }
-    if (!*reading.kept) return tracked;
-    Result<nft::Plan> plan = plan_again(**reading.kept);
+    if (!*reading.cached) return tracked;
+    Result<nft::Plan> plan = plan_again(**reading.cached);
     if (!plan) {
       tracked.problem = reading.path + ": " + plan.error().message();
     } else if (!plan->translations.empty()) {
@@ -165,10 +165,11 @@ class Restorer {
     std::set<std::string> namespaces;
     for (const auto& [path, tracked] : tracked_)
       if (is_of_interest(tracked)) namespaces.insert(tracked.plan->netns.path);
-    const std::map<std::string, host::Inside> inside = host::look_inside(namespaces);
+    const std::map<std::string, host::NetnsAddresses> inside =
+        host::read_netns_addresses(namespaces);
     for (auto& [path, tracked] : tracked_) {
       if (!is_of_interest(tracked)) continue;
-      const host::Inside& place = inside.at(tracked.plan->netns.path);
+      const host::NetnsAddresses& place = inside.at(tracked.plan->netns.path);
       if (place.error) {
         tracked.problem = path + ": " + place.error->message();
         if (tracked.standing == Standing::undecided) tracked.standing = Standing::refused;
@@ -183,7 +184,7 @@ class Restorer {
   }
 
   void take_back(const nft::Plan& plan) {
-    const Result<nft::Holding> gone =
+    const Result<nft::InstalledPorts> gone =
         app::withdraw(transport_, nft::owner_hash(plan.attachment), plan.chain.name, &plan.netns);
     if (!gone) {
       other_problems_.push_back("cannot take back " + nft::attachment_comment(plan.attachment) +
@@ -197,13 +198,13 @@ class Restorer {
   // Finds what the kernel has of it.
   Status compare(Tracked& tracked) {
     for (app::Retry retry; retry.again();) {
-      const Result<nft::Held> held = nft::read_holding(
+      const Result<nft::InstalledPortsAt> held = nft::read_installed_ports(
           transport_, nft::owner_hash(tracked.plan->attachment), tracked.plan->chain.name);
-      if (!held && app::is_moved(held.error().error_number)) continue;
+      if (!held && app::changed_concurrently(held.error().error_number)) continue;
       if (!held) return held.error();
-      const std::vector<nft::HeldPort>& ports = held->holding.ports;
+      const std::vector<nft::InstalledPort>& ports = held->installed.ports;
       if (ports.empty()) return {};
-      tracked.damaged = std::any_of(ports.begin(), ports.end(), [](const nft::HeldPort& port) {
+      tracked.damaged = std::any_of(ports.begin(), ports.end(), [](const nft::InstalledPort& port) {
         return !port.claimed || !port.endpoint;
       });
       if (!tracked.damaged) tracked.standing = Standing::published;
@@ -225,9 +226,9 @@ class Restorer {
       missing.push_back(&*tracked.plan);
       missing_items.push_back(&tracked);
     }
-    if (doing_ == Doing::publish)
+    if (mode_ == Mode::publish)
       if (const Status mended = mend(transport_, living); !mended) return mended.error();
-    const std::vector<Status> results = publish_many(transport_, missing, doing_);
+    const std::vector<Status> results = publish_many(transport_, missing, mode_);
     std::vector<const nft::Plan*> done;
     for (std::size_t i = 0; i < missing.size(); ++i) {
       missing_items[i]->standing = results[i] ? Standing::restored : Standing::refused;
@@ -236,7 +237,7 @@ class Restorer {
       else
         missing_items[i]->problem = results[i].error().message();
     }
-    if (doing_ == Doing::publish) take_effect(done);
+    if (mode_ == Mode::publish) take_effect(done);
     return !done.empty();
   }
 
@@ -271,7 +272,7 @@ class Restorer {
 
   Transport& transport_;
   const std::vector<Source>& sources_;
-  Doing doing_;
+  Mode mode_;
   bool settled_ = false;
   CheckpointStates states_;
   std::map<std::string, Tracked> tracked_;  // by file
@@ -283,8 +284,8 @@ class Restorer {
 
 }  // namespace
 
-Result<Restored> restore(Transport& transport, const std::vector<Source>& sources, Doing doing) {
-  return Restorer(transport, sources, doing).run();
+Result<Restored> restore(Transport& transport, const std::vector<Source>& sources, Mode mode) {
+  return Restorer(transport, sources, mode).run();
 }
 
 }  // namespace portmapper::restore

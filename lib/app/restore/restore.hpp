@@ -1,6 +1,6 @@
 // Restore: publishes again what a flush removed, from what the runtimes keep.
 //
-//   Result<Restored> restored = restore(netlink, default_sources(), Doing::publish);
+//   Result<Restored> restored = restore(netlink, default_sources(), Mode::publish);
 //
 // Only attachments that live: their network namespace exists, is not the host's, and has one of the
 // addresses that their ports lead to. What is published whole already is not touched. Never brings
@@ -30,7 +30,7 @@ struct Restored {
     std::string attachment;  // "web/abc/eth0"
     std::size_t ports = 0;
   };
-  std::vector<Line> restored;  // or, rehearsed, what would be
+  std::vector<Line> restored;  // or, of a dry run, what would be
   std::vector<Line> taken_back;
   std::vector<Line> gone;     // attachments that do not live any more
   std::size_t published = 0;  // attachments that were published already
@@ -38,6 +38,6 @@ struct Restored {
   std::vector<std::string> notes;
 };
 
-Result<Restored> restore(Transport& transport, const std::vector<Source>& sources, Doing doing);
+Result<Restored> restore(Transport& transport, const std::vector<Source>& sources, Mode mode);
 
 }  // namespace portmapper::restore
