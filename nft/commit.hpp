@@ -1,27 +1,49 @@
 // commit: a transaction into the kernel, all of it or none of it.
 //
-//   Status status = commit(netlink, transaction);
-//   if (!status && status.error().error_number == EEXIST) ...  // somebody has one of the elements
+//   const CommitResult result = commit(transport, transaction);
+//   if (result.refusal && result.refusal->error_number == EEXIST) {
+//     // somebody has one of the elements of transaction.operations[*result.refusal->operation]
+//   }
 //
-// Errors: mapping_failed that names the first operation refused and its errno, with nothing
-// changed. ERESTART: the generation moved. EEXIST: an element that was to be created is there.
-// ENOENT: something that was to be there is not. Does not promise: to try again; lib/app does.
-// Source: kernel net/netfilter/nfnetlink.c, nfnetlink_rcv_batch.
+// A refusal is the kernel's answer, after which nothing has changed: ERESTART, the generation
+// moved; EEXIST, an element that was to be created is there; ENOENT, something that was to be there
+// is not. A failure is everything else (the socket, silence), after which the batch may have been
+// taken all the same. Source: kernel net/netfilter/nfnetlink.c, nfnetlink_rcv_batch.
 #pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
 
 #include "lib/base/netlink.hpp"
 #include "nft/transaction.hpp"
 
 namespace portmapper::nft {
 
-// Whether an error of commit is the kernel's refusal, after which nothing has changed. After
-// another one, the batch may have been taken all the same: its answer was lost.
-bool is_refusal(const Error& error);
+// The first operation that the kernel refused; it undid the others.
+struct Refusal {
+  int error_number = 0;
+  std::optional<std::size_t> operation{};  // its index; nothing: the batch itself
+  bool generation = false;                 // it was the generation that the batch names
+  std::string reason{};                    // the kernel's own words, where it has some
+};
 
-Status commit(Transport& transport, const Transaction& transaction);
+struct CommitResult {
+  std::optional<Refusal> refusal{};
+  std::optional<Error> failure{};
+
+  explicit operator bool() const { return !refusal && !failure; }
+};
+
+CommitResult commit(Transport& transport, const Transaction& transaction);
+
+// "nftables refused: create element inet nft-port-mapper published-ip { ... }: File exists"
+Error to_error(const Refusal& refusal, const Transaction& transaction);
+// The result as an Error; nothing where the transaction was taken.
+Status to_status(const CommitResult& result, const Transaction& transaction);
 
 // Whether the kernel would take the transaction, without a trace: it gets one more operation that
-// it must refuse, and then undoes them all. Errors: as commit.
-Status dry_run(Transport& transport, Transaction transaction);
+// it must refuse, and then undoes them all.
+CommitResult dry_run(Transport& transport, const Transaction& transaction);
 
 }  // namespace portmapper::nft

@@ -71,6 +71,13 @@ class Encoder {
     messages().end();
   }
 
+  // create table inet nft-port-mapper
+  void operator()(const CreateTable&) {
+    const std::uint16_t flags = NLM_F_CREATE | NLM_F_EXCL;
+    mnl_attr_put_strz(messages().begin(NFT_MSG_NEWTABLE, flags), NFTA_TABLE_NAME, kTable);
+    messages().end();
+  }
+
   void operator()(const DeleteTable&) {
     mnl_attr_put_strz(messages().begin(NFT_MSG_DELTABLE, 0), NFTA_TABLE_NAME, kTable);
     messages().end();

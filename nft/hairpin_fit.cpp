@@ -1,6 +1,8 @@
 #include "nft/hairpin_fit.hpp"
 
 #include <algorithm>
+#include <iterator>
+#include <set>
 
 namespace portmapper::nft {
 namespace {
@@ -43,6 +45,14 @@ std::vector<Hairpin> cut(const Hairpin& piece, const Hairpin& existing) {
   return rest;
 }
 
+bool overlap(const Hairpin& a, const Hairpin& b) {
+  return !disjoint(a.source, b.source) && !disjoint(a.destination, b.destination);
+}
+
+bool is_wider(const Hairpin& a, const Hairpin& b) {
+  return a.source.length + a.destination.length < b.source.length + b.destination.length;
+}
+
 }  // namespace
 
 HairpinFit fit_hairpins(std::span<const Hairpin> wanted, std::span<const Hairpin> existing) {
@@ -64,6 +74,29 @@ HairpinFit fit_hairpins(std::span<const Hairpin> wanted, std::span<const Hairpin
                     [&other](const Hairpin& h) { return covers(h, other); }))
       fit.remove.push_back(other);
   return fit;
+}
+
+HairpinFit fit_all_hairpins(std::span<const Hairpin> wanted, std::span<const Hairpin> existing) {
+  std::set<Hairpin> missing(wanted.begin(), wanted.end());
+  for (const Hairpin& hairpin : existing) missing.erase(hairpin);
+  // The widest first, so that none has to replace another that was just added.
+  std::vector<Hairpin> widest_first(missing.begin(), missing.end());
+  std::stable_sort(widest_first.begin(), widest_first.end(), is_wider);
+  std::vector<Hairpin> present(existing.begin(), existing.end());
+  HairpinFit all;
+  for (const Hairpin& hairpin : widest_first) {
+    std::vector<Hairpin> close;  // nothing else matters, and there may be one for each container
+    std::copy_if(present.begin(), present.end(), std::back_inserter(close),
+                 [&hairpin](const Hairpin& other) { return overlap(hairpin, other); });
+    const HairpinFit fit = fit_hairpins({&hairpin, 1}, close);
+    for (const Hairpin& removed : fit.remove) {
+      std::erase(present, removed);
+      if (std::erase(all.add, removed) == 0) all.remove.push_back(removed);
+    }
+    present.insert(present.end(), fit.add.begin(), fit.add.end());
+    all.add.insert(all.add.end(), fit.add.begin(), fit.add.end());
+  }
+  return all;
 }
 
 }  // namespace portmapper::nft

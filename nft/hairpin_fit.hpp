@@ -26,4 +26,7 @@ struct HairpinFit {
 
 HairpinFit fit_hairpins(std::span<const Hairpin> wanted, std::span<const Hairpin> existing);
 
+// The same for the pairs of many networks, which are fitted to each other too.
+HairpinFit fit_all_hairpins(std::span<const Hairpin> wanted, std::span<const Hairpin> existing);
+
 }  // namespace portmapper::nft

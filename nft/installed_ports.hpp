@@ -10,6 +10,7 @@
 // Source: shared design, section 3.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -26,6 +27,8 @@ struct InstalledPort {
   PublishedPort published;
   bool claimed = false;              // its claim exists and is this owner's
   std::optional<Endpoint> endpoint;  // its target, where it exists
+
+  bool operator==(const InstalledPort&) const = default;
 };
 
 struct InstalledPorts {
@@ -39,6 +42,14 @@ struct InstalledPorts {
   std::vector<Hairpin> hairpins;  // those that no other attachment can need
 
   [[nodiscard]] bool empty() const { return ports.empty(); }
+  bool operator==(const InstalledPorts&) const = default;
 };
+
+// Whether each of its ports has its claim and its target.
+inline bool is_whole(const InstalledPorts& installed) {
+  return !installed.empty() &&
+         std::all_of(installed.ports.begin(), installed.ports.end(),
+                     [](const InstalledPort& port) { return port.claimed && port.endpoint; });
+}
 
 }  // namespace portmapper::nft

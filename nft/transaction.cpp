@@ -105,6 +105,9 @@ struct Print {
   std::string operator()(const AddTable&) const {
     return std::string("add table inet ") + kTable + " { comment \"" + kTableComment + "\"; }\n";
   }
+  std::string operator()(const CreateTable&) const {
+    return std::string("create table inet ") + kTable + "\n";
+  }
   std::string operator()(const DeleteTable&) const {
     return std::string("delete table inet ") + kTable + "\n";
   }
@@ -204,7 +207,7 @@ Transaction insertion_of_ports(const Plan& plan, std::span<const IpAddress> loca
   return transaction;
 }
 
-Transaction removal(const InstalledPorts& installed) {
+Transaction removal(const InstalledPorts& installed, bool with_hairpins) {
   BySet removed(ElementVerb::remove, {});
   for (const InstalledPort& port : installed.ports) {
     const Suffix suffix = suffix_of(port.published);
@@ -216,6 +219,7 @@ Transaction removal(const InstalledPorts& installed) {
   // Added first, so that removing them does not fail where an operator was quicker.
   BySet present(ElementVerb::add, {});
   for (const Hairpin& hairpin : installed.hairpins) {
+    if (!with_hairpins) break;
     const SetSpec set = hairpin_spec(hairpin.destination.address.family());
     present[set].push_back(element_of(hairpin));
     removed[set].push_back(element_of(hairpin));

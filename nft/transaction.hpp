@@ -45,6 +45,7 @@ struct Elements {
 };
 
 struct AddTable {};
+struct CreateTable {};  // is refused where it exists
 struct DeleteTable {};
 struct AddSet {
   SetSpec set;
@@ -70,7 +71,7 @@ struct AddRule {
   Rule rule;
 };
 
-using Operation = std::variant<AddTable, DeleteTable, AddSet, AddChain, DeleteChain, FlushChain,
+using Operation = std::variant<AddTable, CreateTable, DeleteTable, AddSet, AddChain, DeleteChain, FlushChain,
                                DeleteSet, FlushSet, AddRule, Elements>;
 
 struct Transaction {
@@ -88,7 +89,7 @@ Transaction insertion(const Plan& plan, std::span<const IpAddress> local_address
 // The same without its hairpins, for many plans whose hairpins were added at once.
 Transaction insertion_of_ports(const Plan& plan, std::span<const IpAddress> local_addresses);
 // All that the kernel holds for one attachment.
-Transaction removal(const InstalledPorts& installed);
+Transaction removal(const InstalledPorts& installed, bool with_hairpins = true);
 Transaction addition(std::span<const Hairpin> hairpins);
 Transaction removal(std::span<const Hairpin> hairpins);
 // The hairpin elements of all subnets, which nobody needs when nothing is published.

@@ -9,6 +9,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "lib/base/attachment.hpp"
 #include "lib/base/error.hpp"
@@ -37,6 +38,9 @@ struct CommandContext {
   // The network chain that the configuration asks for.
   [[nodiscard]] nft::NetworkChain chain() const;
   void note(std::string_view text) const { log += log_line(text); }
+  void note_all(const std::vector<std::string>& notes) const {
+    for (const std::string& text : notes) note(text);
+  }
 };
 
 // What an ADD with this result wants in the kernel; without port mappings, nothing.

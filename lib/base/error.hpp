@@ -40,6 +40,14 @@ struct Error {
   [[nodiscard]] std::string message() const;
 };
 
+// The commonest kinds.
+inline Error mapping_failed(std::string what, std::string object = {}, int error_number = 0) {
+  return {ErrorKind::mapping_failed, std::move(what), std::move(object), error_number, {}};
+}
+inline Error invalid_input(std::string what, std::string object = {}) {
+  return {ErrorKind::invalid_input, std::move(what), std::move(object), 0, {}};
+}
+
 template <typename T>
 class [[nodiscard]] Result {
  public:

@@ -13,6 +13,13 @@
 
 namespace portmapper {
 
+// What looking for a recorded namespace came to.
+enum class NamespaceState : std::uint8_t {
+  exists,
+  gone,
+  unknown,  // nothing was recorded, or we may not look everywhere
+};
+
 struct NetworkNamespace {
   std::string path;  // as in CNI_NETNS; empty where it did not fit
   std::uint64_t device = 0;

@@ -112,11 +112,13 @@ NetworkNamespace identify_netns(const std::string& path) {
   return netns;
 }
 
-bool netns_exists(const NetworkNamespace& recorded, const NetworkNamespace& own) {
-  if (!recorded.is_known() || is_at_its_path(recorded)) return true;
+NamespaceState netns_state(const NetworkNamespace& recorded, const NetworkNamespace& own) {
+  if (!recorded.is_known()) return NamespaceState::unknown;
+  if (is_at_its_path(recorded)) return NamespaceState::exists;
   // Its path is gone and ours has its number: the number was used again.
-  if (recorded.id == 0 && recorded.inode == own.inode && recorded.path != own.path) return false;
-  return Namespaces().hold(recorded);
+  if (recorded.id == 0 && recorded.inode == own.inode && recorded.path != own.path)
+    return NamespaceState::gone;
+  return Namespaces().state(recorded);
 }
 
 void Namespaces::look() {
@@ -133,14 +135,16 @@ void Namespaces::look() {
   each_mount(visit);
 }
 
-bool Namespaces::hold(const NetworkNamespace& recorded) {
-  if (!recorded.is_known() || is_at_its_path(recorded)) return true;
+NamespaceState Namespaces::state(const NetworkNamespace& recorded) {
+  if (!recorded.is_known()) return NamespaceState::unknown;
+  if (is_at_its_path(recorded)) return NamespaceState::exists;
   if (!seen_) look();
   const auto found = seen_->find(recorded.inode);
-  return !may_see_all_ ||
-         (found != seen_->end() &&
-          std::any_of(found->second.begin(), found->second.end(),
-                      [&](const NetworkNamespace& n) { return same(recorded, n); }));
+  const bool is_seen = found != seen_->end() &&
+                       std::any_of(found->second.begin(), found->second.end(),
+                                   [&](const NetworkNamespace& n) { return same(recorded, n); });
+  if (is_seen) return NamespaceState::exists;
+  return may_see_all_ ? NamespaceState::gone : NamespaceState::unknown;
 }
 
 }  // namespace portmapper::host

@@ -1,7 +1,7 @@
 // What network namespace a path leads to, and whether a recorded one still exists.
 //
 //   NetworkNamespace netns = identify_netns("/run/netns/web");  // all zero where there is none
-//   netns_exists(netns, own);                                   // false: its owner is dead
+//   netns_state(netns, own);                                    // gone: its owner is dead
 //
 // A namespace lives while its path leads to it, or while any process or mount that we can see is in
 // it; and when we lack the privilege to see most processes (CAP_SYS_PTRACE), since a port must not
@@ -22,13 +22,13 @@
 namespace portmapper::host {
 
 NetworkNamespace identify_netns(const std::string& path);
-bool netns_exists(const NetworkNamespace& recorded, const NetworkNamespace& own);
+NamespaceState netns_state(const NetworkNamespace& recorded, const NetworkNamespace& own);
 
 // The same for many recorded namespaces: processes and mounts are looked through once, when the
 // first one is not found by its path.
 class Namespaces {
  public:
-  bool hold(const NetworkNamespace& recorded);
+  NamespaceState state(const NetworkNamespace& recorded);
 
  private:
   using ByInode = std::map<std::uint64_t, std::vector<NetworkNamespace>>;

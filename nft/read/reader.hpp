@@ -18,32 +18,26 @@
 
 #include "lib/base/netlink.hpp"
 #include "nft/installed_ports.hpp"
+#include "nft/owner_entry.hpp"
 #include "nft/ruleset.hpp"
+#include "nft/snapshot.hpp"
 
 namespace portmapper::nft {
 
-struct RulesetDiff {
+struct Ruleset {
   std::uint32_t generation = 0;
-  std::vector<std::string> damage;       // what is not as we build it; empty: intact
-  std::vector<std::string> wrong_hooks;  // base chains of ours that hang elsewhere
-
-  [[nodiscard]] bool intact() const { return damage.empty(); }
+  RulesetDiff diff;
 };
-Result<RulesetDiff> read_ruleset(Transport& transport, const NetworkChain& network);
-Result<RulesetDiff> read_skeleton(Transport& transport);
+Result<Ruleset> read_ruleset(Transport& transport, const NetworkChain& network);
+Result<Ruleset> read_skeleton(Transport& transport);
 Result<bool> has_table(Transport& transport);
 Result<bool> has_guard(Transport& transport);  // chain localnet-guard, as we build it
 
-// A network chain whose configuration is not known: whether its rules are ours, and it is jumped
-// to.
-struct ChainDamage {
-  bool lacks_jump = false;
-  std::vector<std::string> rules;
-};
+// What of a network chain is not ours, whatever its configuration.
 Result<ChainDamage> read_chain_damage(Transport& transport, const std::string& chain);
 
 // Which sets of the skeleton and the network are missing or of another type.
-Result<std::vector<std::string>> read_set_damage(Transport& transport, const std::string& chain);
+Result<std::vector<Damage>> read_set_damage(Transport& transport, const std::string& chain);
 
 // The names of all network chains there are.
 Result<std::vector<std::string>> read_network_chains(Transport& transport);
@@ -63,12 +57,6 @@ Result<bool> others_publish(Transport& transport, const InstalledPorts& installe
 // A peek too. A set that does not exist is empty.
 Result<bool> is_set_empty(Transport& transport, const std::string& set);
 
-// The claim of a port: whether there is one, and whose it says to be.
-struct Claim {
-  bool exists = false;
-  std::string comment;
-  std::optional<OwnerHash> owner;
-};
 Result<std::vector<Claim>> read_claims(Transport& transport,
                                        const std::vector<PublishedPort>& ports);
 Result<std::vector<std::optional<Endpoint>>> read_targets(Transport& transport,
@@ -89,15 +77,6 @@ struct Emptiness {
 };
 Result<Emptiness> read_emptiness(Transport& transport, const std::string& chain);
 
-struct OwnerEntry {
-  OwnerHash owner{};
-  std::uint32_t index = 0;
-  std::string comment;
-  NetworkNamespace netns;
-  std::string chain;
-  PublishedPort published;
-  std::optional<OwnerHash> network{};  // where the comment may not tell
-};
 Result<std::vector<OwnerEntry>> read_owners(Transport& transport);
 
 struct ClaimEntry {

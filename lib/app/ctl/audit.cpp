@@ -1,67 +1,27 @@
 #include "lib/app/ctl/audit.hpp"
 
 #include <algorithm>
-#include <map>
 #include <set>
 
-#include "lib/app/columns.hpp"
 #include "lib/base/escape.hpp"
-#include "lib/host/netns.hpp"
-#include "lib/host/route_localnet.hpp"
-#include "nft/read/reader.hpp"
+#include "nft/decide.hpp"
 #include "nft/userdata.hpp"
 
 namespace portmapper::ctl {
 namespace {
 
-// The whole table, by published port. A port has one claim, and one owner; targets are by chain
-// too.
-struct Contents {
-  std::vector<nft::OwnerEntry> owners;
-  std::map<nft::PublishedPort, nft::ClaimEntry> claims;
-  std::map<std::pair<std::string, nft::PublishedPort>, nft::TargetEntry> targets;
-  std::vector<std::string> chains;
-};
-
-Result<Contents> read_contents(Transport& transport) {
-  Contents contents;
-  Result<std::vector<std::string>> chains = nft::read_network_chains(transport);
-  if (!chains) return chains.error();
-  contents.chains = std::move(*chains);
-  Result<std::vector<nft::OwnerEntry>> owners = nft::read_owners(transport);
-  if (!owners) return owners.error();
-  contents.owners = std::move(*owners);
-  for (const nft::Suffix suffix : nft::kSuffixes) {
-    Result<std::vector<nft::ClaimEntry>> claims = nft::read_claim_set(transport, suffix);
-    if (!claims) return claims.error();
-    for (nft::ClaimEntry& claim : *claims)
-      contents.claims.emplace(claim.published, std::move(claim));
-    for (const std::string& chain : contents.chains) {
-      Result<std::vector<nft::TargetEntry>> targets =
-          nft::read_target_map(transport, chain, suffix);
-      if (!targets) return targets.error();
-      for (nft::TargetEntry& target : *targets)
-        contents.targets.emplace(std::pair(chain, target.published), std::move(target));
-    }
-  }
-  return contents;
-}
-
 class Auditor {
  public:
-  Auditor(Transport& transport, Audit& audit) : transport_(transport), audit_(audit) {}
+  explicit Auditor(const TableContents& contents) : contents_(contents) {}
 
-  Status run() {
-    const Result<bool> exists = nft::has_table(transport_);
-    if (!exists) return exists.error();
-    if (*exists) {
-      if (const Status status = check_skeleton(); !status) return status;
-      const Result<Contents> contents = read_contents(transport_);
-      if (!contents) return contents.error();
-      check_owners(*contents);
-      check_leftovers(*contents);
-    }
-    return check_guard(*exists);
+  Audit run() {
+    if (!contents_.exists) return {};
+    audit_.repair.generation = contents_.generation;
+    check_skeleton();
+    check_owners();
+    check_leftovers();
+    check_exposure();
+    return std::move(audit_);
   }
 
  private:
@@ -72,57 +32,50 @@ class Auditor {
     audit_.repair.append(std::move(repair));
   }
 
-  Status check_skeleton() {
-    const Result<nft::RulesetDiff> skeleton = nft::read_skeleton(transport_);
-    if (!skeleton) return skeleton.error();
-    audit_.repair.generation = skeleton->generation;
-    const Result<std::vector<std::string>> chains = nft::read_network_chains(transport_);
-    if (!chains) return chains.error();
-    std::vector<std::string> mendable = skeleton->damage;
-    for (const std::string& chain : *chains) {
-      const Result<nft::ChainDamage> damage = nft::read_chain_damage(transport_, chain);
-      if (!damage) return damage.error();
-      if (damage->lacks_jump)
-        mendable.push_back(std::string("chain ") + nft::kNetworks + " lacks rule: jump " + chain);
-      for (const std::string& text : damage->rules)
-        find(text + "; the next ADD of its network puts that right");
+  void check_skeleton() {
+    std::vector<nft::Damage> mendable = contents_.skeleton.damage;
+    for (const std::string& chain : contents_.chains) {
+      const nft::ChainDamage& damage = contents_.chain_damage.at(chain);
+      if (damage.lacks_jump)
+        mendable.push_back({nft::Damage::Kind::missing_rule, nft::kNetworks, "jump " + chain});
+      for (const nft::Damage& one : damage.damage)
+        find(to_string(one) + "; the next ADD of its network puts that right");
     }
-    for (const std::string& text : mendable) find(text);
+    for (const nft::Damage& one : mendable) find(to_string(one));
     audit_.mendable += mendable.size();
-    if (!mendable.empty()) audit_.repair.append(nft::build_tables(*chains, skeleton->wrong_hooks));
-    return {};
+    if (!mendable.empty())
+      audit_.repair.append(nft::build_tables(contents_.chains, contents_.skeleton.wrong_hooks));
   }
 
-  void check_owners(const Contents& contents) {
-    host::Namespaces namespaces;
-    std::map<nft::OwnerHash, bool> alive;
-    for (const nft::OwnerEntry& owner : contents.owners) {
-      const auto [state, is_new] = alive.try_emplace(owner.owner);
-      if (is_new) {
-        state->second = namespaces.hold(owner.netns);
-        if (!state->second)
-          find("attachment " + owner.comment +
-               " is gone; nft-port-mapperctl prune removes its ports");
-      }
-      check_claim(contents, owner);
-      const bool has_target = owner.chain.empty()
-                                  ? has_target_anywhere(contents, owner.published)
-                                  : contents.targets.contains({owner.chain, owner.published});
-      if (!has_target)
-        find("port " + to_string(owner.published) + " of " + owner.comment +
-             " has no target; nft-port-mapperctl restore, or starting the container again, puts it "
-             "back");
+  void check_owners() {
+    std::set<nft::OwnerHash> seen;
+    for (const nft::OwnerEntry& owner : contents_.owners) {
+      const NamespaceState netns = contents_.owner_states.at(owner.owner);
+      if (seen.insert(owner.owner).second && nft::liveness_of(netns) == nft::Liveness::dead)
+        find("attachment " + owner.comment +
+             " is gone; nft-port-mapperctl prune removes its ports");
+      check_port(owner);
     }
   }
 
-  void check_claim(const Contents& contents, const nft::OwnerEntry& owner) {
-    const auto claim = contents.claims.find(owner.published);
+  void check_port(const nft::OwnerEntry& owner) {
+    check_claim(owner);
+    const bool has_target = owner.chain.empty()
+                                ? has_target_anywhere(owner.published)
+                                : contents_.targets.contains({owner.chain, owner.published});
+    if (!has_target)
+      find("port " + to_string(owner.published) + " of " + owner.comment +
+           " has no target; nft-port-mapperctl restore, or starting the container again, puts it "
+           "back");
+  }
+
+  void check_claim(const nft::OwnerEntry& owner) {
+    const auto claim = contents_.claims.find(owner.published);
     const std::string port = "port " + to_string(owner.published) + " of " + owner.comment;
-    if (claim == contents.claims.end()) {
+    if (claim == contents_.claims.end())
       mend(port + " has no claim", claim_again(owner));
-    } else if (claim->second.owner && *claim->second.owner != owner.owner) {
+    else if (claim->second.owner && *claim->second.owner != owner.owner)
       find(port + " is claimed by another attachment (" + claim->second.comment + ")");
-    }
   }
 
   static nft::Transaction claim_again(const nft::OwnerEntry& owner) {
@@ -139,10 +92,10 @@ class Auditor {
     return transaction;
   }
 
-  static bool has_target_anywhere(const Contents& contents, const nft::PublishedPort& port) {
-    return std::any_of(contents.chains.begin(), contents.chains.end(),
+  [[nodiscard]] bool has_target_anywhere(const nft::PublishedPort& port) const {
+    return std::any_of(contents_.chains.begin(), contents_.chains.end(),
                        [&](const std::string& chain) {
-                         return contents.targets.contains({chain, port});
+                         return contents_.targets.contains({chain, port});
                        });
   }
 
@@ -154,14 +107,14 @@ class Auditor {
   }
 
   // Claims and targets that no owner entry stands for: nobody would ever remove them.
-  void check_leftovers(const Contents& contents) {
+  void check_leftovers() {
     std::map<nft::PublishedPort, const nft::OwnerEntry*> owners;
-    for (const nft::OwnerEntry& owner : contents.owners) owners.emplace(owner.published, &owner);
-    for (const auto& [port, claim] : contents.claims)
+    for (const nft::OwnerEntry& owner : contents_.owners) owners.emplace(owner.published, &owner);
+    for (const auto& [port, claim] : contents_.claims)
       if (!owners.contains(port))
         mend("claim of " + to_string(port) + " (" + claim.comment + ") has no owner",
              without(nft::claim_spec(nft::suffix_of(port)), port));
-    for (const auto& [key, target] : contents.targets) {
+    for (const auto& [key, target] : contents_.targets) {
       const auto& [chain, port] = key;
       const auto owner = owners.find(port);
       if (owner != owners.end() && (owner->second->chain.empty() || owner->second->chain == chain))
@@ -172,30 +125,22 @@ class Auditor {
     }
   }
 
-  // Without a table of ours, route_localnet is somebody else's business.
-  Status check_guard(bool has_table) {
-    if (!has_table) return {};
-    const Result<bool> guarded = nft::has_guard(transport_);
-    if (!guarded) return guarded.error();
-    if (*guarded) return {};
-    for (const std::string& device : host::devices_with_route_localnet()) {
+  void check_exposure() {
+    for (const std::string& device : contents_.exposed_devices) {
       find("device " + device +
            " has route_localnet without our guard: its neighbours reach the host's 127.0.0.1");
       ++audit_.mendable;  // the guard is mended with the skeleton
     }
-    return {};
   }
 
-  Transport& transport_;
-  Audit& audit_;
+  const TableContents& contents_;
+  Audit audit_;
 };
 
 }  // namespace
 
-Result<Audit> audit_table(Transport& transport) {
-  Audit audit;
-  if (const Status status = Auditor(transport, audit).run(); !status) return status.error();
-  return audit;
+Audit audit_table(const TableContents& contents) {
+  return Auditor(contents).run();
 }
 
 }  // namespace portmapper::ctl

@@ -30,15 +30,16 @@ app::Outcome check(const Arguments& arguments) {
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
   if (!netlink) return failure(netlink.error());
   for (app::Retry retry; retry.again();) {
-    const Result<Audit> audit = audit_table(*netlink);
-    if (!audit) {
-      if (app::changed_concurrently(audit.error().error_number)) continue;
-      return failure(audit.error());
+    const Result<TableContents> contents = read_table(*netlink);
+    if (!contents) {
+      if (app::changed_concurrently(contents.error().error_number)) continue;
+      return failure(contents.error());
     }
-    if (!arguments.has("--repair") || audit->mendable == 0)
-      return report(*audit, arguments.has("--repair"));
-    const Status mended = nft::commit(*netlink, audit->repair);
-    if (mended) return report(*audit, true);
+    const Audit audit = audit_table(*contents);
+    if (!arguments.has("--repair") || audit.mendable == 0)
+      return report(audit, arguments.has("--repair"));
+    const Status mended = to_status(nft::commit(*netlink, audit.repair), audit.repair);
+    if (mended) return report(audit, true);
     if (!app::changed_concurrently(mended.error().error_number)) return failure(mended.error());
   }
   return failure(app::Retry::exhausted());

@@ -134,6 +134,13 @@ app::Outcome failure(const Error& error) {
   return outcome;
 }
 
+std::string log_lines(const std::vector<std::string>& notes) {
+  std::string text;
+  for (const std::string& note : notes)
+    text += std::string(kProgram) + ": " + printable(note) + "\n";
+  return text;
+}
+
 app::Outcome wrong_usage(const std::string& what) {
   app::Outcome outcome;
   outcome.status = kWrongUsage;

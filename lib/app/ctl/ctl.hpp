@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "lib/app/ctl/options.hpp"
 #include "lib/app/outcome.hpp"
@@ -35,5 +36,7 @@ app::Outcome run_ctl(std::span<const std::string> words);
 // For the subcommands: an outcome of status 1 that says what went wrong and what to do next.
 app::Outcome failure(const Error& error);
 app::Outcome wrong_usage(const std::string& what);
+// Notes for standard error, a line each.
+std::string log_lines(const std::vector<std::string>& notes);
 
 }  // namespace portmapper::ctl

@@ -104,7 +104,7 @@ app::Outcome doctor(const Arguments&) {
   read_network(host);
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
   if (!netlink) return failure(netlink.error());
-  const Status tried = app::dry_run(*netlink, nft::NetworkChain{nft::kSharedChain, {}});
+  const Status tried = app::try_network(*netlink, nft::NetworkChain{nft::kSharedChain, {}});
   if (!tried) host.refusal = tried.error().message();
   for (app::Retry retry; retry.again();) {
     const Status read = read_tables(*netlink, host);

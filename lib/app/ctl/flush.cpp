@@ -1,13 +1,10 @@
 #include <cerrno>
-#include <map>
 #include <set>
 
 #include "lib/app/ctl/commands.hpp"
 #include "lib/app/ctl/listing.hpp"
-#include "lib/app/host_effects.hpp"
 #include "lib/app/publish.hpp"
 #include "lib/host/route_localnet.hpp"
-#include "nft/commit.hpp"
 #include "nft/read/reader.hpp"
 
 namespace portmapper::ctl {
@@ -38,47 +35,51 @@ void reset_devices(const std::set<std::string>& devices, app::Outcome& outcome) 
   }
 }
 
-app::Outcome flush_all(Transport& transport, const std::vector<ListedPort>& ports) {
+app::Outcome flush_all(Transport& transport) {
+  const Result<std::vector<ListedPort>> ports = list_ports(transport);
+  if (!ports) return failure(ports.error());
+  const std::set<std::string> devices = loopback_devices(*ports);
   nft::Transaction transaction;
   transaction.operations.emplace_back(nft::DeleteTable{});
-  const std::set<std::string> devices = loopback_devices(ports);
-  const Status gone = nft::commit(transport, transaction);
-  if (!gone && gone.error().error_number != ENOENT) return failure(gone.error());
+  const nft::CommitResult gone = nft::commit(transport, transaction);
+  const bool was_missing = gone.refusal && gone.refusal->error_number == ENOENT;
+  if (const Status status = to_status(gone, transaction); !status && !was_missing)
+    return failure(status.error());
   app::Outcome outcome;
-  outcome.out =
-      gone ? "removed table inet nft-port-mapper\n" : "there is no table inet nft-port-mapper\n";
+  outcome.out = was_missing ? "there is no table inet nft-port-mapper\n"
+                            : "removed table inet nft-port-mapper\n";
   reset_devices(devices, outcome);
   return outcome;
 }
 
-app::Outcome flush_network(Transport& transport, const std::vector<ListedPort>& ports,
-                           const std::string& network) {
-  std::map<Attachment, std::string> attachments;  // with their chains
-  std::vector<ListedPort> removed;
-  std::vector<ListedPort> kept;
-  for (const ListedPort& port : ports) {
-    const bool is_its = port.attachment.network == network;
-    (is_its ? removed : kept).push_back(port);
-    if (is_its) attachments.emplace(port.attachment, port.chain);
-  }
-  app::Outcome outcome;
+// Of one network: its attachments, and its chains where nothing is left in them.
+app::Outcome flush_network(Transport& transport, const std::string& network) {
+  const Result<std::vector<ListedPort>> before = list_ports(transport);
+  if (!before) return failure(before.error());
+  const Result<std::vector<nft::OwnerEntry>> entries = nft::read_owners(transport);
+  if (!entries) return failure(entries.error());
   std::set<std::string> chains = {nft::derived_chain(network)};
   std::vector<std::string> notes;
-  for (const auto& [attachment, chain] : attachments) {
-    chains.insert(chain);
-    const Result<nft::InstalledPorts> gone =
-        app::withdraw(transport, nft::owner_hash(attachment), chain);
+  std::size_t removed = 0;
+  for (const nft::Withdrawal& withdrawal :
+       nft::decide_gc(*entries, network, {}, nft::derived_chain(network))) {
+    chains.insert(withdrawal.chain);
+    const Result<nft::InstalledPorts> gone = app::withdraw(transport, withdrawal, notes);
     if (!gone) return failure(gone.error());
-    app::effects_of_del(transport, *gone, notes);
+    removed += gone->ports.size();
   }
   for (const std::string& chain : chains)
-    if (const Status status = app::remove_chain_if_empty(transport, chain); !status)
+    if (const Status status = app::remove_network_if_empty(transport, chain); !status)
       return failure(status.error());
-  std::set<std::string> devices = loopback_devices(removed);
-  for (const std::string& device : loopback_devices(kept)) devices.erase(device);
+  const Result<std::vector<ListedPort>> kept = list_ports(transport);
+  if (!kept) return failure(kept.error());
+  std::set<std::string> devices = loopback_devices(*before);
+  for (const std::string& device : loopback_devices(*kept)) devices.erase(device);
+  app::Outcome outcome;
+  outcome.log = log_lines(notes);
   reset_devices(devices, outcome);
   outcome.out =
-      "removed " + std::to_string(removed.size()) + " published ports of network " + network + "\n";
+      "removed " + std::to_string(removed) + " published ports of network " + network + "\n";
   return outcome;
 }
 
@@ -87,10 +88,8 @@ app::Outcome flush_network(Transport& transport, const std::vector<ListedPort>& 
 app::Outcome flush(const Arguments& arguments) {
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
   if (!netlink) return failure(netlink.error());
-  const Result<std::vector<ListedPort>> ports = list_ports(*netlink);
-  if (!ports) return failure(ports.error());
   const auto network = arguments.value("--network");
-  return network ? flush_network(*netlink, *ports, *network) : flush_all(*netlink, *ports);
+  return network ? flush_network(*netlink, *network) : flush_all(*netlink);
 }
 
 }  // namespace portmapper::ctl

@@ -7,7 +7,8 @@
 #include <tuple>
 
 #include "lib/app/columns.hpp"
-#include "lib/host/netns.hpp"
+#include "lib/app/look.hpp"
+#include "nft/decide.hpp"
 #include "lib/json/writer.hpp"
 
 namespace portmapper::ctl {
@@ -98,8 +99,7 @@ Result<std::vector<ListedPort>> list_ports(Transport& transport) {
   const Result<Targets> targets = all_targets(transport, *chains);
   if (!targets) return targets.error();
 
-  host::Namespaces namespaces;
-  std::map<nft::OwnerHash, bool> alive;  // an attachment has one namespace, whatever its ports
+  const std::map<nft::OwnerHash, NamespaceState> states = app::owner_states(*owners);
   std::vector<ListedPort> ports;
   ports.reserve(owners->size());
   for (nft::OwnerEntry& owner : *owners) {
@@ -111,9 +111,7 @@ Result<std::vector<ListedPort>> list_ports(Transport& transport) {
       port.connections = target->connections;
     }
     port.chain = owner.chain;
-    const auto [state, is_new] = alive.try_emplace(owner.owner);
-    if (is_new) state->second = namespaces.hold(owner.netns);
-    port.alive = state->second;
+    port.alive = nft::liveness_of(states.at(owner.owner)) == nft::Liveness::alive;
     ports.push_back(std::move(port));
   }
   std::sort(ports.begin(), ports.end(), [](const ListedPort& a, const ListedPort& b) {

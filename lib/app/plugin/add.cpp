@@ -11,11 +11,12 @@ Status publish_with_effects(const app::CommandContext& context, const nft::Plan&
   if (const Status published = app::publish(*netlink, plan); !published) return published;
   std::vector<std::string> notes;
   const Status effects = app::effects_of_add(*netlink, plan, notes);
-  for (const std::string& note : notes) context.note(note);
-  if (effects) return {};
-  const Result<nft::InstalledPorts> gone =
-      app::withdraw(*netlink, nft::owner_hash(plan.attachment), plan.chain.name);
-  if (!gone) context.note("after the failed ADD, " + gone.error().message());
+  if (!effects) {
+    const auto gone =
+        app::withdraw(*netlink, {nft::owner_hash(plan.attachment), plan.chain.name}, notes);
+    if (!gone) notes.push_back("after the failed ADD, " + gone.error().message());
+  }
+  context.note_all(notes);
   return effects;
 }
 
@@ -29,7 +30,7 @@ Status map_ports(const app::CommandContext& context, const std::string& result) 
     if (plugin && error.kind == ErrorKind::invalid_input) error.kind = ErrorKind::delegate_failed;
     return error;
   }
-  for (const std::string& note : plan->notes) context.note(note);
+  context.note_all(plan->notes);
   if (plan->translations.empty()) return {};
   return publish_with_effects(context, *plan);
 }

@@ -1,6 +1,5 @@
 #include <cerrno>
 
-#include "lib/app/host_effects.hpp"
 #include "lib/app/plugin/commands.hpp"
 #include "lib/app/publish.hpp"
 
@@ -12,12 +11,11 @@ Status unmap_ports(const app::CommandContext& context) {
   // A kernel that does not speak netfilter has nothing of ours.
   if (!netlink && netlink.error().error_number == EPROTONOSUPPORT) return {};
   if (!netlink) return netlink.error();
-  const Result<nft::InstalledPorts> gone =
-      app::withdraw(*netlink, nft::owner_hash(context.attachment()), context.chain().name);
-  if (!gone) return gone.error();
   std::vector<std::string> notes;
-  app::effects_of_del(*netlink, *gone, notes);
-  for (const std::string& note : notes) context.note(note);
+  const auto gone = app::withdraw(
+      *netlink, {nft::owner_hash(context.attachment()), context.chain().name}, notes);
+  context.note_all(notes);
+  if (!gone) return gone.error();
   return {};
 }
 
@@ -26,8 +24,10 @@ Status unmap_ports(const app::CommandContext& context) {
 // Our elements go before the interface: an address must not be used again while a DNAT leads to it.
 Result<std::string> del(const app::CommandContext& context) {
   if (const Status unmapped = unmap_ports(context); !unmapped) return unmapped.error();
-  const std::string* prev_result = context.conf.prev_result ? &*context.conf.prev_result : nullptr;
-  const Result<std::string> deleted = app::run_delegate(context, cni::Command::del, prev_result);
+  const std::string* prev_result =
+      context.conf.prev_result ? &*context.conf.prev_result : nullptr;
+  const Result<std::string> deleted =
+      app::run_delegate(context, cni::Command::del, prev_result);
   if (!deleted) return deleted.error();
   return std::string();
 }

@@ -1,7 +1,5 @@
-#include <map>
 #include <set>
 
-#include "lib/app/host_effects.hpp"
 #include "lib/app/plugin/commands.hpp"
 #include "lib/app/publish.hpp"
 #include "nft/read/reader.hpp"
@@ -28,23 +26,16 @@ class Failures {
   std::size_t count_ = 0;
 };
 
-// The attachments of this network that the runtime does not know, each with its chain.
-Result<std::map<nft::OwnerHash, std::string>> unknown_attachments(
-    Transport& transport, const app::CommandContext& context) {
+// The attachments of this network that the runtime does not know.
+Result<std::vector<nft::Withdrawal>> unknown_attachments(Transport& transport,
+                                                         const app::CommandContext& context) {
   const Result<std::vector<nft::OwnerEntry>> entries = nft::read_owners(transport);
   if (!entries) return entries.error();
+  const std::string& network = context.conf.name;
   std::set<nft::OwnerHash> valid;
   for (const config::ValidAttachment& attachment : *context.conf.valid_attachments)
-    valid.insert(nft::owner_hash({context.conf.name, attachment.container_id, attachment.ifname}));
-  const nft::OwnerHash network = nft::network_hash(context.conf.name);
-  std::map<nft::OwnerHash, std::string> unknown;
-  for (const nft::OwnerEntry& entry : *entries) {
-    const bool is_its = entry.network ? *entry.network == network
-                                      : nft::is_of_network(entry.comment, context.conf.name);
-    if (valid.contains(entry.owner) || !is_its) continue;
-    unknown.emplace(entry.owner, entry.chain.empty() ? context.chain().name : entry.chain);
-  }
-  return unknown;
+    valid.insert(nft::owner_hash({network, attachment.container_id, attachment.ifname}));
+  return nft::decide_gc(*entries, network, valid, context.chain().name);
 }
 
 void collect(const app::CommandContext& context, Failures& failures) {
@@ -54,18 +45,15 @@ void collect(const app::CommandContext& context, Failures& failures) {
   if (!unknown) return failures.add(unknown.error());
   std::vector<std::string> notes;
   std::set<std::string> chains = {context.chain().name};
-  for (const auto& [owner, chain] : *unknown) {
-    chains.insert(chain);
-    const Result<nft::InstalledPorts> gone = app::withdraw(*netlink, owner, chain);
-    if (gone)
-      app::effects_of_del(*netlink, *gone, notes);
-    else
+  for (const nft::Withdrawal& withdrawal : *unknown) {
+    chains.insert(withdrawal.chain);
+    if (const auto gone = app::withdraw(*netlink, withdrawal, notes); !gone)
       failures.add(gone.error());
   }
   for (const std::string& chain : chains)
-    if (const Status status = app::remove_chain_if_empty(*netlink, chain); !status)
+    if (const Status status = app::remove_network_if_empty(*netlink, chain); !status)
       failures.add(status.error());
-  for (const std::string& note : notes) context.note(note);
+  context.note_all(notes);
 }
 
 }  // namespace

@@ -6,7 +6,8 @@ namespace portmapper::plugin {
 // Could an ADD work now? What it would build is tried in a batch that the kernel then undoes.
 Result<std::string> status(const app::CommandContext& context) {
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
-  const Status tried = netlink ? app::dry_run(*netlink, context.chain()) : Status(netlink.error());
+  const Status tried =
+      netlink ? app::try_network(*netlink, context.chain()) : Status(netlink.error());
   if (!tried) {
     Error error = tried.error();
     error.kind = ErrorKind::not_available;

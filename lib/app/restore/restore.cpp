@@ -9,6 +9,7 @@
 
 #include "lib/app/command_context.hpp"
 #include "lib/app/host_effects.hpp"
+#include "lib/app/look.hpp"
 #include "lib/app/publish.hpp"
 #include "lib/app/retry.hpp"
 #include "lib/host/netns_addresses.hpp"
@@ -35,7 +36,6 @@ struct Tracked {
   Standing standing = Standing::undecided;
   std::optional<nft::Plan> plan;
   std::string problem;
-  bool damaged = false;  // the kernel has a part of it
 };
 
 Error invalid(std::string what) {
@@ -68,13 +68,18 @@ Result<nft::Plan> plan_again(const CachedAttachment& cached) {
   return plan;
 }
 
-bool lives(const nft::Plan& plan, const host::NetnsAddresses& inside) {
-  return inside.kind == host::NetnsAddresses::Kind::another &&
-         std::any_of(plan.translations.begin(), plan.translations.end(),
-                     [&inside](const nft::Translation& translation) {
-                       return std::binary_search(inside.addresses.begin(), inside.addresses.end(),
-                                                 translation.endpoint.address);
-                     });
+// The path of a record proves nothing: it may lead to another namespace by now. An address of the
+// attachment in it does.
+NamespaceState state_of(const nft::Plan& plan, const host::NetnsAddresses& inside) {
+  if (inside.error) return NamespaceState::unknown;
+  const bool has_address =
+      inside.kind == host::NetnsAddresses::Kind::another &&
+      std::any_of(plan.translations.begin(), plan.translations.end(),
+                  [&inside](const nft::Translation& translation) {
+                    return std::binary_search(inside.addresses.begin(), inside.addresses.end(),
+                                              translation.endpoint.address);
+                  });
+  return has_address ? NamespaceState::exists : NamespaceState::gone;
 }
 
 class Restorer {
@@ -173,7 +178,7 @@ class Restorer {
       if (place.error) {
         tracked.problem = path + ": " + place.error->message();
         if (tracked.standing == Standing::undecided) tracked.standing = Standing::refused;
-      } else if (!lives(*tracked.plan, place)) {
+      } else if (nft::liveness_of(state_of(*tracked.plan, place)) == nft::Liveness::dead) {
         tracked.standing = Standing::gone;
       }
     }
@@ -184,30 +189,26 @@ class Restorer {
   }
 
   void take_back(const nft::Plan& plan) {
-    const Result<nft::InstalledPorts> gone =
-        app::withdraw(transport_, nft::owner_hash(plan.attachment), plan.chain.name, &plan.netns);
-    if (!gone) {
+    const Result<nft::InstalledPorts> gone = app::withdraw(
+        transport_, {nft::owner_hash(plan.attachment), plan.chain.name, plan.netns}, notes_);
+    if (!gone)
       other_problems_.push_back("cannot take back " + nft::attachment_comment(plan.attachment) +
                                 ": " + gone.error().message());
-    } else if (!gone->empty()) {
-      app::effects_of_del(transport_, *gone, notes_);
+    else if (!gone->empty())
       taken_back_.push_back(line_of(plan));
-    }
   }
 
   // Finds what the kernel has of it.
   Status compare(Tracked& tracked) {
+    const nft::Plan& plan = *tracked.plan;
+    const app::Subject subject{.owner = nft::owner_hash(plan.attachment),
+                               .chain = plan.chain.name};
     for (app::Retry retry; retry.again();) {
-      const Result<nft::InstalledPortsAt> held = nft::read_installed_ports(
-          transport_, nft::owner_hash(tracked.plan->attachment), tracked.plan->chain.name);
-      if (!held && app::changed_concurrently(held.error().error_number)) continue;
-      if (!held) return held.error();
-      const std::vector<nft::InstalledPort>& ports = held->installed.ports;
-      if (ports.empty()) return {};
-      tracked.damaged = std::any_of(ports.begin(), ports.end(), [](const nft::InstalledPort& port) {
-        return !port.claimed || !port.endpoint;
-      });
-      if (!tracked.damaged) tracked.standing = Standing::published;
+      nft::Snapshot snapshot;
+      const Status read = app::look(transport_, subject, nft::Section::installed, snapshot);
+      if (!read && app::changed_concurrently(read.error().error_number)) continue;
+      if (!read) return read;
+      if (nft::is_whole(*snapshot.installed)) tracked.standing = Standing::published;
       return {};
     }
     return app::Retry::exhausted();

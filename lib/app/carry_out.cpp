@@ -1,0 +1,48 @@
+#include "lib/app/carry_out.hpp"
+
+#include "lib/app/retry.hpp"
+
+namespace portmapper::app {
+
+Result<nft::Transaction> read_and_decide(Transport& transport, const Subject& subject,
+                                         const Decide& decide, nft::Snapshot& snapshot) {
+  for (;;) {
+    nft::Decision decision = decide(snapshot);
+    if (auto* transaction = std::get_if<nft::Transaction>(&decision))
+      return std::move(*transaction);
+    if (auto* refusal = std::get_if<Error>(&decision)) return std::move(*refusal);
+    const nft::Section section = std::get<nft::ReadMore>(decision).section;
+    if (const Status read = look(transport, subject, section, snapshot); !read)
+      return read.error();
+  }
+}
+
+CarriedOut carry_out(Transport& transport, const Subject& subject, const Decide& decide,
+                     const Commit& commit) {
+  CarriedOut done;
+  nft::Snapshot::Refused refused;
+  for (Retry retry; retry.again();) {
+    done.snapshot = {.refused = refused};
+    const Result<nft::Transaction> transaction =
+        read_and_decide(transport, subject, decide, done.snapshot);
+    if (!transaction) {
+      if (changed_concurrently(transaction.error().error_number)) continue;
+      done.status = transaction.error();
+      return done;
+    }
+    done.status = {};
+    if (transaction->operations.empty()) return done;
+    const nft::CommitResult result = commit(transport, *transaction);
+    done.is_committed = static_cast<bool>(result);
+    if (result) return done;
+    done.status = nft::to_status(result, *transaction);
+    if (changed_concurrently(done.status.error().error_number)) continue;
+    if (result.refusal && nft::learn(refused, *result.refusal)) continue;
+    done.is_uncertain = result.failure.has_value();
+    return done;
+  }
+  done.status = Retry::exhausted();
+  return done;
+}
+
+}  // namespace portmapper::app

@@ -1,0 +1,41 @@
+// TableContents: everything that the table has, and what of the host bears on it.
+//
+//   Result<TableContents> contents = read_table(transport);
+//   contents->owners.size();   // the published ports
+//
+// Reads whole sets, so it costs as much as there are ports; the generation is read first, so a
+// transaction that carries it is decided on nothing older. Errors: mapping_failed as
+// nft/read/reader; EINTR when a dump was interrupted by a change. Source: packaging/doc/design.md,
+// "The ruleset".
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lib/base/error.hpp"
+#include "lib/base/netlink.hpp"
+#include "nft/owner_entry.hpp"
+#include "nft/read/reader.hpp"
+
+namespace portmapper::ctl {
+
+// A port has one claim, and one owner; targets are by chain too.
+struct TableContents {
+  bool exists = false;
+  std::uint32_t generation = 0;
+  nft::RulesetDiff skeleton;
+  std::vector<std::string> chains;  // of networks
+  std::map<std::string, nft::ChainDamage> chain_damage;
+  std::vector<nft::OwnerEntry> owners;
+  std::map<nft::OwnerHash, NamespaceState> owner_states;
+  std::map<nft::PublishedPort, nft::ClaimEntry> claims;
+  std::map<std::pair<std::string, nft::PublishedPort>, nft::TargetEntry> targets;
+  std::vector<std::string> exposed_devices;  // with route_localnet, where our guard is not whole
+};
+
+Result<TableContents> read_table(Transport& transport);
+
+}  // namespace portmapper::ctl

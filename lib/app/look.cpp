@@ -1,0 +1,195 @@
+#include "lib/app/look.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "lib/host/local_addresses.hpp"
+#include "lib/host/netns.hpp"
+#include "nft/conflicts.hpp"
+#include "nft/read/reader.hpp"
+
+namespace portmapper::app {
+namespace {
+
+using nft::Snapshot;
+
+// Puts what was read where it belongs.
+template <typename T>
+Status put(Result<T> read, std::optional<T>& section) {
+  if (!read) return read.error();
+  section = std::move(*read);
+  return {};
+}
+
+Status look_at_ruleset(Transport& transport, const nft::NetworkChain* network,
+                       Snapshot& snapshot) {
+  Result<nft::Ruleset> read = network != nullptr ? nft::read_ruleset(transport, *network)
+                                                 : nft::read_skeleton(transport);
+  if (!read) return read.error();
+  snapshot.generation = read->generation;
+  snapshot.ruleset = std::move(read->diff);
+  return {};
+}
+
+Status look_at_installed(Transport& transport, const Subject& subject, Snapshot& snapshot) {
+  Result<nft::InstalledPortsAt> read =
+      nft::read_installed_ports(transport, subject.owner, subject.chain);
+  if (!read) return read.error();
+  snapshot.generation = read->generation;
+  snapshot.installed = std::move(read->installed);
+  return {};
+}
+
+Status look_at_emptiness(Transport& transport, const Subject& subject, Snapshot& snapshot) {
+  const Result<nft::Emptiness> read = nft::read_emptiness(transport, subject.chain);
+  if (!read) return read.error();
+  snapshot.generation = read->generation;
+  snapshot.chain_is_empty = read->empty;
+  return {};
+}
+
+std::vector<nft::PublishedPort> published_ports(const nft::Plan& plan) {
+  std::vector<nft::PublishedPort> ports;
+  for (const nft::Translation& translation : plan.translations)
+    ports.push_back(translation.published);
+  return ports;
+}
+
+// Whether anybody has a port on one address, in the families of the plan.
+Result<bool> has_address_claims(Transport& transport, const nft::Plan& plan) {
+  std::set<Family> families;
+  for (const nft::Translation& translation : plan.translations)
+    families.insert(translation.published.address.family());
+  for (const Family family : families) {
+    const Result<bool> empty =
+        nft::is_set_empty(transport, nft::claim_set({family, nft::AddressScope::one}));
+    if (!empty) return empty.error();
+    if (!*empty) return true;
+  }
+  return false;
+}
+
+// A claim that was saved and loaded again with nft does not name its owner; where an operator
+// flushed the claims, the target in our way is left of the port. The owner entries are looked
+// through once, since the port is what those lead to.
+Status find_owners_of_unnamed(Transport& transport, std::vector<nft::OccupiedPort>& ports) {
+  const auto is_unnamed = [](const nft::OccupiedPort& port) {
+    return !port.owner && (port.claimed || port.target);
+  };
+  if (std::none_of(ports.begin(), ports.end(), is_unnamed)) return {};
+  const Result<std::vector<nft::OwnerEntry>> entries = nft::read_owners(transport);
+  if (!entries) return entries.error();
+  std::map<nft::PublishedPort, nft::OwnerHash> owners;
+  for (const nft::OwnerEntry& entry : *entries) owners.emplace(entry.published, entry.owner);
+  for (nft::OccupiedPort& port : ports)
+    if (const auto owner = owners.find(port.port); is_unnamed(port) && owner != owners.end())
+      port.owner = owner->second;
+  return {};
+}
+
+Result<std::vector<nft::OccupiedPort>> read_occupied_ports(
+    Transport& transport, const nft::Plan& plan, const std::vector<nft::PublishedPort>& wanted) {
+  const Result<std::vector<nft::Claim>> claims = nft::read_claims(transport, wanted);
+  if (!claims) return claims.error();
+  const auto targets = nft::read_targets(transport, plan.chain.name, wanted);
+  if (!targets) return targets.error();
+  std::vector<nft::OccupiedPort> ports;
+  ports.reserve(wanted.size());
+  for (std::size_t i = 0; i < wanted.size(); ++i)
+    ports.push_back({wanted[i], (*claims)[i].exists, (*claims)[i].owner, (*targets)[i]});
+  if (const Status status = find_owners_of_unnamed(transport, ports); !status)
+    return status.error();
+  return ports;
+}
+
+Result<nft::Occupancy> read_occupancy(Transport& transport, const nft::Plan& plan,
+                                      std::span<const IpAddress> local_addresses) {
+  Result<std::vector<nft::OccupiedPort>> ports =
+      read_occupied_ports(transport, plan, nft::overlapping_ports(plan, local_addresses));
+  if (!ports) return ports.error();
+  nft::Occupancy occupancy{.ports = std::move(*ports), .owners = {}};
+  const nft::OwnerHash self = nft::owner_hash(plan.attachment);
+  // Its own old entries go even where none of its old ports is wanted again.
+  std::set<nft::OwnerHash> owners = {self};
+  for (const nft::OccupiedPort& port : occupancy.ports)
+    if (port.owner) owners.insert(*port.owner);
+  for (const nft::OwnerHash& owner : owners) {
+    Result<nft::InstalledPortsAt> held =
+        nft::read_installed_ports(transport, owner, plan.chain.name);
+    if (!held) return held.error();
+    nft::OwnerState& state = occupancy.owners[owner];
+    state.installed = std::move(held->installed);
+    if (owner != self && !state.installed.empty())
+      state.netns = host::netns_state(state.installed.netns, plan.netns);
+  }
+  return occupancy;
+}
+
+// Of the plans' chains, those that exist.
+Result<std::map<std::string, nft::ChainDamage>> read_chain_damages(
+    Transport& transport, std::span<const nft::Plan* const> plans,
+    const std::vector<std::string>& existing) {
+  std::map<std::string, nft::ChainDamage> all;
+  for (const nft::Plan* plan : plans) {
+    const std::string& name = plan->chain.name;
+    if (all.contains(name) || std::find(existing.begin(), existing.end(), name) == existing.end())
+      continue;
+    Result<nft::ChainDamage> damage = nft::read_chain_damage(transport, name);
+    if (!damage) return damage.error();
+    const Result<std::vector<nft::Damage>> sets = nft::read_set_damage(transport, name);
+    if (!sets) return sets.error();
+    damage->damage.insert(damage->damage.end(), sets->begin(), sets->end());
+    all.emplace(name, std::move(*damage));
+  }
+  return all;
+}
+
+}  // namespace
+
+Status look(Transport& transport, const Subject& subject, nft::Section section,
+            Snapshot& snapshot) {
+  switch (section) {
+    case nft::Section::ruleset:
+      return look_at_ruleset(transport, subject.network, snapshot);
+    case nft::Section::network_chains:
+      return put(nft::read_network_chains(transport), snapshot.network_chains);
+    case nft::Section::address_claims:
+      return put(has_address_claims(transport, *subject.plan), snapshot.address_claims);
+    case nft::Section::local_addresses:
+      return put(host::local_addresses(), snapshot.local_addresses);
+    case nft::Section::occupancy:
+      return put(read_occupancy(transport, *subject.plan, *snapshot.local_addresses),
+                 snapshot.occupancy);
+    case nft::Section::hairpins:
+      return put(nft::read_hairpins(transport), snapshot.hairpins);
+    case nft::Section::installed:
+      return look_at_installed(transport, subject, snapshot);
+    case nft::Section::others_publish:
+      return put(nft::others_publish(transport, *snapshot.installed), snapshot.others_publish);
+    case nft::Section::chain_is_empty:
+      return look_at_emptiness(transport, subject, snapshot);
+    case nft::Section::chain_damage:
+      return put(read_chain_damages(transport, subject.plans, *snapshot.network_chains),
+                 snapshot.chain_damage);
+    case nft::Section::set_damage:
+      return put(nft::read_set_damage(transport, subject.network->name), snapshot.set_damage);
+    case nft::Section::claims:
+      return put(nft::read_claims(transport, published_ports(*subject.plan)), snapshot.claims);
+    case nft::Section::wanted_hairpins:
+      return put(nft::read_hairpins(transport, subject.plan->hairpins), snapshot.hairpins);
+  }
+  return {};
+}
+
+std::map<nft::OwnerHash, NamespaceState> owner_states(
+    const std::vector<nft::OwnerEntry>& entries) {
+  host::Namespaces namespaces;
+  std::map<nft::OwnerHash, NamespaceState> states;
+  for (const nft::OwnerEntry& entry : entries) {
+    const auto [state, is_new] = states.try_emplace(entry.owner);
+    if (is_new) state->second = namespaces.state(entry.netns);
+  }
+  return states;
+}
+
+}  // namespace portmapper::app

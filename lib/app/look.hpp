@@ -1,0 +1,39 @@
+// look: reads one section of a snapshot, from the kernel's table and from the host.
+//
+//   nft::Snapshot snapshot;
+//   Status read = look(transport, {.plan = &plan}, nft::Section::ruleset, snapshot);
+//
+// The only place where what a decision rests on is read. ruleset, installed and chain_is_empty come
+// first and bring the generation with them; what is read after it is no older. Errors:
+// mapping_failed with object and errno; EINTR when a dump was interrupted by a change. Source:
+// packaging/doc/design.md, "Read, decide, commit".
+#pragma once
+
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "lib/base/error.hpp"
+#include "lib/base/netlink.hpp"
+#include "nft/owner_entry.hpp"
+#include "nft/snapshot.hpp"
+
+namespace portmapper::app {
+
+// What the command is about. Sections that are about something else need not be named.
+struct Subject {
+  const nft::Plan* plan = nullptr;             // address_claims, occupancy
+  const nft::NetworkChain* network = nullptr;  // ruleset; without one, of the skeleton alone
+  nft::OwnerHash owner{};                      // installed
+  std::string chain{};                         // installed, chain_is_empty
+  std::span<const nft::Plan* const> plans{};   // chain_damage
+};
+
+Status look(Transport& transport, const Subject& subject, nft::Section section,
+            nft::Snapshot& snapshot);
+
+// Whether the namespace of each owner exists; looked at once for each.
+std::map<nft::OwnerHash, NamespaceState> owner_states(const std::vector<nft::OwnerEntry>& entries);
+
+}  // namespace portmapper::app

@@ -1,0 +1,43 @@
+#include "nft/damage.hpp"
+
+#include <algorithm>
+
+#include "nft/names.hpp"
+
+namespace portmapper::nft {
+
+std::string to_string(const Damage& damage) {
+  const std::string chain = "chain " + damage.object;
+  const std::string set = "set " + damage.object;
+  switch (damage.kind) {
+    case Damage::Kind::dormant_table:
+      return std::string("table ") + kTable + " is dormant";
+    case Damage::Kind::missing_chain:
+      return chain + " is missing";
+    case Damage::Kind::other_hook:
+      return chain + " has another hook or priority than { " + damage.expected + " }";
+    case Damage::Kind::other_policy:
+      return chain + " has another policy than accept";
+    case Damage::Kind::missing_rule:
+      return chain + " lacks rule: " + damage.expected;
+    case Damage::Kind::missing_rules:
+      return chain + " lacks rules";
+    case Damage::Kind::other_rules:
+      return chain + " has other rules than ours, or in another order";
+    case Damage::Kind::foreign_rules:
+      return chain + " has rules that are not ours";
+    case Damage::Kind::missing_set:
+      return set + " is missing";
+    case Damage::Kind::other_type:
+      return set + " has another type than { " + damage.expected + "; }";
+  }
+  return {};
+}
+
+bool is_missing(const std::vector<Damage>& damage, const std::string& chain) {
+  return std::any_of(damage.begin(), damage.end(), [&chain](const Damage& one) {
+    return one.kind == Damage::Kind::missing_chain && one.object == chain;
+  });
+}
+
+}  // namespace portmapper::nft

@@ -1,0 +1,200 @@
+#include "nft/decide.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <set>
+
+#include "nft/conflicts.hpp"
+#include "nft/hairpin_fit.hpp"
+
+namespace portmapper::nft {
+namespace {
+
+bool contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+// Skeleton and network chains, with a jump to every network chain there is.
+Transaction rebuild(std::span<const NetworkChain> networks, const Snapshot& snapshot) {
+  std::vector<std::string> jumps = *snapshot.network_chains;
+  for (const NetworkChain& network : networks)
+    if (!contains(jumps, network.name)) jumps.push_back(network.name);
+  Transaction transaction = build_tables(networks, jumps, snapshot.ruleset->wrong_hooks);
+  transaction.generation = snapshot.generation;
+  return transaction;
+}
+
+bool has_address(const Plan& plan) {
+  return std::any_of(plan.translations.begin(), plan.translations.end(),
+                     [](const Translation& t) { return !t.published.address.is_any(); });
+}
+
+// The plan's own elements, and what asserts that nobody's ports overlap with them. Two assertions
+// for each port and local address are elements to delete, and whoever deletes makes the next commit
+// wait for a grace period: so the ordinary case, ports on any address and nobody who has one
+// address only, is read and guarded by the generation instead.
+Decision insert_ports(const Plan& plan, const Snapshot& snapshot) {
+  if (!has_address(plan)) {
+    if (!snapshot.address_claims) return ReadMore{Section::address_claims};
+    if (!*snapshot.address_claims) {
+      Transaction transaction = insertion(plan, {});
+      transaction.generation = snapshot.generation;
+      return transaction;
+    }
+  }
+  if (!snapshot.local_addresses) return ReadMore{Section::local_addresses};
+  return insertion(plan, *snapshot.local_addresses);
+}
+
+// The pairs of the plan, fitted to what is there.
+Transaction make_room_for_hairpins(Plan& plan, const Snapshot& snapshot) {
+  HairpinFit fit = fit_hairpins(plan.hairpins, *snapshot.hairpins);
+  plan.hairpins = std::move(fit.add);
+  return removal(fit.remove);
+}
+
+bool same_namespace(const NetworkNamespace& a, const NetworkNamespace& b) {
+  return a.device == b.device && a.inode == b.inode && a.id == b.id;  // whatever of its path was kept
+}
+
+// The network chains of the plans that are missing or not as we build them, each as the last plan
+// wants it.
+std::vector<NetworkChain> broken_chains(std::span<const Plan* const> plans,
+                                        const Snapshot& snapshot) {
+  std::map<std::string, const NetworkChain*> wanted;
+  for (const Plan* plan : plans) wanted[plan->chain.name] = &plan->chain;
+  std::vector<NetworkChain> broken;
+  for (const auto& [name, chain] : wanted) {
+    const auto known = snapshot.chain_damage->find(name);
+    if (known == snapshot.chain_damage->end() || !known->second.intact()) broken.push_back(*chain);
+  }
+  return broken;
+}
+
+std::vector<Hairpin> hairpins_of(std::span<const Plan* const> plans) {
+  std::set<Hairpin> wanted;
+  for (const Plan* plan : plans) wanted.insert(plan->hairpins.begin(), plan->hairpins.end());
+  return {wanted.begin(), wanted.end()};
+}
+
+std::vector<Withdrawal> values_of(const std::map<OwnerHash, Withdrawal>& all) {
+  std::vector<Withdrawal> values;
+  for (const auto& [owner, withdrawal] : all) values.push_back(withdrawal);
+  return values;
+}
+
+}  // namespace
+
+Liveness liveness_of(NamespaceState netns) {
+  return netns == NamespaceState::gone ? Liveness::dead : Liveness::alive;
+}
+
+Decision decide_add(const Plan& plan, const Snapshot& snapshot) {
+  if (!snapshot.ruleset) return ReadMore{Section::ruleset};
+  Transaction transaction;
+  if (!snapshot.ruleset->intact() || snapshot.refused.missing) {
+    if (!snapshot.network_chains) return ReadMore{Section::network_chains};
+    transaction = rebuild({&plan.chain, 1}, snapshot);
+  }
+  Plan wanted = plan;
+  if (snapshot.refused.exists) {
+    if (!snapshot.local_addresses) return ReadMore{Section::local_addresses};
+    if (!snapshot.occupancy) return ReadMore{Section::occupancy};
+    if (!snapshot.hairpins) return ReadMore{Section::hairpins};
+    Result<Transaction> way = resolve_conflicts(wanted, *snapshot.occupancy);
+    if (!way) return way.error();
+    transaction.append(std::move(*way));
+    transaction.append(make_room_for_hairpins(wanted, snapshot));
+    transaction.generation = snapshot.generation;
+  }
+  Decision ports = insert_ports(wanted, snapshot);
+  auto* inserted = std::get_if<Transaction>(&ports);
+  if (inserted == nullptr) return ports;
+  if (inserted->generation) transaction.generation = inserted->generation;
+  transaction.append(std::move(*inserted));
+  return transaction;
+}
+
+Decision decide_withdrawal(const Withdrawal& withdrawal, const Snapshot& snapshot) {
+  if (!snapshot.installed) return ReadMore{Section::installed};
+  const InstalledPorts& installed = *snapshot.installed;
+  if (installed.empty()) return Transaction();
+  if (withdrawal.only && !same_namespace(installed.netns, *withdrawal.only)) return Transaction();
+  // The elements were read under the same generation, so only hairpins can be refused: their set is
+  // missing, or one that we shared was replaced by a larger one.
+  const bool with_hairpins = !snapshot.refused.exists && !snapshot.refused.missing;
+  if (with_hairpins && !snapshot.others_publish) return ReadMore{Section::others_publish};
+  Transaction transaction = removal(installed, with_hairpins);
+  if (with_hairpins && !*snapshot.others_publish) transaction.append(hairpins_removal());
+  transaction.generation = snapshot.generation;
+  return transaction;
+}
+
+std::vector<Withdrawal> decide_prune(const std::vector<OwnerEntry>& entries,
+                                     const std::map<OwnerHash, NamespaceState>& states) {
+  std::map<OwnerHash, Withdrawal> dead;
+  for (const OwnerEntry& entry : entries)
+    if (liveness_of(states.at(entry.owner)) == Liveness::dead)
+      dead.try_emplace(entry.owner, Withdrawal{entry.owner, entry.chain, entry.netns});
+  return values_of(dead);
+}
+
+std::vector<Withdrawal> decide_gc(const std::vector<OwnerEntry>& entries,
+                                  const std::string& network, const std::set<OwnerHash>& valid,
+                                  const std::string& chain) {
+  const OwnerHash hash = network_hash(network);
+  std::map<OwnerHash, Withdrawal> unknown;
+  for (const OwnerEntry& entry : entries) {
+    const bool is_its =
+        entry.network ? *entry.network == hash : is_of_network(entry.comment, network);
+    if (!is_its || valid.contains(entry.owner)) continue;
+    unknown.try_emplace(
+        entry.owner,
+        Withdrawal{entry.owner, entry.chain.empty() ? chain : entry.chain, entry.netns});
+  }
+  return values_of(unknown);
+}
+
+Decision decide_network_removal(const std::string& chain, const Snapshot& snapshot) {
+  if (!snapshot.chain_is_empty) return ReadMore{Section::chain_is_empty};
+  if (!*snapshot.chain_is_empty) return Transaction();
+  if (!snapshot.network_chains) return ReadMore{Section::network_chains};
+  std::vector<std::string> others = *snapshot.network_chains;
+  if (std::erase(others, chain) == 0) return Transaction();
+  Transaction transaction = delete_network(chain, others);
+  transaction.generation = snapshot.generation;
+  return transaction;
+}
+
+Decision decide_mending(std::span<const Plan* const> plans, const Snapshot& snapshot) {
+  if (plans.empty()) return Transaction();
+  if (!snapshot.ruleset) return ReadMore{Section::ruleset};
+  if (!snapshot.network_chains) return ReadMore{Section::network_chains};
+  if (!snapshot.chain_damage) return ReadMore{Section::chain_damage};
+  if (!snapshot.hairpins) return ReadMore{Section::hairpins};
+  const std::vector<NetworkChain> broken = broken_chains(plans, snapshot);
+  Transaction transaction;
+  if (!snapshot.ruleset->intact() || !broken.empty()) transaction = rebuild(broken, snapshot);
+  const HairpinFit fit = fit_all_hairpins(hairpins_of(plans), *snapshot.hairpins);
+  transaction.append(removal(fit.remove));
+  transaction.append(addition(fit.add));
+  transaction.generation = snapshot.generation;
+  return transaction;
+}
+
+Decision decide_build(const NetworkChain& network, const Snapshot& snapshot) {
+  if (!snapshot.ruleset) return ReadMore{Section::ruleset};
+  if (!snapshot.network_chains) return ReadMore{Section::network_chains};
+  return rebuild({&network, 1}, snapshot);
+}
+
+bool learn(Snapshot::Refused& refused, const Refusal& refusal) {
+  bool* const lesson = refusal.error_number == EEXIST   ? &refused.exists
+                       : refusal.error_number == ENOENT ? &refused.missing
+                                                        : nullptr;
+  if (lesson == nullptr || *lesson) return false;
+  *lesson = true;
+  return true;
+}
+
+}  // namespace portmapper::nft

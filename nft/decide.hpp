@@ -1,0 +1,75 @@
+// decide: what a command wants and what it knows become one transaction.
+//
+//   Decision decision = decide_add(plan, snapshot);
+//   std::get_if<Transaction>(&decision);  // commit it; no operations: there is nothing to do
+//   std::get_if<ReadMore>(&decision);     // read this section, then decide again
+//   std::get_if<Error>(&decision);        // a living owner has the port
+//
+// Pure functions: no I/O, no clock. What a decision rests on is guarded in its transaction: by
+// creating elements exclusively, or by the generation of the snapshot. tests/model tries every
+// interleaving of them. Errors: mapping_failed naming every port that a living owner has, the
+// owner's container and network. Source: packaging/doc/design.md, "Read, decide, commit".
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "lib/base/error.hpp"
+#include "nft/commit.hpp"
+#include "nft/owner_entry.hpp"
+#include "nft/snapshot.hpp"
+#include "nft/transaction.hpp"
+
+namespace portmapper::nft {
+
+struct ReadMore {
+  Section section;
+};
+using Decision = std::variant<Transaction, ReadMore, Error>;
+
+// Whether an owner must be left alone. Everything but proof that its namespace is gone says yes.
+enum class Liveness : std::uint8_t { alive, dead };
+Liveness liveness_of(NamespaceState netns);
+
+// ADD, and ADD again: all ports of the plan or none. Puts back skeleton and network chain where
+// they are not as we build them, replaces what the same attachment had, and takes ports over from
+// dead owners.
+Decision decide_add(const Plan& plan, const Snapshot& snapshot);
+
+// Whose ports go. `only`: the namespace that the decision to withdraw was made about; nothing is
+// withdrawn from an attachment that was made again in another one.
+struct Withdrawal {
+  OwnerHash owner{};
+  std::string chain;  // where its targets are, if its entries do not say
+  std::optional<NetworkNamespace> only{};
+};
+Decision decide_withdrawal(const Withdrawal& withdrawal, const Snapshot& snapshot);
+
+// Whose owner is dead, each with the namespace that this was decided on.
+std::vector<Withdrawal> decide_prune(const std::vector<OwnerEntry>& entries,
+                                     const std::map<OwnerHash, NamespaceState>& states);
+// Which attachments of `network` are not in `valid`, likewise. `chain`: that of the network's
+// configuration.
+std::vector<Withdrawal> decide_gc(const std::vector<OwnerEntry>& entries,
+                                  const std::string& network, const std::set<OwnerHash>& valid,
+                                  const std::string& chain);
+
+// A network chain in whose maps nothing is left goes, its maps and the jump with it.
+Decision decide_network_removal(const std::string& chain, const Snapshot& snapshot);
+
+// What is missing or not ours of the skeleton, of the plans' network chains and of their hairpins.
+// Plans come oldest first: where two disagree about a chain, the later counts, as its ADD would.
+Decision decide_mending(std::span<const Plan* const> plans, const Snapshot& snapshot);
+
+// The skeleton and the network chain, whatever there is: what STATUS tries.
+Decision decide_build(const NetworkChain& network, const Snapshot& snapshot);
+
+// Adds what a refusal teaches. False: it teaches nothing new, so trying again does not help.
+bool learn(Snapshot::Refused& refused, const Refusal& refusal);
+
+}  // namespace portmapper::nft

@@ -1,0 +1,30 @@
+// OwnerEntry: one element of map `owners`: an attachment, and one of the ports that it holds.
+//
+//   for (const OwnerEntry& entry : *read_owners(transport)) ...   // one for each published port
+//
+// What all entries of an attachment have in common is in each of them. A table that was saved and
+// loaded again has lost all but the comment, owner and port. Source: packaging/doc/design.md, "The
+// ruleset".
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "lib/base/network_namespace.hpp"
+#include "nft/names.hpp"
+#include "nft/published_port.hpp"
+
+namespace portmapper::nft {
+
+struct OwnerEntry {
+  OwnerHash owner{};
+  std::uint32_t index = 0;
+  std::string comment;
+  NetworkNamespace netns;
+  std::string chain;
+  PublishedPort published;
+  std::optional<OwnerHash> network{};  // where the comment may not tell
+};
+
+}  // namespace portmapper::nft

@@ -1,0 +1,51 @@
+// diff_ruleset: the table's chains and rules, as read, against those that we build.
+//
+//   RulesetDiff diff = diff_ruleset(view, &plan.chain);   // the skeleton and one network
+//   diff.intact();
+//
+// A pure function of a RulesetView, which nft/read fills. Rules are compared by the fingerprint that
+// each of ours carries as userdata; 0 stands for a rule without one. Chain `networks` holds a jump
+// for each network, so nobody knows all of it: but each of its rules is one of ours, and the network
+// asked about is jumped to once. Errors: none. Source: packaging/doc/design.md, "The ruleset".
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "nft/ruleset.hpp"
+#include "nft/snapshot.hpp"
+
+namespace portmapper::nft {
+
+struct ChainView {
+  struct BaseHook {
+    std::string type;
+    std::uint32_t number = 0;
+    std::int32_t priority = 0;
+    std::uint32_t policy = 0;
+  };
+  std::optional<BaseHook> hook{};
+  std::vector<std::uint64_t> rules{};  // their fingerprints
+};
+
+struct RulesetView {
+  bool is_dormant = false;
+  std::map<std::string, ChainView> chains;  // those that exist
+};
+
+// The chains that a diff needs to see: the skeleton's, and that of `network` where there is one.
+std::vector<ChainSpec> expected_chains(const NetworkChain* network);
+
+ChainSpec guard_chain();  // localnet-guard alone
+
+RulesetDiff diff_ruleset(const RulesetView& view, const NetworkChain* network);
+// The same of guard_chain().
+RulesetDiff diff_guard(const RulesetView& view);
+
+// `name` and `networks` of a view against what every network chain has, whatever its configuration.
+ChainDamage diff_network_chain(const RulesetView& view, const std::string& name);
+
+}  // namespace portmapper::nft

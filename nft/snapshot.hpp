@@ -1,0 +1,120 @@
+// Snapshot: what one command knows of the kernel and of the host when it decides.
+//
+//   Snapshot snapshot;                       // lib/app/look fills it, a section at a time
+//   Decision decision = decide_add(plan, snapshot);
+//   if (const auto* more = std::get_if<ReadMore>(&decision)) ...  // read that section, decide again
+//
+// Pure data. Each section is absent until it was read; the generation is read before every section,
+// so a transaction that carries it is decided on nothing older. `refused` is what the kernel's
+// refusals of earlier tries have taught. Errors: none. Source: packaging/doc/design.md, "Read,
+// decide, commit".
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lib/base/network_namespace.hpp"
+#include "nft/damage.hpp"
+#include "nft/installed_ports.hpp"
+#include "nft/names.hpp"
+#include "nft/plan.hpp"
+
+namespace portmapper::nft {
+
+// Chains and rules of the table against what we build.
+struct RulesetDiff {
+  std::vector<Damage> damage;
+  std::vector<std::string> wrong_hooks;  // base chains of ours that hang elsewhere
+
+  [[nodiscard]] bool intact() const { return damage.empty(); }
+  bool operator==(const RulesetDiff&) const = default;
+};
+
+// A network chain whose configuration is not known.
+struct ChainDamage {
+  bool lacks_jump = false;
+  std::vector<Damage> damage;  // of its rules and its maps
+
+  [[nodiscard]] bool intact() const { return !lacks_jump && damage.empty(); }
+  bool operator==(const ChainDamage&) const = default;
+};
+
+// The claim of a port: whether there is one, and whose it says to be.
+struct Claim {
+  bool exists = false;
+  std::string comment{};
+  std::optional<OwnerHash> owner{};
+
+  bool operator==(const Claim&) const = default;
+};
+
+// An attachment that holds ports, and whether its network namespace exists.
+struct OwnerState {
+  InstalledPorts installed;
+  NamespaceState netns = NamespaceState::unknown;
+
+  bool operator==(const OwnerState&) const = default;
+};
+
+// A port that a plan wants, or that overlaps with one that it wants.
+struct OccupiedPort {
+  PublishedPort port;
+  bool claimed = false;
+  std::optional<OwnerHash> owner{};    // as the claim, or else an owner entry, says
+  std::optional<Endpoint> target{};  // in the plan's chain
+
+  bool operator==(const OccupiedPort&) const = default;
+};
+
+// What stands where a plan wants to publish. Read only after the kernel refused the plan.
+struct Occupancy {
+  std::vector<OccupiedPort> ports;
+  std::map<OwnerHash, OwnerState> owners;  // of those ports, and the plan's own attachment
+
+  bool operator==(const Occupancy&) const = default;
+};
+
+enum class Section : std::uint8_t {
+  ruleset,          // of the plan's chain; or without a plan, of the skeleton
+  network_chains,
+  address_claims,
+  local_addresses,  // of the host
+  occupancy,
+  hairpins,
+  installed,        // of one attachment
+  others_publish,
+  chain_is_empty,
+  chain_damage,     // of several network chains
+  set_damage,       // of the skeleton's sets and the plan's maps
+  claims,           // of the plan's ports
+  wanted_hairpins,  // `hairpins` as far as the plan's pairs go
+};
+
+struct Snapshot {
+  std::uint32_t generation = 0;
+  struct Refused {
+    bool exists = false;   // EEXIST: something stands in the way
+    bool missing = false;  // ENOENT: something is missing that looked intact
+    bool operator==(const Refused&) const = default;
+  } refused{};
+
+  std::optional<RulesetDiff> ruleset{};
+  std::optional<std::vector<std::string>> network_chains{};
+  std::optional<bool> address_claims{};  // whether anybody may have a claim on one address
+  std::optional<std::vector<IpAddress>> local_addresses{};
+  std::optional<Occupancy> occupancy{};
+  std::optional<std::vector<Hairpin>> hairpins{};
+  std::optional<InstalledPorts> installed{};
+  std::optional<bool> others_publish{};  // anybody but `installed`
+  std::optional<bool> chain_is_empty{};
+  std::optional<std::map<std::string, ChainDamage>> chain_damage{};
+  std::optional<std::vector<Damage>> set_damage{};
+  std::optional<std::vector<Claim>> claims{};
+
+  bool operator==(const Snapshot&) const = default;
+};
+
+}  // namespace portmapper::nft

@@ -1,0 +1,388 @@
+#include "tests/model/kernel_model.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "nft/conflicts.hpp"
+#include "nft/hairpin_fit.hpp"
+#include "nft/hairpin_tag.hpp"
+#include "nft/ruleset_diff.hpp"
+#include "nft/userdata.hpp"
+
+namespace portmapper::model {
+namespace {
+
+using nft::Snapshot;
+
+std::string text_of(std::span<const std::uint8_t> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+std::span<const std::uint8_t> bytes_of(const std::string& text) {
+  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
+
+std::string id_of(const nft::Element& element) {
+  return text_of(element.key.bytes()) + text_of(element.key_end.bytes());
+}
+
+nft::ElementData data_of(const KernelModel::Value& value) {
+  return nft::parse_element_data(bytes_of(value.userdata));
+}
+
+// Of two elements of an interval set of pairs: halves of one width, first and last of each.
+bool overlap(const std::string& a, const std::string& b) {
+  const std::size_t width = a.size() / 4;
+  for (std::size_t field = 0; field < 2; ++field) {
+    const auto first = [&](const std::string& e) { return e.substr(field * width, width); };
+    const auto last = [&](const std::string& e) { return e.substr((field + 2) * width, width); };
+    if (last(a) < first(b) || last(b) < first(a)) return false;
+  }
+  return true;
+}
+
+std::optional<Family> hairpin_family(const std::string& set) {
+  for (const Family family : {Family::ipv4, Family::ipv6})
+    if (nft::hairpin_set(family) == set) return family;
+  return std::nullopt;
+}
+
+}  // namespace
+
+// One operation; 0 or the errno with which the kernel refuses it.
+struct KernelModel::Apply {
+  KernelModel& kernel;
+
+  int operator()(const nft::AddTable&) const {
+    kernel.has_table_ = true;
+    return 0;
+  }
+  int operator()(const nft::CreateTable&) const {
+    if (kernel.has_table_) return EEXIST;
+    kernel.has_table_ = true;
+    return 0;
+  }
+  int operator()(const nft::DeleteTable&) const {
+    if (!kernel.has_table_) return ENOENT;
+    kernel.flush_ruleset();
+    return 0;
+  }
+  int operator()(const nft::AddSet& add) const {
+    if (!kernel.has_table_) return ENOENT;
+    kernel.sets_.try_emplace(add.set.name, Set{add.set.interval, {}});
+    return 0;
+  }
+  int operator()(const nft::DeleteSet& set) const {
+    return kernel.sets_.erase(set.name) == 0 ? ENOENT : 0;
+  }
+  int operator()(const nft::FlushSet& set) const {
+    const auto found = kernel.sets_.find(set.name);
+    if (found == kernel.sets_.end()) return ENOENT;
+    found->second.elements.clear();
+    return 0;
+  }
+  int operator()(const nft::AddChain& add) const {
+    if (!kernel.has_table_) return ENOENT;
+    kernel.chains_.try_emplace(add.name, Chain{add.hook, {}, {}});
+    return 0;
+  }
+  int operator()(const nft::DeleteChain& chain) const {
+    for (const auto& [name, other] : kernel.chains_)
+      if (other.jumps.contains(chain.name)) return EBUSY;
+    return kernel.chains_.erase(chain.name) == 0 ? ENOENT : 0;
+  }
+  int operator()(const nft::FlushChain& chain) const {
+    const auto found = kernel.chains_.find(chain.name);
+    if (found == kernel.chains_.end()) return ENOENT;
+    found->second.rules.clear();
+    found->second.jumps.clear();
+    return 0;
+  }
+  int operator()(const nft::AddRule& add) const {
+    const auto chain = kernel.chains_.find(add.chain);
+    if (chain == kernel.chains_.end()) return ENOENT;
+    std::string target;
+    if (const auto* jump = std::get_if<nft::Jump>(&add.rule.action)) target = jump->chain;
+    if (const auto* jump = std::get_if<nft::JumpIfLocal>(&add.rule.action)) target = jump->chain;
+    if (!target.empty()) {
+      if (!kernel.chains_.contains(target)) return ENOENT;
+      chain->second.jumps.insert(target);
+    }
+    const auto* translate = std::get_if<nft::Translate>(&add.rule.action);
+    if (translate != nullptr && !kernel.sets_.contains(translate->map)) return ENOENT;
+    chain->second.rules.push_back(nft::fingerprint(add.rule));
+    return 0;
+  }
+  int operator()(const nft::Elements& elements) const {
+    const auto set = kernel.sets_.find(elements.set.name);
+    if (set == kernel.sets_.end()) return ENOENT;
+    for (const nft::Element& element : elements.elements)
+      if (const int refused = change(set->second, elements, element); refused != 0) return refused;
+    // Each of an assertion's halves is a message of its own.
+    if (elements.verb == nft::ElementVerb::assert_absent)
+      for (const nft::Element& element : elements.elements)
+        set->second.elements.erase(id_of(element));
+    return 0;
+  }
+
+ private:
+  static int change(Set& set, const nft::Elements& elements, const nft::Element& element) {
+    const std::string id = id_of(element);
+    if (elements.verb == nft::ElementVerb::remove) return set.elements.erase(id) == 0 ? ENOENT : 0;
+    const bool exists = set.elements.contains(id);
+    if (exists) return elements.verb == nft::ElementVerb::add ? 0 : EEXIST;
+    if (set.interval)
+      for (const auto& [other, value] : set.elements)
+        if (overlap(id, other)) return EEXIST;
+    set.elements.emplace(id, Value{element.data, elements.userdata});
+    return 0;
+  }
+};
+
+nft::CommitResult KernelModel::commit(const nft::Transaction& transaction) {
+  if (transaction.generation && *transaction.generation != generation_)
+    return {.refusal = nft::Refusal{.error_number = ERESTART, .generation = true}};
+  KernelModel before = *this;
+  for (std::size_t i = 0; i < transaction.operations.size(); ++i) {
+    const int refused = std::visit(Apply{*this}, transaction.operations[i]);
+    if (refused == 0) continue;
+    *this = std::move(before);
+    return {.refusal = nft::Refusal{.error_number = refused, .operation = i}};
+  }
+  ++generation_;
+  return {};
+}
+
+void KernelModel::flush_ruleset() {
+  has_table_ = false;
+  sets_.clear();
+  chains_.clear();
+  ++generation_;
+}
+
+void KernelModel::flush_set(const std::string& name) {
+  const auto found = sets_.find(name);
+  if (found == sets_.end()) return;
+  found->second.elements.clear();
+  ++generation_;
+}
+
+const KernelModel::Set* KernelModel::find_set(const std::string& name) const {
+  const auto found = sets_.find(name);
+  return found == sets_.end() ? nullptr : &found->second;
+}
+
+bool KernelModel::is_empty(const std::string& name) const {
+  const Set* const set = find_set(name);
+  return set == nullptr || set->elements.empty();
+}
+
+bool KernelModel::is_claimed(const nft::PublishedPort& port) const {
+  const Set* const set = find_set(nft::claim_set(nft::suffix_of(port)));
+  return set != nullptr && set->elements.contains(text_of(nft::claim_key(port).bytes()));
+}
+
+std::optional<nft::OwnerHash> KernelModel::claimed_by(const nft::PublishedPort& port) const {
+  const Set* const set = find_set(nft::claim_set(nft::suffix_of(port)));
+  if (set == nullptr) return std::nullopt;
+  const auto found = set->elements.find(text_of(nft::claim_key(port).bytes()));
+  return found == set->elements.end() ? std::nullopt : data_of(found->second).owner;
+}
+
+std::optional<nft::Endpoint> KernelModel::target(const std::string& chain,
+                                                 const nft::PublishedPort& port) const {
+  const Set* const set = find_set(nft::target_map(chain, nft::suffix_of(port)));
+  if (set == nullptr) return std::nullopt;
+  const auto found = set->elements.find(text_of(nft::claim_key(port).bytes()));
+  if (found == set->elements.end()) return std::nullopt;
+  return nft::parse_target_data(found->second.data.bytes(), port.address.family());
+}
+
+std::vector<nft::OwnerEntry> KernelModel::owners() const {
+  std::vector<nft::OwnerEntry> entries;
+  const Set* const set = find_set(nft::kOwners);
+  if (set == nullptr) return entries;
+  for (const auto& [id, value] : set->elements) {
+    const auto published = nft::parse_owner_data(value.data.bytes());
+    if (!published) continue;
+    const nft::ElementData data = data_of(value);
+    nft::OwnerEntry entry{.comment = data.comment,
+                          .netns = data.netns,
+                          .chain = data.chain,
+                          .published = *published,
+                          .network = data.network};
+    std::copy_n(id.begin(), entry.owner.size(), entry.owner.begin());
+    std::memcpy(&entry.index, id.data() + 16, sizeof entry.index);
+    entries.push_back(std::move(entry));
+  }
+  return entries;
+}
+
+nft::InstalledPorts KernelModel::installed(const nft::OwnerHash& owner,
+                                           const std::string& chain) const {
+  nft::InstalledPorts installed;
+  installed.owner = owner;
+  installed.chain = chain;
+  const Set* const set = find_set(nft::kOwners);
+  if (set == nullptr) return installed;
+  for (std::uint32_t index = 0; index < 16; ++index) {
+    const auto found = set->elements.find(text_of(nft::owner_key(owner, index).bytes()));
+    if (found == set->elements.end()) continue;
+    if (installed.ports.empty()) {
+      const nft::ElementData data = data_of(found->second);
+      installed.comment = data.comment;
+      installed.netns = data.netns;
+      if (!data.chain.empty()) installed.chain = data.chain;
+      installed.hairpin = data.hairpin;
+      installed.count = data.count;
+    }
+    installed.ports.push_back(
+        {index, *nft::parse_owner_data(found->second.data.bytes()), false, {}});
+  }
+  std::vector<IpAddress> endpoints;
+  for (nft::InstalledPort& port : installed.ports) {
+    const std::optional<nft::OwnerHash> claim = claimed_by(port.published);
+    const bool exists = is_claimed(port.published);
+    port.claimed = exists && (!claim || *claim == owner);
+    if (port.claimed || !exists) port.endpoint = target(installed.chain, port.published);
+    if (installed.hairpin != 0 && port.endpoint) endpoints.push_back(port.endpoint->address);
+  }
+  if (!installed.empty())
+    installed.hairpins = nft::hairpins_of_tag(installed.hairpin, endpoints);
+  return installed;
+}
+
+nft::Occupancy KernelModel::occupancy(const Question& question) const {
+  const nft::Plan& plan = *question.plan;
+  nft::Occupancy occupancy;
+  const nft::OwnerHash self = nft::owner_hash(plan.attachment);
+  std::set<nft::OwnerHash> hashes = {self};
+  for (const nft::PublishedPort& port : nft::overlapping_ports(plan, question.local_addresses)) {
+    nft::OccupiedPort occupied{.port = port,
+                               .claimed = is_claimed(port),
+                               .owner = claimed_by(port),
+                               .target = target(plan.chain.name, port)};
+    if (!occupied.owner && (occupied.claimed || occupied.target))
+      for (const nft::OwnerEntry& entry : owners())
+        if (entry.published == port && !occupied.owner) occupied.owner = entry.owner;
+    if (occupied.owner) hashes.insert(*occupied.owner);
+    occupancy.ports.push_back(std::move(occupied));
+  }
+  for (const nft::OwnerHash& hash : hashes) {
+    nft::OwnerState& state = occupancy.owners[hash];
+    state.installed = installed(hash, plan.chain.name);
+    if (hash == self || state.installed.empty()) continue;
+    state.netns = question.living->contains(state.installed.netns.inode) ? NamespaceState::exists
+                                                                         : NamespaceState::gone;
+  }
+  return occupancy;
+}
+
+std::vector<nft::Hairpin> KernelModel::hairpins() const {
+  std::vector<nft::Hairpin> all;
+  for (const auto& [name, set] : sets_) {
+    const std::optional<Family> family = hairpin_family(name);
+    if (!family) continue;
+    for (const auto& [id, value] : set.elements) {
+      const auto bytes = bytes_of(id);
+      const std::size_t half = bytes.size() / 2;
+      if (const auto pair =
+              nft::parse_hairpin_key(bytes.first(half), bytes.subspan(half), *family))
+        all.push_back({pair->first, pair->second});
+    }
+  }
+  return all;
+}
+
+std::vector<std::string> KernelModel::network_chains() const {
+  std::vector<std::string> names;
+  for (const auto& [name, chain] : chains_)
+    if (!chain.hook && sets_.contains(nft::target_map(name, nft::kSuffixes.back())))
+      names.push_back(name);
+  return names;
+}
+
+void KernelModel::look(const Question& question, nft::Section section,
+                       Snapshot& snapshot) const {
+  nft::RulesetView view;
+  for (const auto& [name, chain] : chains_) {
+    nft::ChainView& seen = view.chains[name];
+    seen.rules = chain.rules;
+    if (chain.hook)
+      seen.hook = nft::ChainView::BaseHook{chain.hook->type, chain.hook->number,
+                                           chain.hook->priority, 1};
+  }
+  switch (section) {
+    case nft::Section::ruleset:
+      snapshot.generation = generation_;
+      snapshot.ruleset = nft::diff_ruleset(view, question.network);
+      break;
+    case nft::Section::network_chains:
+      snapshot.network_chains = network_chains();
+      break;
+    case nft::Section::address_claims:
+      snapshot.address_claims =
+          !is_empty(nft::claim_set({Family::ipv4, nft::AddressScope::one}));
+      break;
+    case nft::Section::local_addresses:
+      snapshot.local_addresses.emplace(question.local_addresses.begin(),
+                                       question.local_addresses.end());
+      break;
+    case nft::Section::occupancy:
+      snapshot.occupancy = occupancy(question);
+      break;
+    case nft::Section::hairpins:
+      snapshot.hairpins = hairpins();
+      break;
+    case nft::Section::installed:
+      snapshot.generation = generation_;
+      snapshot.installed = installed(question.owner, question.chain);
+      break;
+    case nft::Section::others_publish: {
+      const Set* const set = find_set(nft::kOwners);
+      snapshot.others_publish =
+          set != nullptr && set->elements.size() != snapshot.installed->ports.size();
+      break;
+    }
+    case nft::Section::chain_is_empty:
+      snapshot.generation = generation_;
+      snapshot.chain_is_empty = std::all_of(
+          nft::kSuffixes.begin(), nft::kSuffixes.end(), [&](nft::Suffix suffix) {
+            return is_empty(nft::target_map(question.chain, suffix));
+          });
+      break;
+    case nft::Section::chain_damage:
+      snapshot.chain_damage.emplace();
+      for (const nft::Plan* plan : question.plans)
+        if (chains_.contains(plan->chain.name))
+          snapshot.chain_damage->emplace(plan->chain.name,
+                                         nft::diff_network_chain(view, plan->chain.name));
+      break;
+    case nft::Section::set_damage:
+    case nft::Section::claims:
+    case nft::Section::wanted_hairpins:
+      break;  // CHECK's, which decides nothing
+  }
+}
+
+bool KernelModel::has_hairpin(const nft::Hairpin& hairpin) const {
+  const std::vector<nft::Hairpin> all = hairpins();
+  return nft::fit_hairpins({&hairpin, 1}, all).add.empty();
+}
+
+std::string KernelModel::text() const {
+  std::string text = has_table_ ? "table\n" : "";
+  for (const auto& [name, set] : sets_) {
+    text += "set " + name + "\n";
+    for (const auto& [id, value] : set.elements)
+      text += id + "\x1f" + text_of(value.data.bytes()) + "\x1f" + value.userdata + "\n";
+  }
+  for (const auto& [name, chain] : chains_) {
+    text += "chain " + name + "\n";
+    for (const std::uint64_t rule : chain.rules) text += std::to_string(rule) + "\n";
+  }
+  return text;
+}
+
+}  // namespace portmapper::model

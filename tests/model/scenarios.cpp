@@ -1,0 +1,123 @@
+#include "tests/model/scenarios.hpp"
+
+namespace portmapper::model {
+namespace {
+
+PortMapping mapping(int host_port, const char* address = nullptr) {
+  return {.host_address = address == nullptr ? std::nullopt : IpAddress::parse(address),
+          .protocol = Protocol::tcp,
+          .host_port = *Port::from(host_port),
+          .container_port = *Port::from(80)};
+}
+
+const PortMapping kAny = mapping(8080);
+const PortMapping kOne = mapping(8080, "192.0.2.1");
+const PortMapping kOther = mapping(9090);
+
+Container container(const char* id, const char* network, const char* chain, const char* address,
+                    std::vector<std::vector<PortMapping>> plans) {
+  return {{network, id, "eth0"}, address, chain, std::move(plans)};
+}
+
+Container a(std::vector<std::vector<PortMapping>> plans) {
+  return container("a", "web", "hostports", "10.22.0.2/16", std::move(plans));
+}
+Container b(std::vector<std::vector<PortMapping>> plans) {
+  return container("b", "web", "hostports", "10.22.0.3/16", std::move(plans));
+}
+// Of another network: with a chain of its own, and an address of its own alone.
+Container c(std::vector<std::vector<PortMapping>> plans) {
+  return container("c", "db", "DB", "10.23.0.4/32", std::move(plans));
+}
+
+// A decision whose transaction is changed before it is committed.
+template <typename Change>
+nft::Decision changed(nft::Decision decision, Change change) {
+  if (auto* transaction = std::get_if<nft::Transaction>(&decision)) change(*transaction);
+  return decision;
+}
+
+nft::Decision withdraw_without_generation(const nft::Withdrawal& withdrawal,
+                                          const nft::Snapshot& snapshot) {
+  return changed(nft::decide_withdrawal(withdrawal, snapshot),
+                 [](nft::Transaction& transaction) { transaction.generation.reset(); });
+}
+
+nft::Decision withdraw_without_claims(const nft::Withdrawal& withdrawal,
+                                      const nft::Snapshot& snapshot) {
+  nft::Snapshot seen = snapshot;
+  if (seen.installed)
+    for (nft::InstalledPort& port : seen.installed->ports) port.claimed = false;
+  return nft::decide_withdrawal(withdrawal, seen);
+}
+
+nft::Decision add_without_generation(const nft::Plan& plan, const nft::Snapshot& snapshot) {
+  return changed(nft::decide_add(plan, snapshot),
+                 [](nft::Transaction& transaction) { transaction.generation.reset(); });
+}
+
+// Takes whoever it cannot see for dead.
+nft::Decision add_over_the_living(const nft::Plan& plan, const nft::Snapshot& snapshot) {
+  nft::Snapshot seen = snapshot;
+  if (seen.occupancy)
+    for (auto& [hash, owner] : seen.occupancy->owners) owner.netns = NamespaceState::gone;
+  return nft::decide_add(plan, seen);
+}
+
+// Takes it that nobody has a port on one address.
+nft::Decision add_without_looking(const nft::Plan& plan, const nft::Snapshot& snapshot) {
+  nft::Snapshot seen = snapshot;
+  seen.address_claims = false;
+  return nft::decide_add(plan, seen);
+}
+
+std::vector<nft::Withdrawal> prune_by_name(
+    const std::vector<nft::OwnerEntry>& entries,
+    const std::map<nft::OwnerHash, NamespaceState>& states) {
+  std::vector<nft::Withdrawal> all = nft::decide_prune(entries, states);
+  for (nft::Withdrawal& withdrawal : all) withdrawal.only.reset();
+  return all;
+}
+
+}  // namespace
+
+std::vector<Scenario> scenarios() {
+  return {
+      {"two containers want one port", {a({{kAny}}), b({{kAny}})}, {.dels = 2, .deaths = 1, .kills = 1}},
+      {"any and one address, two networks",
+       {a({{kAny}}), c({{kOne}})},
+       {.dels = 2, .deaths = 1, .kills = 1}},
+      {"ADD again with other ports",
+       {a({{kAny}, {kOne, kOther}}), b({{kOther}})},
+       {.adds = 3, .dels = 1, .kills = 1}},
+      {"three containers at once",
+       {a({{kAny}}), b({{kOne}}), c({{kAny, kOther}})},
+       {.adds = 1, .dels = 1, .deaths = 1, .at_once = 3}},
+      {"prune beside restarts", {a({{kAny}}), b({{kAny}})}, {.deaths = 1, .prunes = 2, .kills = 1}},
+      {"GC and prune", {a({{kAny}}), b({{kOther}})}, {.deaths = 1, .prunes = 1, .gcs = 1}},
+      {"an operator flushes",
+       {a({{kAny}}), c({{kAny}, {kOne}})},
+       {.adds = 2, .dels = 1, .flushes = 1}},
+      {"restore after a flush",
+       {a({{kAny}}), c({{kOther}})},
+       {.adds = 2, .dels = 1, .deaths = 1, .restores = 1, .flushes = 1}},
+  };
+}
+
+std::vector<Mutation> mutations() {
+  return {
+      {"DEL does not look at the generation", "two containers want one port",
+       {.withdraw = withdraw_without_generation}},
+      {"DEL leaves the claims", "two containers want one port",
+       {.withdraw = withdraw_without_claims}},
+      {"ADD does not look at the generation", "any and one address, two networks",
+       {.add = add_without_generation}},
+      {"ADD takes ports from the living", "two containers want one port",
+       {.add = add_over_the_living}},
+      {"ADD does not look for ports on one address", "any and one address, two networks",
+       {.add = add_without_looking}},
+      {"prune does not name the namespace", "prune beside restarts", {.prune = prune_by_name}},
+  };
+}
+
+}  // namespace portmapper::model

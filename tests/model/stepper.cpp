@@ -1,0 +1,213 @@
+#include "tests/model/stepper.hpp"
+
+#include <algorithm>
+
+namespace portmapper::model {
+namespace {
+
+constexpr int kTries = 8;  // more than others can change anything
+
+const std::vector<IpAddress>& local_addresses() {
+  static const std::vector<IpAddress> all = {*IpAddress::parse("127.0.0.1"),
+                                             *IpAddress::parse("192.0.2.1")};
+  return all;
+}
+
+std::uint64_t inode_of(std::size_t container, int incarnation) {
+  return 100 * (container + 1) + static_cast<std::uint64_t>(incarnation);
+}
+
+class Stepper {
+ public:
+  Stepper(const Scenario& scenario, const Decisions& decisions, World& world, std::size_t index)
+      : scenario_(scenario),
+        decisions_(decisions),
+        world_(world),
+        command_(world.commands[index]),
+        index_(index) {
+    for (std::size_t i = 0; i < world.runtimes.size(); ++i)
+      if (world.runtimes[i].living) living_.insert(inode_of(i, world.runtimes[i].incarnation));
+  }
+
+  void step() {
+    if (command_.is_done) return forget();
+    if (command_.transaction) return commit();
+    if (!command_.plan && !command_.withdrawal) return list();
+    read();
+    settle();
+  }
+
+ private:
+  [[nodiscard]] Question question() const {
+    Question question{.local_addresses = local_addresses(), .living = &living_};
+    if (command_.plan) {
+      question.plan = &*command_.plan;
+      question.network = &command_.plan->chain;
+    } else {
+      question.owner = command_.withdrawal->owner;
+      question.chain = command_.withdrawal->chain;
+    }
+    return question;
+  }
+
+  [[nodiscard]] nft::Decision decide() const {
+    return command_.plan ? decisions_.add(*command_.plan, command_.snapshot)
+                         : decisions_.withdraw(*command_.withdrawal, command_.snapshot);
+  }
+
+  void read() {
+    const nft::Decision decision = decide();
+    if (const auto* more = std::get_if<nft::ReadMore>(&decision))
+      world_.kernel.look(question(), more->section, command_.snapshot);
+  }
+
+  // What is decided needs no step of its own: nobody else sees it.
+  void settle() {
+    nft::Decision decision = decide();
+    if (std::holds_alternative<nft::ReadMore>(decision)) return;
+    if (std::holds_alternative<Error>(decision)) return finish(false);
+    command_.transaction = std::get<nft::Transaction>(std::move(decision));
+    if (command_.transaction->operations.empty()) finish(true);
+  }
+
+  void commit() {
+    const nft::CommitResult result = world_.kernel.commit(*command_.transaction);
+    command_.transaction.reset();
+    if (result) return finish(true);
+    nft::Snapshot::Refused refused = command_.snapshot.refused;
+    const bool again = ++command_.tries < kTries && (result.refusal->error_number == ERESTART ||
+                                                     nft::learn(refused, *result.refusal));
+    if (!again) return finish(false);
+    command_.snapshot = {.refused = refused};
+  }
+
+  // What prune, GC and restore are to do; restore does so a second time, when it looks again.
+  void list() {
+    if (command_.kind == Command::Kind::restore)
+      command_.has_listed ? look_again() : list_missing();
+    else
+      list_withdrawals();
+    command_.has_listed = true;
+    next();
+  }
+
+  void list_withdrawals() {
+    const std::vector<nft::OwnerEntry> entries = world_.kernel.owners();
+    const Container& first = scenario_.containers.front();
+    if (command_.kind == Command::Kind::gc) {
+      command_.queue =
+          decisions_.gc(entries, first.attachment.network, command_.valid, first.chain);
+      return;
+    }
+    std::map<nft::OwnerHash, NamespaceState> states;
+    for (const nft::OwnerEntry& entry : entries)
+      states[entry.owner] = living_.contains(entry.netns.inode) ? NamespaceState::exists
+                                                                : NamespaceState::gone;
+    command_.queue = decisions_.prune(entries, states);
+  }
+
+  void list_missing() {
+    for (const Runtime& runtime : world_.runtimes) {
+      if (!runtime.record || !runtime.living) continue;
+      const nft::InstalledPorts installed = world_.kernel.installed(
+          nft::owner_hash(runtime.record->attachment), runtime.record->chain.name);
+      if (!nft::is_whole(installed)) command_.missing.push_back(*runtime.record);
+    }
+  }
+
+  // Takes back what was deleted meanwhile.
+  void look_again() {
+    for (const nft::Plan& plan : command_.restored) {
+      Runtime& runtime = runtime_of(plan);
+      if (runtime.record && runtime.living) {
+        runtime.promise = runtime.record;
+      } else {
+        command_.queue.push_back({nft::owner_hash(plan.attachment), plan.chain.name, plan.netns});
+      }
+    }
+    command_.restored.clear();
+  }
+
+  Runtime& runtime_of(const nft::Plan& plan) {
+    for (std::size_t i = 0; i < scenario_.containers.size(); ++i)
+      if (scenario_.containers[i].attachment == plan.attachment) return world_.runtimes[i];
+    return world_.runtimes.front();
+  }
+
+  void finish(bool success) {
+    Runtime& runtime = world_.runtimes[command_.container];
+    if (command_.kind == Command::Kind::add) {
+      if (success && runtime.living) runtime.promise = command_.plan;
+      if (success) runtime.record = command_.plan;
+      return end();
+    }
+    if (command_.kind == Command::Kind::del) {
+      runtime.withdrawn = success;
+      command_.is_done = true;
+      return;
+    }
+    if (command_.plan && success) command_.restored.push_back(*command_.plan);
+    next();
+  }
+
+  // The other plugins of the DEL have run.
+  void forget() {
+    world_.runtimes[command_.container].record.reset();
+    end();
+  }
+
+  // The next piece of a command that has several; without one it is over.
+  void next() {
+    command_.snapshot = {};
+    command_.tries = 0;
+    command_.plan.reset();
+    command_.withdrawal.reset();
+    if (!command_.queue.empty()) {
+      command_.withdrawal = command_.queue.front();
+      command_.queue.erase(command_.queue.begin());
+    } else if (!command_.missing.empty()) {
+      command_.plan = command_.missing.front();
+      command_.missing.erase(command_.missing.begin());
+    } else if (command_.restored.empty()) {
+      end();
+    }
+  }
+
+  void end() {
+    world_.commands.erase(world_.commands.begin() + static_cast<std::ptrdiff_t>(index_));
+  }
+
+  const Scenario& scenario_;
+  const Decisions& decisions_;
+  World& world_;
+  Command& command_;
+  std::size_t index_;
+  std::set<std::uint64_t> living_;
+};
+
+}  // namespace
+
+nft::Plan plan_of(const Scenario& scenario, const World& world, std::size_t number,
+                  std::size_t plan) {
+  const Container& container = scenario.containers[number];
+  const std::uint64_t inode = inode_of(number, world.runtimes[number].incarnation);
+  return nft::make_plan({.attachment = container.attachment,
+                         .netns = {.path = "/run/netns/" + container.attachment.container_id,
+                                   .device = 4,
+                                   .inode = inode,
+                                   .id = inode},
+                         .chain = {.name = container.chain, .exclude_devices = {}},
+                         .mappings = container.plans[plan],
+                         .addresses = {*IpPrefix::parse(container.address)}});
+}
+
+void step(const Scenario& scenario, const Decisions& decisions, World& world, std::size_t index) {
+  Stepper(scenario, decisions, world, index).step();
+}
+
+bool waits(const Command& command) {
+  return command.kind == Command::Kind::restore && command.has_listed && !command.plan &&
+         !command.withdrawal && !command.transaction;
+}
+
+}  // namespace portmapper::model

@@ -1,0 +1,127 @@
+// World: a kernel, a host with a few containers, a runtime, and the commands that are under way.
+//
+//   World world = start(scenario);
+//   for (const Event& event : events(scenario, world)) explore(after(scenario, world, event));
+//
+// Each event is one step: a command reads one section or commits, a namespace dies, an operator
+// flushes. Commands decide with the real functions of nft/decide, or with a mutation of them. The
+// runtime keeps to CNI's rules: one command at a time for an attachment, no GC while an ADD begins.
+// Source: packaging/doc/design.md, "The model"; CNI SPEC.md section 4.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "nft/decide.hpp"
+#include "tests/model/kernel_model.hpp"
+
+namespace portmapper::model {
+
+// How commands decide; a mutation replaces one of them.
+struct Decisions {
+  std::function<nft::Decision(const nft::Plan&, const nft::Snapshot&)> add = nft::decide_add;
+  std::function<nft::Decision(const nft::Withdrawal&, const nft::Snapshot&)> withdraw =
+      nft::decide_withdrawal;
+  std::function<std::vector<nft::Withdrawal>(const std::vector<nft::OwnerEntry>&,
+                                             const std::map<nft::OwnerHash, NamespaceState>&)>
+      prune = nft::decide_prune;
+  std::function<std::vector<nft::Withdrawal>(const std::vector<nft::OwnerEntry>&,
+                                             const std::string&, const std::set<nft::OwnerHash>&,
+                                             const std::string&)>
+      gc = nft::decide_gc;
+};
+
+struct Container {
+  Attachment attachment;
+  std::string address;
+  std::string chain;
+  std::vector<std::vector<PortMapping>> plans;  // the ADDs that its runtime may make
+};
+
+// How often each thing may happen.
+struct Budget {
+  int adds = 2;  // of each container
+  int dels = 1;
+  int deaths = 0;  // of each container's namespace
+  int prunes = 0;
+  int gcs = 0;
+  int restores = 0;
+  int kills = 0;
+  int flushes = 0;  // of a set, or of everything
+  std::size_t at_once = 2;  // commands
+};
+
+struct Scenario {
+  std::string name;
+  std::vector<Container> containers;
+  Budget budget;
+};
+
+struct Event {
+  enum class Kind : std::uint8_t {
+    add, del, die, prune, gc, restore, flush_set, flush_ruleset, step, kill
+  } kind;
+  std::size_t subject = 0;  // a container, or a command's number
+  std::size_t detail = 0;   // a plan, or a set
+};
+
+// A command under way.
+struct Command {
+  enum class Kind : std::uint8_t { add, del, prune, gc, restore } kind;
+  std::size_t container = 0;
+  std::size_t number = 0;                       // in the order of their beginnings
+  std::optional<nft::Plan> plan{};              // that is published now
+  std::optional<nft::Withdrawal> withdrawal{};  // that is made now
+  std::vector<nft::Withdrawal> queue{};         // those that come after it
+  std::vector<nft::Plan> missing{};             // of restore: to be published
+  std::vector<nft::Plan> restored{};            // of restore: to be looked at again
+  std::set<nft::OwnerHash> valid{};             // of GC
+  bool has_listed = false;                      // prune, GC, restore: have read what there is
+  bool is_done = false;                         // DEL: the runtime has still to forget
+  nft::Snapshot snapshot{};
+  std::optional<nft::Transaction> transaction{};
+  int tries = 0;
+};
+
+struct Runtime {
+  int incarnation = 0;  // of the namespace; 0: there was none yet
+  bool living = false;
+  std::optional<nft::Plan> record{};   // what the runtime remembers, for restore and GC
+  std::optional<nft::Plan> promise{};  // an ADD that succeeded, until its DEL
+  bool withdrawn = false;              // a DEL that succeeded, until the next ADD
+  bool damaged = false;                // an operator removed something of it
+  int adds = 0;
+  int dels = 0;
+  int deaths = 0;
+};
+
+struct World {
+  KernelModel kernel;
+  std::vector<Runtime> runtimes;
+  std::vector<Command> commands;
+  std::size_t next_number = 0;
+  int prunes = 0, gcs = 0, restores = 0, kills = 0, flushes = 0;
+};
+
+World start(const Scenario& scenario);
+std::vector<Event> events(const Scenario& scenario, const World& world);
+World after(const Scenario& scenario, const Decisions& decisions, World world, Event event);
+
+// What must not be, and is; empty where all is well.
+std::string violation(const Scenario& scenario, const World& world);
+// Equal for worlds that cannot be told apart.
+std::string digest(const World& world);
+
+// The sets that an operator flushes: one of each kind.
+std::vector<std::string> flushable_sets(const Scenario& scenario);
+
+// What a history begins with, as a person types it.
+std::string prologue(const Scenario& scenario);
+// The event as a person does it in tests/lab, or as a comment where it is a step of a command.
+std::string to_shell(const Scenario& scenario, const World& before, const Event& event);
+
+}  // namespace portmapper::model
