@@ -9,7 +9,6 @@
 #include <simdjson.h>
 
 #include <algorithm>
-#include <cstring>
 #include <optional>
 
 #include "lib/json/skip.hpp"
@@ -318,7 +317,7 @@ Result<Document> Document::parse(std::string_view text, std::string_view what) {
   if (complaint.empty()) {
     tree->text = std::make_unique<char[]>(text.size() + simdjson::SIMDJSON_PADDING);
     tree->size = text.size();
-    std::memcpy(tree->text.get(), text.data(), text.size());
+    std::copy(text.begin(), text.end(), tree->text.get());
     complaint = fill(*tree);
   }
   if (complaint.empty()) return Document(std::move(tree));
