@@ -3,10 +3,10 @@
 //   encode_anonymous_set(messages, set, set_id);   // before the rule that looks up set_id
 //
 // The kernel names it, and removes it with the rule. An interval set has the first value of each
-// interval and, as an end, the one behind its last; intervals that touch share nothing, so they are
-// to be joined before. Keys are in the byte order that the rule loads: of single numbers that the
-// kernel keeps itself, the host's; of intervals, always the network's. Errors: none.
-// Source: kernel nft_set_rbtree.c; nftables 1.0.6, mnl.c, intervals.c (set_to_intervals).
+// interval and, as an end, the one behind its last; adjacent intervals share no end, so they must
+// be joined before. Keys are in the byte order that the rule loads: of single numbers that the
+// kernel keeps itself, the host's; of intervals, always the network's. Errors: none. Source: kernel
+// nft_set_rbtree.c; nftables 1.0.6, mnl.c, intervals.c (set_to_intervals).
 #pragma once
 
 #include <array>

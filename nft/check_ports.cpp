@@ -13,7 +13,7 @@ std::string element(const std::string& set, const PublishedPort& port) {
   return "element of " + to_string(port) + " in " + set;
 }
 
-// What another attachment of the same container publishes, ADD leaves to it.
+// ADD leaves a port to another attachment of the same container that publishes it.
 void leave_out_shared(Plan& plan, const std::vector<Claim>& claims) {
   const OwnerHash self = owner_hash(plan.attachment);
   const std::string container = container_comment(plan.attachment.container_id);
@@ -41,8 +41,7 @@ void check_port(const Translation& wanted, const InstalledPort& found, const std
 // The three elements of each published port, as ADD would make them now.
 void check_elements(const Plan& plan, const InstalledPorts& installed, Findings& findings) {
   if (!installed.empty() && installed.chain != plan.chain.name)
-    findings.push_back("its ports are in chain " + installed.chain + ", not in " +
-                       plan.chain.name);
+    findings.push_back("its ports are in chain " + installed.chain + ", not in " + plan.chain.name);
   std::map<std::uint32_t, const InstalledPort*> by_index;
   for (const InstalledPort& port : installed.ports) by_index.emplace(port.index.value_or(0), &port);
   std::uint32_t index = 0;

@@ -1,4 +1,4 @@
-// commit: a transaction into the kernel, all of it or none of it.
+// commit: sends a transaction to the kernel, which accepts all of it or nothing.
 //
 //   const CommitResult result = commit(transport, transaction);
 //   if (result.refusal && result.refusal->error_number == EEXIST) {
@@ -42,8 +42,8 @@ Error to_error(const Refusal& refusal, const Transaction& transaction);
 // The result as an Error; nothing where the transaction was taken.
 Status to_status(const CommitResult& result, const Transaction& transaction);
 
-// Whether the kernel would take the transaction, without a trace: it gets one more operation that
-// it must refuse, and then undoes them all.
+// Whether the kernel would accept the transaction. Nothing is changed: one more operation, which
+// the kernel must refuse, makes it undo the others.
 CommitResult dry_run(Transport& transport, const Transaction& transaction);
 
 }  // namespace portmapper::nft

@@ -22,7 +22,7 @@ bool is_dead(const OwnerState& owner, const Plan& plan) {
   if (liveness_of(owner.netns) == Liveness::dead) return true;
   // Networks may overlap: a container can have the same address on two of them.
   if (is_of_same_container(owner.installed, plan)) return false;
-  // An address is given to one container at a time: whoever had ours is gone.
+  // An address belongs to one container at a time: a container that had ours before is gone.
   const std::vector<InstalledPort>& ports = owner.installed.ports;
   return std::any_of(ports.begin(), ports.end(), [&plan](const InstalledPort& port) {
     return port.endpoint && std::any_of(plan.translations.begin(), plan.translations.end(),
@@ -34,8 +34,7 @@ bool is_dead(const OwnerState& owner, const Plan& plan) {
 
 std::string describe(const InstalledPorts& installed) {
   Attachment owner;
-  if (!parse_attachment_comment(installed.comment, owner))
-    return "attachment " + installed.comment;
+  if (!parse_attachment_comment(installed.comment, owner)) return "attachment " + installed.comment;
   return "container " + owner.container_id + " of network " + owner.network + " (" + owner.ifname +
          ")";
 }
@@ -71,8 +70,7 @@ class Conflicts {
 };
 
 bool overlap(const PublishedPort& a, const PublishedPort& b) {
-  return a.protocol == b.protocol && a.port == b.port &&
-         a.address.family() == b.address.family() &&
+  return a.protocol == b.protocol && a.port == b.port && a.address.family() == b.address.family() &&
          (a.address == b.address || a.address.is_any() || b.address.is_any());
 }
 

@@ -79,7 +79,7 @@ HairpinFit fit_hairpins(std::span<const Hairpin> wanted, std::span<const Hairpin
 HairpinFit fit_all_hairpins(std::span<const Hairpin> wanted, std::span<const Hairpin> existing) {
   std::set<Hairpin> missing(wanted.begin(), wanted.end());
   for (const Hairpin& hairpin : existing) missing.erase(hairpin);
-  // The widest first, so that none has to replace another that was just added.
+  // The widest first, so that none replaces another that was just added.
   std::vector<Hairpin> widest_first(missing.begin(), missing.end());
   std::stable_sort(widest_first.begin(), widest_first.end(), is_wider);
   std::vector<Hairpin> present(existing.begin(), existing.end());

@@ -6,10 +6,10 @@
 //
 // The kernel refuses (EEXIST) an element of an interval set that overlaps another without being
 // equal to it. Networks whose subnets lie in each other, or a changed masqAll, make such elements.
-// What exists is never narrowed: a wanted element that is covered is left out, one that covers an
-// existing element replaces it, and one that crosses an existing one is cut to what is not covered
-// yet. A pure function. Errors: none. Does not promise: the fewest elements. Source: kernel
-// net/netfilter/nft_set_pipapo.c, nft_pipapo_insert.
+// An existing element is never narrowed: a wanted element that is covered is left out, one that
+// covers an existing element replaces it, and one that crosses an existing one is cut to what is
+// not covered yet. A pure function. Errors: none. The result is not always the smallest possible.
+// Source: kernel net/netfilter/nft_set_pipapo.c, nft_pipapo_insert.
 #pragma once
 
 #include <span>

@@ -6,8 +6,8 @@
 // A hairpin pair is about a container's subnet and stays for its neighbours. Where the delegate
 // gives each container a /32 or /128, the pair is the container's own and has to go with it, or
 // such networks would leave one behind for each container that ever was. The tag, kept with the
-// owner, says which; the address is that of the targets. Errors: none. Source: shared design,
-// section 3.
+// owner, says which; the address is that of the targets. Errors: none. Source:
+// packaging/doc/design.md, "Hairpin pairs".
 #pragma once
 
 #include <cstdint>

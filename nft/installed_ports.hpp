@@ -7,7 +7,7 @@
 // listed only where they exist, and claims only where they name this owner, so that removing
 // them never fails for what is gone and never takes what is another's. Errors: none.
 // Does not promise: to be still true; a transaction made from it carries the generation.
-// Source: shared design, section 3.
+// Source: packaging/doc/design.md, "Claims, owners and target maps".
 #pragma once
 
 #include <algorithm>

@@ -7,7 +7,7 @@
 // Comments are at most 128 bytes, nft's limit, so that a listing loads again; what
 // does not fit is shortened, and the owner hash keeps the exact identity. Parts that come from
 // requests were checked by lib/cni and lib/config, so they need no quoting. Errors: none. Does not
-// promise: that a shortened comment is unique. Source: shared design, section 3.
+// promise: that a shortened comment is unique. Source: packaging/doc/design.md, "The ruleset".
 #pragma once
 
 #include <array>
@@ -50,7 +50,7 @@ std::string hairpin_set(Family family);
 
 std::string container_comment(std::string_view container_id);
 std::string attachment_comment(const Attachment& attachment);
-// The other way round: the attachment of a comment that was not shortened.
+// The reverse: the attachment of a comment that was not shortened.
 bool parse_attachment_comment(std::string_view comment, Attachment& attachment);
 // Whether a comment says so. One that was shortened may not tell; then the owner entry keeps the
 // network_hash, and every comment longer than kLongComment counts as one that may have been.

@@ -7,7 +7,7 @@
 // netlink. IPv4 translations come before IPv6 ones, each in the order of the mappings; the first
 // address of a family is the one that ports lead to. Ports are in host byte order. Errors: none; a
 // mapping whose host address is of a family that the container lacks is left out with a note. Does
-// not promise: that the ports are free. Source: shared design, sections 3 and 5.
+// not promise: that the ports are free. Source: packaging/doc/design.md, "The ruleset".
 #pragma once
 
 #include <string>

@@ -5,7 +5,7 @@
 //
 // An any-address published port belongs to one family: publishing on all addresses is two of them.
 // Ports are in host byte order. Errors: none. Does not promise: that the address is local.
-// Source: shared design, section 1.
+// Source: packaging/doc/design.md, "Vocabulary".
 #pragma once
 
 #include <compare>

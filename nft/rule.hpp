@@ -9,7 +9,7 @@
 // A rule of the kernel cannot change in place, and one that somebody else wrote does not carry our
 // fingerprint: so comparing fingerprints in order tells whether a chain is as we built it.
 // Errors: none. Does not promise: that nft prints the elements of an anonymous set in our order.
-// Source: shared ruleset.nft; nft(8).
+// Source: tests/golden/ruleset.nft; nft(8).
 #pragma once
 
 #include <cstdint>

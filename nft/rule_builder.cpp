@@ -147,9 +147,10 @@ void RuleBuilder::only_family(Family family) {
   compare(NFT_CMP_EQ, {&number, 1});
 }
 
-// `meta nfproto ipv4 dnat ip to ...` is not what ruleset.nft says, but without it an IPv6 packet is
-// looked up, and counted, in the IPv4 map too before the dnat passes it over. To load a conntrack
-// address of one family ends the rule for the other, and nft lists only what is used.
+// `meta nfproto ipv4 dnat ip to ...` is not what tests/golden/ruleset.nft says, but without it an
+// IPv6 packet is looked up, and counted, in the IPv4 map too before the dnat passes it over. To
+// load a conntrack address of one family ends the rule for the other, and nft lists only what is
+// used.
 void RuleBuilder::only_family_unlisted(Family family) {
   if (family_is_tested_) return;
   family_is_tested_ = true;

@@ -3,10 +3,11 @@
 //   for (const ChainSpec& chain : skeleton_chains()) ...   // prerouting, output, ...
 //   network_rules({"MESOS-WEB", {"mesos-cni0"}})           // five rules
 //
-// Pure data. Why each base chain sits at its priority is said in the shared design, section 3; the
-// numbers are those of ruleset.nft. Errors: none. Does not promise: the rules of `networks`, which
-// holds one jump for each network chain and is the sum of all networks, not of one.
-// Source: shared ruleset.nft; linux/netfilter_ipv4.h for hooks and priorities.
+// Pure data. Why each base chain sits at its priority is said in packaging/doc/design.md, "Why each
+// chain sits where it does"; the numbers are those of tests/golden/ruleset.nft. Errors: none. Does
+// not promise: the rules of `networks`, which holds one jump for each network chain and belongs to
+// all networks together. Source: tests/golden/ruleset.nft; linux/netfilter_ipv4.h for hooks and
+// priorities.
 #pragma once
 
 #include <cstdint>

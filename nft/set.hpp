@@ -5,7 +5,7 @@
 //   claim_spec(suffix).key                           // inet_proto . inet_service
 //
 // Flat tables; the fields are static, so a SetSpec may be copied freely. Errors: none.
-// Does not promise: elements. Source: shared ruleset.nft.
+// Does not promise: elements. Source: tests/golden/ruleset.nft.
 #pragma once
 
 #include <span>

@@ -216,7 +216,7 @@ Transaction removal(const InstalledPorts& installed, bool with_hairpins) {
     if (port.claimed) removed[claim_spec(suffix)].push_back({key});
     if (port.endpoint) removed[target_spec(installed.chain, suffix)].push_back({key});
   }
-  // Added first, so that removing them does not fail where an operator was quicker.
+  // Added first, so that removing them does not fail if an operator removed them before.
   BySet present(ElementVerb::add, {});
   for (const Hairpin& hairpin : installed.hairpins) {
     if (!with_hairpins) break;
@@ -269,7 +269,7 @@ Transaction build_tables(std::span<const std::string> jumps,
 Transaction delete_network(const std::string& chain, std::span<const std::string> jumps) {
   Transaction transaction;
   std::vector<Operation>& operations = transaction.operations;
-  // A single jump could be deleted by its handle only, which nobody knows without reading.
+  // A single jump can be deleted by its handle only, which would have to be read first.
   operations.emplace_back(FlushChain{kNetworks});
   for (const std::string& other : jumps)
     operations.emplace_back(AddRule{kNetworks, {.action = Jump{other}}});

@@ -8,7 +8,8 @@
 // userdata. `create` is NLM_F_EXCL: the kernel refuses an element that is there. An element that is
 // created and deleted in one batch asserts that it is absent. Errors: none; nothing here talks to
 // the kernel. Does not promise: that the order within one set is the kernel's.
-// Source: kernel net/netfilter/nf_tables_api.c, nf_tables_newsetelem; shared design, section 3.
+// Source: kernel net/netfilter/nf_tables_api.c, nf_tables_newsetelem; packaging/doc/design.md, "The
+// state model".
 #pragma once
 
 #include <optional>

@@ -10,7 +10,7 @@ namespace {
 
 enum Type : std::uint8_t {
   kComment = 0,  // NFTNL_UDATA_*_COMMENT, with its NUL
-  // Far from nft's own numbers, which grow from 0.
+  // Far from nft's own numbers, which start at 0.
   kOwner = 0xa0,
   kNamespace = 0xa1,  // device, inode, id: 8 bytes each
   kNamespacePath = 0xa2,

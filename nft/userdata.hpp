@@ -1,13 +1,13 @@
-// Userdata: what an element or a rule of ours carries beside what the kernel acts on.
+// Userdata: what an element or a rule of ours carries in addition to what the kernel uses.
 //
 //   std::string bytes = encode(ElementData{.comment = "web/abc/eth0", .netns = netns});
 //   ElementData data = parse_element_data(bytes);
 //
 // Layout: type (1 byte), length (1 byte), value; numbers big-endian. Type 0 is nft's comment, which
 // it lists; the others are ours, and nft skips them. So a table that was saved with `nft list` and
-// loaded again has lost ours: everything that reads them lives without. At most 256 bytes in all
-// (NFT_USERDATA_MAXLEN): a comment is shortened for it, and a namespace path left out.
-// Errors: what cannot be parsed is not there. Source: libnftnl udata.h, kernel nf_tables.h.
+// loaded again has lost ours: everything that reads them works without them. At most 256 bytes in
+// all (NFT_USERDATA_MAXLEN): a comment is shortened for it, and a namespace path left out. Errors:
+// what cannot be parsed is not there. Source: libnftnl udata.h, kernel nf_tables.h.
 #pragma once
 
 #include <cstdint>

@@ -3,9 +3,8 @@
 //   format_columns({{"PROTO", "HOST"}, {"tcp", "0.0.0.0:8080"}});  // "PROTO  HOST\ntcp
 //   0.0.0.0:8080\n"
 //
-// Control characters are replaced by '?', so that what came from elsewhere cannot write to a
-// terminal. The last column is not padded. Errors: none. Does not promise: widths of wide
-// characters.
+// Control characters are replaced by '?', so that foreign text cannot control a terminal. The last
+// column is not padded. Errors: none. Does not promise: widths of wide characters.
 #pragma once
 
 #include <string>

@@ -3,8 +3,8 @@
 //   const CommandContext context{request, conf, runner, log};
 //   Result<Plan> plan = plan_of(context, *conf.prev_result, "prevResult");
 //
-// Notes for the operator go to `log`, a line each. Errors: as design section 7. Source: CNI SPEC.md
-// section 4; shared design, section 4.
+// Notes for the operator go to `log`, a line each. Errors: as packaging/doc/design.md, "Error
+// codes". Source: CNI SPEC.md section 4; packaging/doc/design.md, "The commands".
 #pragma once
 
 #include <string>
@@ -21,7 +21,8 @@
 
 namespace portmapper::app {
 
-// Text may name what others made: a terminal or a log reader gets nothing to act upon.
+// The text may contain names that others chose: control characters do not reach a terminal or a log
+// reader.
 inline std::string log_line(std::string_view text) {
   return "nft-port-mapper: " + printable(text) + "\n";
 }

@@ -6,7 +6,7 @@
 // Both come after the batch: the localnet-guard is in it, and a flow that ends before the elements
 // change would begin again as it was. Errors: mapping_failed only where a port of 127.0.0.0/8 alone
 // could not work; everything else is a note for the operator, since the ports themselves work.
-// Does not promise: that no note repeats. Source: shared design, sections 2 and 3.
+// Does not promise: that no note repeats. Source: packaging/doc/design.md, "Host effects".
 #pragma once
 
 #include <span>
@@ -21,7 +21,7 @@
 namespace portmapper::app {
 
 Status effects_of_add(Transport& transport, const nft::Plan& plan, std::vector<std::string>& notes);
-// The same for many plans with one look at the flows; the failure of each in its place.
+// The same for many plans, with one dump of the flows. Each result stands at its plan's index.
 std::vector<Status> effects_of_adds(Transport& transport, std::span<const nft::Plan* const> plans,
                                     std::vector<std::string>& notes);
 void effects_of_del(Transport& transport, const nft::InstalledPorts& gone,

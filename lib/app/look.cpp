@@ -21,10 +21,9 @@ Status put(Result<T> read, std::optional<T>& section) {
   return {};
 }
 
-Status look_at_ruleset(Transport& transport, const nft::NetworkChain* network,
-                       Snapshot& snapshot) {
-  Result<nft::Ruleset> read = network != nullptr ? nft::read_ruleset(transport, *network)
-                                                 : nft::read_skeleton(transport);
+Status look_at_ruleset(Transport& transport, const nft::NetworkChain* network, Snapshot& snapshot) {
+  Result<nft::Ruleset> read =
+      network != nullptr ? nft::read_ruleset(transport, *network) : nft::read_skeleton(transport);
   if (!read) return read.error();
   snapshot.generation = read->generation;
   snapshot.ruleset = std::move(read->diff);
@@ -70,7 +69,7 @@ Result<bool> has_address_claims(Transport& transport, const nft::Plan& plan) {
 }
 
 // A claim that was saved and loaded again with nft does not name its owner; where an operator
-// flushed the claims, the target in our way is left of the port. The owner entries are looked
+// flushed the claims, only the target in our way is left of the port. The owner entries are looked
 // through once, since the port is what those lead to.
 Status find_owners_of_unnamed(Transport& transport, std::vector<nft::OccupiedPort>& ports) {
   const auto is_unnamed = [](const nft::OccupiedPort& port) {
@@ -181,8 +180,7 @@ Status look(Transport& transport, const Subject& subject, nft::Section section,
   return {};
 }
 
-std::map<nft::OwnerHash, NamespaceState> owner_states(
-    const std::vector<nft::OwnerEntry>& entries) {
+std::map<nft::OwnerHash, NamespaceState> owner_states(const std::vector<nft::OwnerEntry>& entries) {
   host::Namespaces namespaces;
   std::map<nft::OwnerHash, NamespaceState> states;
   for (const nft::OwnerEntry& entry : entries) {

@@ -15,7 +15,7 @@ struct Outcome {
   int status = 0;
   std::string out;
   std::string log;
-  // Of an ADD that succeeded: takes it back and returns the log of that. A runtime that did not get
+  // For an ADD that succeeded: undoes it and returns the log of that. A runtime that did not get
   // the result does not know that there is something to delete.
   std::function<std::string()> undo{};
   bool watch = false;  // the ctl's: print, wait a little, do it again

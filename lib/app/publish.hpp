@@ -1,4 +1,4 @@
-// publish and withdraw: an attachment's ports into the kernel, and out of it.
+// publish and withdraw: put an attachment's ports into the kernel, and remove them.
 //
 //   Status status = publish(transport, plan);                                     // ADD
 //   auto gone = withdraw(transport, {nft::owner_hash(attachment), chain}, notes);   // DEL
@@ -7,9 +7,9 @@
 // they are not as we build them, replaces what the same attachment had, and takes ports over from
 // dead owners. withdraw ends the stale UDP flows too, and succeeds when nothing is left, whatever
 // was missing; it returns what it removed. Errors: mapping_failed: a conflict names port, owner and
-// network; a refusal names object and errno. try_again_later when others changed the ruleset all
-// the time. A listener of the host on the same port is hidden, not refused. Source:
-// packaging/doc/design.md, "The commands".
+// network; a refusal names object and errno. try_again_later when others kept changing the ruleset.
+// A listener of the host on the same port is hidden, not refused. Source: packaging/doc/design.md,
+// "The commands".
 #pragma once
 
 #include <string>
@@ -26,10 +26,10 @@ Status publish(Transport& transport, const nft::Plan& plan);
 Result<nft::InstalledPorts> withdraw(Transport& transport, const nft::Withdrawal& withdrawal,
                                      std::vector<std::string>& notes);
 
-// Could an ADD to this network work now? Nothing is changed.
+// Whether an ADD to this network can work now. Changes nothing.
 Status try_network(Transport& transport, const nft::NetworkChain& network);
 
-// A network chain in whose maps nothing is left goes, maps and jump with it.
+// Removes a network chain whose maps are empty, with its maps and its jump.
 Status remove_network_if_empty(Transport& transport, const std::string& chain);
 
 }  // namespace portmapper::app

@@ -3,9 +3,9 @@
 //   for (Retry retry; retry.again();) { ...decide, commit; return unless the generation moved... }
 //   return retry.exhausted();
 //
-// Pauses between tries, a little longer each time and never in step with another process; gives up
-// after 10 seconds. Errors: exhausted() is try_again_later (11). Does not promise: fairness.
-// Source: shared design, section 4 "Concurrency is the kernel's".
+// Pauses between tries. Each pause is a little longer, with a random part so that processes do not
+// run in step; gives up after 10 seconds. Errors: exhausted() is try_again_later (11). Does not
+// promise: fairness. Source: packaging/doc/design.md, "Read, decide, commit".
 #pragma once
 
 #include <chrono>
@@ -25,7 +25,7 @@ class Retry {
   std::uint32_t tries_ = 0;
 };
 
-// Whether an errno of the kernel means "somebody changed something meanwhile".
+// Whether an errno of the kernel means that somebody changed the ruleset meanwhile.
 bool changed_concurrently(int error_number);
 
 }  // namespace portmapper::app

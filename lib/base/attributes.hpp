@@ -6,8 +6,8 @@
 //
 // The spans point into the message and live as long as it. Values are as the protocol has them;
 // number32 and number64 read big-endian ones. libmnl's own loops are C macros that C++ cannot
-// compile without warnings, and trust the lengths more than this does. Errors: a malformed rest is
-// not there. Source: kernel include/uapi/linux/netlink.h.
+// compile without warnings, and check the lengths less strictly. Errors: a malformed rest is not
+// there. Source: kernel include/uapi/linux/netlink.h.
 #pragma once
 
 #include <endian.h>

@@ -29,7 +29,7 @@ void close_deferred(UniqueFd fd) {
   header->cmsg_len = CMSG_LEN(sizeof in_flight);
   std::memcpy(CMSG_DATA(header), in_flight.data(), sizeof in_flight);
   (void)sendmsg(sender.get(), &message, MSG_DONTWAIT);
-  // The collector starts when an end is closed: by then it has to hold the last reference.
+  // The collector starts when an end is closed: by then it must hold the last reference.
   fd.reset();
   receiver.reset();
   sender.reset();

@@ -1,10 +1,10 @@
-// read_all: everything that a descriptor has, up to a limit.
+// read_all: reads everything from a descriptor, up to a limit.
 //
 //   Result<std::string> text = read_all(STDIN_FILENO, "standard input");
 //
-// Reads until the end, through interruptions. At most 64 MiB: three times 65,535 port mappings
-// take 15. Errors: unreadable_input naming the object, with errno of read(2), or EFBIG. Source:
-// POSIX read(2).
+// Reads until the end, despite interruptions. At most 64 MiB: three times 65,535 port mappings take
+// 15. Errors: unreadable_input naming the object, with errno of read(2), or EFBIG. Source: POSIX
+// read(2).
 #pragma once
 
 #include <string>

@@ -2,11 +2,11 @@
 //
 //   if (!sanitise_stdfd()) return 1;  // first of all in main; errno says why
 //
-// A caller may start us with some of them closed. The next socket would get that number, and what
-// is meant for standard output would be sent to the kernel. A closed one is filled with an O_PATH
-// descriptor, which answers read, write and poll as a closed one does (EBADF, POLLNVAL): input that
-// is missing and output that nobody gets stay errors, which /dev/null would hide.
-// Errors: false, with errno of open(2). Source: open(2) "O_PATH"; POSIX: the lowest number is used.
+// A caller may start us with some of them closed. The next socket would get that number, and output
+// would be sent to the kernel. A closed one is filled with an O_PATH descriptor, which answers
+// read, write and poll as a closed one does (EBADF, POLLNVAL): missing input and lost output remain
+// errors, which /dev/null would hide. Errors: false, with errno of open(2). Source: open(2)
+// "O_PATH"; POSIX: the lowest number is used.
 #pragma once
 
 #include <fcntl.h>

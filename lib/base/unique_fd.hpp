@@ -1,4 +1,4 @@
-// UniqueFd: the one owner of a file descriptor; closes it when it goes.
+// UniqueFd: the one owner of a file descriptor; closes it in its destructor.
 //
 //   UniqueFd fd(open(path, O_RDONLY | O_CLOEXEC));
 //   if (!fd) return Error{...errno...};

@@ -1,4 +1,4 @@
-// write_all: all of a text to a descriptor, through interruptions and short writes.
+// write_all: writes a whole text to a descriptor, despite interruptions and short writes.
 //
 //   if (!write_all(STDOUT_FILENO, text)) return 1;  // errno says why
 //

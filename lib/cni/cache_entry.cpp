@@ -113,8 +113,7 @@ Result<CacheEntry> parse_cache_entry(std::string_view text, std::string_view plu
   json::Problems problems;
   const json::Value kind = root.member("kind");
   if (!kind.present())
-    return failure(
-        "kind is missing: only libcni 0.8 and later keep what an attachment was made from");
+    return failure("kind is missing: only libcni 0.8 and later records how an attachment was made");
   if (kind.text() != kKind) {
     problems.about(kind, "is not \"cniCacheV1\"");
     return failure(problems.text());

@@ -41,8 +41,8 @@ Error failure(ErrorKind kind, std::string what) {
 Result<Command> read_command(const char* value) {
   if (value == nullptr || *value == '\0')
     return failure(ErrorKind::invalid_input,
-                   "CNI_COMMAND is not set: this program is a CNI plugin, which container runtimes "
-                   "call; it is of no use by hand");
+                   "CNI_COMMAND is not set: this program is a CNI plugin, which container runtimes"
+                   " call; it is not meant to be run by hand");
   for (const CommandName& candidate : kCommands)
     if (candidate.name == value) return candidate.command;
   return failure(ErrorKind::unsupported_command,

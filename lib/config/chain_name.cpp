@@ -10,11 +10,11 @@ namespace {
 constexpr std::array<std::string_view, 7> kOurNames = {
     "hairpin", "localnet-guard", "networks", "output", "postrouting", "prerouting", "published"};
 
-// The words that nft 1.0.6 refuses where ruleset.nft has a network chain's name: after `chain`,
-// after `jump`. Found by loading, listing and loading again such a table for each of 14,786 words
-// that are in libnftables.so.1 and in nft's man pages, in the letter case found, in lower and in
-// upper case, and for those of nft's scanner that are in neither (lshift, rshift). Sorted by
-// bytes.
+// The words that nft 1.0.6 refuses where tests/golden/ruleset.nft has a network chain's name: after
+// `chain`, after `jump`. Found by loading, listing and loading again such a table for each of
+// 14,786 words that are in libnftables.so.1 and in nft's man pages, in the letter case found, in
+// lower and in upper case, and for those of nft's scanner that are in neither (lshift, rshift).
+// Sorted by bytes.
 constexpr std::array<std::string_view, 153> kNftWords = {
     "accept",     "add",       "ah",       "all",      "and",       "arp",         "auto-merge",
     "bridge",     "cgroup",    "chain",    "comment",  "comp",      "constant",    "continue",

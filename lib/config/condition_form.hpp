@@ -1,4 +1,5 @@
-// The form of a list of conditions that nft lists, and that it keeps when it loads its own listing.
+// The form in which nft lists a list of conditions, and which does not change when nft loads that
+// listing.
 //
 //   contradiction(matches)  // tcp dport 80 udp dport 53: the second one contradicts the first
 //   normal_form(matches)    // tcp dport 80 meta l4proto tcp th sport 53: tcp sport 53 tcp dport 80

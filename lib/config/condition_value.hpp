@@ -21,7 +21,7 @@ std::optional<MatchValue> parse_condition_value(MatchField field, const Conditio
                                                 std::string_view& why);
 inline constexpr std::string_view kNeedsQuotes =
     "has to be in quotes to be the name of an interface";
-// Fits behind "is not".
+// Completes a sentence that ends in "is not".
 std::string_view expected_of(MatchField field);
 
 }  // namespace portmapper::config

@@ -116,8 +116,7 @@ bool Parser::fail(const ConditionWord& word, std::string_view complaint) {
 // About the word that comes next, or about the last one where there is none.
 bool Parser::fail_here(std::string_view expected, std::string_view complaint) {
   if (at_end())
-    return fail(words_[at_ - 1],
-                "is the last word; what has to follow is " + std::string(expected));
+    return fail(words_[at_ - 1], "is the last word; after it must follow " + std::string(expected));
   if (words_[at_].kind == Kind::unterminated)
     return fail(words_[at_], "opens a quote that does not end in this string");
   return fail(words_[at_], complaint);
@@ -170,7 +169,7 @@ bool Parser::parse_operator(Match& match) {
   if (match.op == MatchOperator::equal && match.field == MatchField::ct_state)
     match.op = MatchOperator::exactly;
   if (is_order(match.op) && !has_order(match.field))
-    return fail(word, "compares what has an order; == and != do for this");
+    return fail(word, "needs values with an order; use == or != here");
   ++at_;
   return true;
 }
@@ -239,7 +238,7 @@ bool Parser::parse_match() {
   if (word.is_plain("-") || word.is_plain("/"))
     return fail(word, "stands alone; a range or a prefix is one word");
   if (word.is_symbol("!") || (word.kind == Kind::plain && word.text.starts_with('-')))
-    return fail(word, "is of iptables; conditions are words of an nft match expression");
+    return fail(word, "belongs to iptables; conditions are words of an nft match expression");
   Match match{};
   if (!parse_phrase(match) || !parse_operator(match)) return false;
   if (accept("{")) {

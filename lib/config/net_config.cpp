@@ -104,7 +104,7 @@ void Reader::read_chain() {
   const json::Value value = root_.member("chain");
   if (!value.present()) {
     if (root_.member("delegate").present())
-      problems.missing(root_, "chain", "a configuration with a delegate names its nft chain");
+      problems.missing(root_, "chain", "a configuration with a delegate must name its nft chain");
     return;
   }
   const std::optional<std::string_view> chain = json::read_string(value, problems);
@@ -184,7 +184,7 @@ void Reader::read_nftables_only() {
   json::Problems& problems = optional_problems();
   const json::Value backend = root_.member("backend");
   if (backend.present() && backend.text() != "nftables")
-    problems.about(backend, "is not \"nftables\", the only backend there is");
+    problems.about(backend, "is not \"nftables\", the only backend");
   const json::Value bit = root_.member("markMasqBit");
   if (bit.present()) (void)json::read_integer(bit, 0, 31, problems);  // portmap's range
   const json::Value set_mark = root_.member("externalSetMarkChain");
@@ -221,7 +221,7 @@ void Reader::read_mappings() {
   conf.mappings = std::move(mappings).take();
 }
 
-// Never lenient: an attachment that is overlooked here is removed while it lives.
+// Never lenient: an attachment that is missed here is removed while it is alive.
 void Reader::read_valid_attachments() {
   const json::Value list = root_.member(kValidAttachments);
   if (command_ != cni::Command::gc || !json::is_array(list, problems_)) return;

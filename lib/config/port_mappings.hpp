@@ -5,12 +5,12 @@
 //   conf.mappings = std::move(mappings).take();
 //
 // Notes every entry that ADD refuses, and two entries that publish one port to different places;
-// what is identical is kept once. An entry without host address publishes the port on any address
+// identical entries are kept once. An entry without host address publishes the port on any address
 // of both families, so it meets an entry for 0.0.0.0 or :: as well; an entry for one address does
 // not meet one for any, since the address wins. The time for n entries is that of sorting them.
 // Ports are in host byte order. Errors: in `problems`; the entries noted are left out. Does not
-// promise: that the container has an address of the family of a hostIP.
-// Source: CNI CONVENTIONS.md (portMappings), Mesos' cni.md, inputs/README.md.
+// promise: that the container has an address of the family of a hostIP. Source: CNI CONVENTIONS.md
+// (portMappings), Mesos' cni.md, tests/inputs/README.md.
 #pragma once
 
 #include <optional>

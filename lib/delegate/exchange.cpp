@@ -124,7 +124,7 @@ Status Exchange::write_input() {
     const ssize_t written = write(in_.get(), input_.data(), input_.size());
     if (written > 0) input_.remove_prefix(static_cast<std::size_t>(written));
     if (written < 0 && errno == EPIPE) {
-      // It closed stdin without reading all: its affair, its exit status tells.
+      // It closed stdin without reading everything. Its exit status says whether that was an error.
       input_ = {};
     } else if (written < 0 && errno != EAGAIN && errno != EINTR) {
       return failure("cannot write to the delegate");
@@ -156,7 +156,7 @@ void Exchange::read_stderr(std::size_t at_most) {
 }
 
 Status Exchange::drain() {
-  // Counted first: a daemon that goes on writing could keep us reading for ever.
+  // Counted first: otherwise a daemon that keeps writing could make us read for ever.
   int waiting = 0;
   if (out_ && ioctl(out_.get(), FIONREAD, &waiting) != 0) {
     return failure("cannot read from the delegate");

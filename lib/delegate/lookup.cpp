@@ -36,7 +36,7 @@ Error nothing_usable(std::string_view type, std::string_view cni_path, bool any_
             " names no directory by an absolute path; set CNI_PATH to the directory of the plugins";
   } else if (!unusable.empty()) {
     what += unusable + " is not an executable file, and there is no other in CNI_PATH " +
-            quoted(cni_path) + "; make it executable, or install the plugin anew";
+            quoted(cni_path) + "; make it executable, or install the plugin again";
   } else {
     what += "no executable file of that name in CNI_PATH " + quoted(cni_path) +
             "; install the plugin there, or add its directory to CNI_PATH";

@@ -1,14 +1,14 @@
-// find_plugin: the file that a delegate's type means.
+// find_plugin: the file that a delegate's type names.
 //
 //   find_plugin("bridge", "/opt/cni/bin:/usr/lib/cni");  // "/opt/cni/bin/bridge"
 //
 // The first regular file of that name that may be executed, in the order of CNI_PATH. Empty and
-// relative parts of CNI_PATH are passed over: what runs with our privileges must not depend on the
-// directory that the runtime happens to be in. PATH is never looked at.
-// Errors: delegate_failed, with what was searched and what to do. No text here says that something
-// was n-o-t f-o-u-n-d in these words: containerd's go-cni takes a DEL that fails with them for
-// done. Does not promise: that the file still is there, or starts, a moment later. Source: CNI
-// SPEC.md section 4 "Plugin Delegation"; go-cni cni.go Remove().
+// relative parts of CNI_PATH are skipped: a program that runs with our privileges must not depend
+// on the directory that the runtime happens to be in. PATH is never used. Errors: delegate_failed,
+// with what was searched and what to do. No text here says that something was n-o-t f-o-u-n-d in
+// these words: containerd's go-cni treats a DEL that fails with them as successful. The file may
+// have changed by the time it is started. Source: CNI SPEC.md section 4 "Plugin Delegation"; go-cni
+// cni.go Remove().
 #pragma once
 
 #include <string>

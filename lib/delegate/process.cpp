@@ -158,7 +158,8 @@ Result<int> Process::wait() {
   }
   if (reaped == 0) errno = ETIMEDOUT;
   if (reaped <= 0) {
-    return Error{ErrorKind::delegate_failed, "cannot learn how the delegate ended", {}, errno, {}};
+    return Error{
+        ErrorKind::delegate_failed, "cannot determine how the delegate ended", {}, errno, {}};
   }
   return status;
 }

@@ -14,10 +14,10 @@
 // it.
 //
 // Errors: delegate_failed with the path and the errno. The destructor kills and reaps what was not
-// waited for, so no way out leaves a zombie but one: what is in an uninterruptible system call (a
-// dead NFS server) outlives SIGKILL, and wait() gives up after 5 seconds with ETIMEDOUT, since the
-// runtime must get its error. Does not promise: to end a process that moved itself to another
-// process group. Source: posix_spawn(3), pidfd_open(2), waitpid(2), kill(2).
+// waited for, so nothing leaves a zombie, with one exception: a process in an uninterruptible
+// system call (a dead NFS server) outlives SIGKILL, and wait() gives up after 5 seconds with
+// ETIMEDOUT, since the runtime must get its error. Does not promise: to end a process that moved
+// itself to another process group. Source: posix_spawn(3), pidfd_open(2), waitpid(2), kill(2).
 //
 // Our environment is handed on as it is, as libcni does it: the delegate runs with the privileges
 // and the environment that the runtime gave to us, and may need any of it (a proxy, LD_PRELOAD of a

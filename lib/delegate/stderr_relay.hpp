@@ -1,4 +1,4 @@
-// StderrRelay: passes a delegate's stderr on to ours, and never waits for whoever reads it.
+// StderrRelay: forwards a delegate's stderr to ours, and never waits for the reader.
 //
 //   if (relay.is_idle()) relay.take(chunk);
 //   poll({.fd = relay.fd(), .events = POLLOUT}) -> relay.on_ready(revents);
@@ -10,7 +10,7 @@
 // the caller reads no more of the delegate's, so a slow reader loses nothing. A reader that takes
 // nothing for a second loses the rest: a runtime that reads our stdout to its end before it looks
 // at stderr must not hang the delegate.
-// Errors: none; a stderr that is closed, full or broken is given up silently. SIGPIPE must be
+// Errors: none; a stderr that is closed, full or broken is ignored from then on. SIGPIPE must be
 // ignored (ChildSignals). Does not promise: not to block where another process fills the same pipe
 // between poll and write. Source: pipe(7) "PIPE_BUF"; the kernel's pipe_poll.
 #pragma once

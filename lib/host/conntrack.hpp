@@ -1,4 +1,4 @@
-// Stale flows: conntrack entries of UDP ports that lead where the port does not lead any more.
+// Stale flows: conntrack entries of UDP ports that lead to a former endpoint.
 //
 //   UdpPort port{.address = any, .port = 5353, .endpoint = container, .endpoint_port = 53};
 //   delete_stale_flows(netlink, {&port, 1}, local_addresses, Stale::leads_there);  // after DEL
@@ -6,11 +6,11 @@
 // A UDP client that keeps its source port keeps its flow, and the flow keeps the translation that
 // it began with. After an ADD, the flows to a published port that lead elsewhere are deleted
 // (`leads_elsewhere`); after a DEL, those that lead to the endpoint (`leads_there`). Only flows
-// whose original destination is the host's address and port count: nobody else's are touched, and
-// none of TCP, whose clients notice. Ports are in host byte order. Errors: mapping_failed with the
-// errno of ctnetlink (EINVAL, EOPNOTSUPP: no conntrack here). Does not promise: flows that begin
-// while it runs; the new ones go by the new elements. Source: kernel nf_conntrack_netlink.c,
-// nfnetlink_conntrack.h.
+// whose original destination is the host's address and port count: other flows are not changed, and
+// neither are those of TCP, whose clients notice. Ports are in host byte order. Errors:
+// mapping_failed with the errno of ctnetlink (EINVAL, EOPNOTSUPP: no conntrack here). Does not
+// promise: flows that begin while it runs; new flows use the new elements. Source: kernel
+// nf_conntrack_netlink.c, nfnetlink_conntrack.h.
 #pragma once
 
 #include <cstddef>

@@ -22,7 +22,7 @@ Error untrusted(const std::string& path, const std::string& why) {
   return {ErrorKind::unreadable_input, path + " " + why, {}, 0, {}};
 }
 
-// Whoever else could write here would choose which host ports lead where.
+// Anybody else who could write here could choose where host ports lead.
 Status check_owner(const struct stat& status, const std::string& path) {
   if (status.st_uid != 0 && status.st_uid != geteuid())
     return untrusted(path, "belongs to user " + std::to_string(status.st_uid) + ", not to root");
@@ -111,7 +111,7 @@ FileState Directory::state_of(const std::string& name) const {
 Result<std::string> Directory::read(const std::string& name, std::size_t most_bytes) const {
   const std::string path = path_of(name);
   struct stat status {};
-  // Looked at before it is opened: opening alone makes some devices act.
+  // Examined before it is opened: opening a device file can have side effects.
   if (fstatat(fd_.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0)
     return unreadable("cannot open", path, errno);
   if (!S_ISREG(status.st_mode)) return untrusted(path, "is not a regular file");

@@ -4,11 +4,12 @@
 //   for (const DirectoryEntry& entry : *results->entries()) results->read(entry.name, kMostBytes);
 //
 // Only what is reached by name from the open directory: no symbolic link is followed, nothing but
-// regular files is opened (a FIFO would block, a device might act), and directory and file must
-// belong to root or to the caller and not be writable by everybody. Sizes are in bytes. The path
-// given to `open` is the administrator's, and is followed. Errors: unreadable_input naming the path
-// and why, with the errno where there was one. Does not promise: that a file is not written to
-// while it is read; a FileState that was taken before and after tells. Source: openat(2), stat(2).
+// regular files is opened (a FIFO would block, a device may have side effects), and directory and
+// file must belong to root or to the caller and not be writable by everybody. Sizes are in bytes.
+// The path given to `open` is the administrator's, and is followed. Errors: unreadable_input naming
+// the path and why, with the errno if there was one. Does not promise: that a file is not written
+// to while it is read; a FileState that was taken before and after tells. Source: openat(2),
+// stat(2).
 #pragma once
 
 #include <cstddef>

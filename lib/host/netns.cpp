@@ -124,7 +124,7 @@ NamespaceState netns_state(const NetworkNamespace& recorded, const NetworkNamesp
 void Namespaces::look() {
   ByInode& seen = seen_.emplace();
   may_see_all_ = may_see_processes();
-  // Of the many processes in one namespace, one is looked at closer.
+  // Of the processes in one namespace, one is examined more closely.
   const auto visit = [&seen](std::uint64_t inode, const std::string& path) {
     std::vector<NetworkNamespace>& known = seen[inode];
     if (!known.empty()) return;

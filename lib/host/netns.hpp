@@ -7,9 +7,9 @@
 // it; and when we lack the privilege to see most processes (CAP_SYS_PTRACE), since a port must not
 // be taken from a container that lives. Inode numbers are used again: where the kernel has
 // namespace ids (Linux 6.18), those decide; elsewhere the namespace of the caller itself (`own`) is
-// not taken for a dead one that had its number. Nothing recorded: it exists, since nobody can tell.
-// Errors: none; what cannot be read is not there. Does not promise: to see namespaces of another
-// mount or PID namespace. Source: namespaces(7), name_to_handle_at(2), proc(5) mountinfo.
+// not taken for a dead one that had its number. Without a record it counts as existing. Errors:
+// none; what cannot be read is not there. Does not promise: to see namespaces of another mount or
+// PID namespace. Source: namespaces(7), name_to_handle_at(2), proc(5) mountinfo.
 #pragma once
 
 #include <map>
@@ -24,8 +24,8 @@ namespace portmapper::host {
 NetworkNamespace identify_netns(const std::string& path);
 NamespaceState netns_state(const NetworkNamespace& recorded, const NetworkNamespace& own);
 
-// The same for many recorded namespaces: processes and mounts are looked through once, when the
-// first one is not found by its path.
+// The same for many recorded namespaces: processes and mounts are searched once, when the first one
+// is not found by its path.
 class Namespaces {
  public:
   NamespaceState state(const NetworkNamespace& recorded);

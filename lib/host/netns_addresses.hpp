@@ -6,8 +6,8 @@
 // An attachment lives as long as its address is in its namespace: a path alone may lead to another
 // namespace by now, or to the host's own (that of a process whose number was used again), and a DEL
 // takes the interface away before the runtime forgets the attachment. The paths come from files, so
-// nothing is opened for reading but network namespaces. A thread of its own goes inside: the
-// caller's stays where it is. Errors: in `error`, with the errno of setns(2) or of the dump; EPERM
+// nothing is opened for reading but network namespaces. A separate thread enters it; the caller's
+// thread does not move. Errors: in `error`, with the errno of setns(2) or of the dump; EPERM
 // without CAP_SYS_ADMIN. Does not promise: to be still true. Source: setns(2), ioctl_ns(2).
 #pragma once
 

@@ -79,8 +79,11 @@ Result<std::string> device_towards(const IpAddress& address) {
   if (index == 0) return no_route(address, ENODEV);
   // Its errno is not the one of what failed.
   if (if_indextoname(index, name.data()) == nullptr)
-    return Error{
-        ErrorKind::mapping_failed, "cannot learn the device towards", address.to_string(), 0, {}};
+    return Error{ErrorKind::mapping_failed,
+                 "cannot determine the interface towards",
+                 address.to_string(),
+                 0,
+                 {}};
   return std::string(name.data());
 }
 

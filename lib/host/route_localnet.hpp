@@ -6,9 +6,8 @@
 // Packets from 127.0.0.1 leave the host only where net.ipv4.conf.DEVICE.route_localnet is 1. That
 // also lets the device's neighbours send to 127.0.0.0/8 here, which the chain localnet-guard drops
 // (CVE-2020-8558): so it must be there first, and only the one device gets the setting.
-// Errors: mapping_failed naming device or file, with errno. Does not promise: to take it back;
-// other containers behind the device may need it. Source: kernel ip-sysctl.rst; rtnetlink(7),
-// RTM_GETROUTE.
+// Errors: mapping_failed naming device or file, with errno. It is never reset: other containers
+// behind the interface may need it. Source: kernel ip-sysctl.rst; rtnetlink(7), RTM_GETROUTE.
 #pragma once
 
 #include <string>

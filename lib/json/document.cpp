@@ -180,7 +180,7 @@ bool Walk::array(ondemand::array array, std::size_t depth) {
 }
 
 // The number of the second of two members with one key; 0, which is the root, if there is none.
-// `members` is room that is used again for every object.
+// `members` is a buffer that is reused for every object.
 std::uint32_t duplicate_member(const std::vector<Node>& nodes, std::uint32_t object,
                                std::vector<std::uint32_t>& members) {
   const auto key = [&](std::uint32_t at) {
@@ -262,11 +262,11 @@ std::string misplaced_end(std::string_view text) {
   if (end == std::string_view::npos) return "ends before its last object or string does";
   const std::size_t behind = text.find_first_not_of(kWhiteSpace, end);
   if (behind == std::string_view::npos) return {};
-  return "goes on behind its end, " + at_byte(behind) + ": " + quoted(text.substr(behind));
+  return "continues after its end, " + at_byte(behind) + ": " + quoted(text.substr(behind));
 }
 
 std::string explain(std::string_view text, simdjson::error_code error, std::size_t last_offset) {
-  if (error == simdjson::CAPACITY || error == simdjson::MEMALLOC) return "does not fit the memory";
+  if (error == simdjson::CAPACITY || error == simdjson::MEMALLOC) return "does not fit into memory";
   if (error == simdjson::UNESCAPED_CHARS) return "has a control character inside a string";
   const std::string end = misplaced_end(text);
   return end.empty() ? not_json(text, last_offset) : end;

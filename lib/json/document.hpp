@@ -1,4 +1,4 @@
-// Document and Value: a JSON text, checked whole, and what is in it.
+// Document and Value: a JSON text, checked completely, and its content.
 //
 //   Result<json::Document> document = json::Document::parse(text, "the configuration");
 //   const json::Value name = document->root().member("name");
@@ -6,12 +6,12 @@
 //   name.path();                                            // "name"
 //   document->root().member("prevResult").raw();            // its bytes, as they came in
 //
-// parse accepts one JSON object and nothing else, and refuses what would mean different things to
-// different readers: duplicate keys (as compared after escapes are resolved), NUL bytes, text that
-// is not UTF-8, more than kMaxDepth levels, text behind the object. Numbers stay text, so that a
-// number nobody here can hold is still handed on, and still named in an error. A Value is a handle
-// of two words, valid as long as its Document; asking a Value of the wrong kind is harmless: it
-// has no members, and its text is empty.
+// parse accepts one JSON object and nothing else, and refuses input that readers interpret
+// differently: duplicate keys (as compared after escapes are resolved), NUL bytes, text that is not
+// UTF-8, more than kMaxDepth levels, text behind the object. Numbers stay text, so that a number
+// that fits no type here is still passed on, and still named in an error. A Value is a handle of
+// two words, valid as long as its Document; asking a Value of the wrong kind is harmless: it has no
+// members, and its text is empty.
 //
 // Sizes and positions are in bytes; positions in messages count from 1. Time and memory grow
 // linearly with the text. Errors: invalid_input, one sentence that begins with `what`. Does not
@@ -32,7 +32,8 @@
 namespace portmapper::json {
 
 constexpr std::size_t kMaxDepth = 256;
-// 40 bytes each: what a hostile text can make us allocate. 200,000 port mappings are a million.
+// 40 bytes each, which limits what a hostile text can make us allocate. 200,000 port mappings are a
+// million.
 constexpr std::size_t kMaxValues = 4U << 20U;
 constexpr std::size_t kMaxBytes = 256U << 20U;
 

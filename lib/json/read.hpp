@@ -1,4 +1,4 @@
-// Problems and typed reads: what is wrong with a document, all of it, each with path and value.
+// Problems and typed reads: everything that is wrong with a document, with path and value.
 //
 //   json::Problems problems;
 //   std::optional<bool> snat = json::read_bool(root.member("snat"), problems);
@@ -10,7 +10,7 @@
 // null value is noted too, so ask present() first where it is optional. Problems keeps the first
 // kShown and counts the others: a list of 200,000 wrong entries makes one short message. Errors:
 // none of its own. Does not promise: an order of the problems but that of the reads.
-// Source: design.md section 5.
+// Source: packaging/doc/design.md, "Configuration".
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// skip_value: where a JSON value ends, without understanding it.
+// skip_value: finds the end of a JSON value without parsing it.
 //
 //   skip_value(R"( {"a":[1,2]} ,)", 1);  // 12
 //

@@ -1,4 +1,4 @@
-// Foreign: chains, rules and sets of every table, whoever made them, as far as they are understood.
+// Foreign: chains, rules and sets of every table, as far as they are understood.
 //
 //   Ruleset all = ...;                 // read_ruleset() of nft/foreign/reader
 //   for (const auto& [name, chain] : all.chains)

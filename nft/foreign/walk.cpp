@@ -77,7 +77,7 @@ class Walker {
   }
 
  private:
-  // On what the packet's being here depends.
+  // The conditions under which the packet is here.
   struct State {
     std::vector<std::string> doubts;
     std::optional<PortRule> port;

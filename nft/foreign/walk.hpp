@@ -1,4 +1,5 @@
-// walk: where a packet ends in a base chain of somebody else, as far as its rules are understood.
+// walk: the verdicts that a packet can get in another table's base chain, as far as its rules are
+// understood.
 //
 //   Packet packet;
 //   packet.set(PacketField::dport, {{0x1f, 0x90}});

@@ -113,7 +113,7 @@ Status Query::ask(Transport& transport, Exchange exchange, const OnReply& on_rep
     on_reply(reply);
   });
   if (!sent) return sent.error();
-  // Silence is not "nothing there".
+  // No answer does not mean "nothing exists".
   if (error_number == 0 && !answered) return no_answer(object_);
   if (error_number != 0)
     return Error{ErrorKind::mapping_failed, "cannot read", object_, error_number, {}};

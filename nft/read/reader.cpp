@@ -17,7 +17,7 @@ namespace {
 // Answers come one by one, a socket buffer holds some 200 of them: so many keys at a time.
 constexpr std::uint32_t kFirstKeys = 4;
 constexpr std::uint32_t kMoreKeys = 128;
-// More than any configuration can ask for (see lib/json/document.hpp): a larger number is none.
+// More than any configuration can ask for (see lib/json/document.hpp): a larger number is ignored.
 constexpr std::uint32_t kMostPorts = 1U << 21U;
 
 std::uint32_t index_of(Bytes owner_key_bytes) {

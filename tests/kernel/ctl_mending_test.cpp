@@ -38,9 +38,11 @@ TEST_CASE("ctl: owner says who publishes a port, or which process of the host li
         "0\n192.0.2.11:9090/tcp is published by container def of network web (eth0) and leads to "
         "10.22.0.3:91.\n");
   CHECK(ctl(lab, {"owner", "9090", "192.0.2.3"}) == "1\nnobody publishes 9090/tcp on 192.0.2.3.\n");
-  CHECK(ctl(lab, {"owner", "0/tcp"})
-            .starts_with("2\nnft-port-mapperctl: '0/tcp' is not PORT/PROTOCOL, as in 8080/tcp; "
-                         "tcp, udp or sctp\n"));
+  CHECK(
+      ctl(lab, {"owner", "0/tcp"})
+          .starts_with("2\n"
+                       "nft-port-mapperctl: '0/tcp' is not PORT/PROTOCOL, for example 8080/tcp; the"
+                       " protocols are tcp, udp and sctp\n"));
   const Server server(lab.host(), "host", Protocol::tcp, "0.0.0.0", 7070);
   const std::string answer = ctl(lab, {"owner", "7070/tcp"});
   CHECK(answer.starts_with("1\nnobody publishes 7070/tcp.\nThe host's own process "));
@@ -65,17 +67,19 @@ TEST_CASE("ctl: check finds what does not agree, and --repair mends what can be 
       "port 0.0.0.0:8080/tcp of web/abc/eth0 has no claim\n"
       "claim of 0.0.0.0:7070/tcp () has no owner\n"
       "target of 0.0.0.0:6060/tcp in chain MESOS-WEB () has no owner\n"
-      "device cni0 has route_localnet without our guard: its neighbours reach the host's "
-      "127.0.0.1\n";
+      "device cni0 has route_localnet without the guard: its neighbours reach the host's"
+      " 127.0.0.1\n";
   CHECK(ctl(lab, {"check"}) ==
-        "1\n" + findings + "nft-port-mapperctl check --repair mends 6 of these.\n");
+        "1\n" + findings + "nft-port-mapperctl check --repair repairs 6 of these.\n");
   CHECK(ctl(lab, {"check", "--repair"}) == "0\n" + findings + "mended 6 of 6\n");
   CHECK(ctl(lab, {"check"}) == "0\nno findings\n");
   CHECK(elements_of(lab) == intact);
   nft(lab.host(), "delete element inet nft-port-mapper MESOS-WEB-ip { tcp . 9090 }\n");
   CHECK(ctl(lab, {"check", "--repair"}) ==
-        "1\nport 0.0.0.0:9090/tcp of web/abc/eth0 has no target; nft-port-mapperctl restore, or "
-        "starting the container again, puts it back\nmended 0 of 1\n");
+        "1\n"
+        "port 0.0.0.0:9090/tcp of web/abc/eth0 has no target; run nft-port-mapperctl"
+        " restore, or start the container again\n"
+        "mended 0 of 1\n");
 }
 
 TEST_CASE("ctl: prune removes the ports of containers that are gone, and no others") {
@@ -85,7 +89,9 @@ TEST_CASE("ctl: prune removes the ports of containers that are gone, and no othe
   REQUIRE(Runtime(lab).add("abc", {{8080, 80}}) == done);
   const std::string before = elements_of(lab);
   REQUIRE(Runtime(lab).add("def", {{9090, 80}, {9091, 80}}) == done);
-  CHECK(ctl(lab, {"prune"}) == "0\nevery owner lives; nothing to remove\n");
+  CHECK(ctl(lab, {"prune"}) ==
+        "0\n"
+        "every owner is alive; nothing to remove\n");
   lab.remove("def");
   CHECK(ctl(lab, {"prune", "--dry-run"}) == "0\nwould remove web/def/eth0 (2 ports)\n");
   CHECK(elements_of(lab) != before);

@@ -18,8 +18,8 @@ TEST_CASE("doctor: without CAP_NET_ADMIN it says so and nothing else") {
       run({"setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin", CTL, "doctor"},
           {.ns = patient.lab.host()});
   CHECK(result.out == R"(problem  CAP_NET_ADMIN is missing
-         why:  nothing can be read or published without it, so this is all that was checked
-         mend: sudo nft-port-mapperctl doctor
+         why:  without it nothing can be read or published; the other checks were skipped
+         fix:  sudo nft-port-mapperctl doctor
 
 1 problem, no notes
 )");
@@ -29,16 +29,16 @@ TEST_CASE("doctor: without CAP_NET_ADMIN it says so and nothing else") {
 TEST_CASE("doctor: a table of ours that the kernel lets nobody complete") {
   const Patient patient(Mappings{});
   nft(patient.lab.host(), "table inet nft-port-mapper { set owners { type ipv4_addr\n }\n }");
-  patient.finds(
-      {{kernel,
-        R"(problem  the kernel does not take what an ADD builds: nftables refused: add map inet
+  patient.finds({{kernel,
+                  R"(problem  the kernel refuses what an ADD builds: nftables refused: add map inet
          nft-port-mapper owners { type ifname . mark : ipv6_addr . inet_proto . inet_service;
          }: File exists
-         why:  ports of new networks cannot be published; something in our table is not ours,
-               and the table must go with all its ports before the next ADD builds it anew
-         mend: nft-port-mapperctl flush
+         why:  ports of new networks cannot be published; the table holds an object that is
+               not ours; remove the table with all its ports, and the next ADD builds it
+               again
+         fix:  nft-port-mapperctl flush
 )"}},
-      "1 problem, no notes");
+                "1 problem, no notes");
   patient.mend();
   CHECK(patient.is_well());
 }
@@ -50,14 +50,14 @@ TEST_CASE("doctor: a host that forwards nothing, with ports and without") {
   write_sysctl(patient.lab.host(), "net/ipv6/conf/all/forwarding", "0");
   CHECK(patient.failure() == "timeout");
   patient.finds({{forwarding4, R"(problem  net.ipv4.ip_forward is 0
-         why:  the host passes no IPv4 packet on, so 1 published port does not answer others
-               than the host itself
-         mend: sysctl -w net.ipv4.ip_forward=1
+         why:  the host forwards no IPv4 packet, so 1 published port does not answer anybody
+               but the host itself
+         fix:  sysctl -w net.ipv4.ip_forward=1
 )"},
                  {forwarding6, R"(problem  net.ipv6.conf.all.forwarding is 0
-         why:  the host passes no IPv6 packet on, so 1 published port does not answer others
-               than the host itself
-         mend: sysctl -w net.ipv6.conf.all.forwarding=1
+         why:  the host forwards no IPv6 packet, so 1 published port does not answer anybody
+               but the host itself
+         fix:  sysctl -w net.ipv6.conf.all.forwarding=1
 )"}},
                 "2 problems, no notes");
   patient.mend();
@@ -67,8 +67,8 @@ TEST_CASE("doctor: a host that forwards nothing, with ports and without") {
   const Patient idle(Mappings{});
   write_sysctl(idle.lab.host(), "net/ipv4/ip_forward", "0");
   idle.finds({{forwarding4, R"(note     net.ipv4.ip_forward is 0
-         why:  ports published to IPv4 addresses would not answer; now there are none
-         mend: sysctl -w net.ipv4.ip_forward=1
+         why:  ports published to IPv4 addresses would not answer; none is published now
+         fix:  sysctl -w net.ipv4.ip_forward=1
 )"}},
              "no problems, 1 note");
   idle.mend();
@@ -89,11 +89,11 @@ TEST_CASE("doctor: a forward chain whose policy is drop") {
   CHECK(patient.failure() == "timeout");
   patient.finds(
       {{filters,
-        R"(problem  table inet filter, chain forward (handle 1): its policy drops what goes to
+        R"(problem  table inet filter, chain forward (handle 1): its policy drops packets to
          0.0.0.0:8080/tcp, [::]:8080/tcp
-         why:  no rule before that accepts connections that were translated, as those to
-               published ports are
-         mend: nft add rule inet filter forward ct status dnat accept
+         why:  no earlier rule accepts translated connections, and connections to published
+               ports are translated
+         fix:  nft add rule inet filter forward ct status dnat accept
 )"}},
       "1 problem, no notes");
   patient.mend();
@@ -145,11 +145,10 @@ TEST_CASE("doctor: a rule that rejects, in a chain that is jumped to") {
       {{filters,
         with_handle(
             patient, "ip fw", "reject",
-            R"(problem  table ip fw, chain to-containers, rule handle HANDLE: rejects what goes to
-         0.0.0.0:8080/tcp
-         why:  no rule before that accepts connections that were translated, as those to
-               published ports are
-         mend: nft insert rule ip fw to-containers handle HANDLE ct status dnat accept
+            R"(problem  table ip fw, chain to-containers, rule handle HANDLE: rejects packets to 0.0.0.0:8080/tcp
+         why:  no earlier rule accepts translated connections, and connections to published
+               ports are translated
+         fix:  nft insert rule ip fw to-containers handle HANDLE ct status dnat accept
 )")}},
       "1 problem, no notes");
   patient.mend();
@@ -168,10 +167,10 @@ TEST_CASE("doctor: a forward chain that lets nothing come back") {
       })");
   CHECK(patient.failure() == "timeout");
   patient.finds(
-      {{filters, R"(problem  table ip fw, chain forward (handle 1): its policy drops the answers of
+      {{filters, R"(problem  table ip fw, chain forward (handle 1): its policy drops replies from
          0.0.0.0:8080/tcp
          why:  connections reach the container, but nothing comes back
-         mend: nft add rule ip fw forward ct status dnat accept
+         fix:  nft add rule ip fw forward ct status dnat accept
 )"}},
       "1 problem, no notes");
   patient.mend();
@@ -198,11 +197,12 @@ TEST_CASE("doctor: what depends on the client is a note, and says on what") {
       {{filters,
         with_handle(
             patient, "ip fw", "@blocked",
-            R"(note     table ip fw, chain forward, rule handle HANDLE: drops what goes to 0.0.0.0:8080/tcp where
+            R"(note     table ip fw, chain forward, rule handle HANDLE: drops packets to 0.0.0.0:8080/tcp where
          ip saddr @blocked
-         why:  that depends on the client, or is not understood here; if it is not meant for
-               published ports, this accepts all that was translated:
-         mend: nft insert rule ip fw forward handle HANDLE ct status dnat accept
+         why:  it depends on the client, or on a condition that the doctor does not know; if
+               the rule is not meant for published ports, this accepts every translated
+               connection:
+         fix:  nft insert rule ip fw forward handle HANDLE ct status dnat accept
 )")}},
       "no problems, 1 note");
   patient.mend();
@@ -221,11 +221,13 @@ TEST_CASE("doctor: a condition that it does not understand is named, not guessed
         }
       })");
   patient.finds(
-      {{filters, R"(note     table ip fw, chain forward (handle 1): its policy drops what goes to
-         0.0.0.0:8080/tcp except where meta mark ... or where limit
-         why:  that depends on the client, or is not understood here; if it is not meant for
-               published ports, this accepts all that was translated:
-         mend: nft add rule ip fw forward ct status dnat accept
+      {{filters,
+        R"(note     table ip fw, chain forward (handle 1): its policy drops packets to 0.0.0.0:8080/tcp
+         except where meta mark ... or where limit
+         why:  it depends on the client, or on a condition that the doctor does not know; if
+               the rule is not meant for published ports, this accepts every translated
+               connection:
+         fix:  nft add rule ip fw forward ct status dnat accept
 )"}},
       "no problems, 1 note");
   // Behind accepts that may be true, it stays what is not known, so the note stays too.
@@ -246,15 +248,14 @@ TEST_CASE("doctor: the FORWARD chain of iptables, as Docker leaves it") {
         "iptables -A FORWARD -p tcp -m multiport --dports 443,8000:9000 -j ACCEPT"})
     tool(patient.lab.host(), command);
   CHECK(patient.failure() == "timeout");
-  patient.finds(
-      {{filters,
-        R"(problem  table ip filter, chain FORWARD (handle 1): its policy drops what goes to
+  patient.finds({{filters,
+                  R"(problem  table ip filter, chain FORWARD (handle 1): its policy drops packets to
          0.0.0.0:8080/tcp
-         why:  no rule before that accepts connections that were translated, as those to
-               published ports are
-         mend: iptables -t filter -I FORWARD -m conntrack --ctstate DNAT -j ACCEPT
+         why:  no earlier rule accepts translated connections, and connections to published
+               ports are translated
+         fix:  iptables -t filter -I FORWARD -m conntrack --ctstate DNAT -j ACCEPT
 )"}},
-      "1 problem, no notes");
+                "1 problem, no notes");
   patient.mend();
   CHECK(patient.is_well());
   CHECK(patient.answer() == served);
@@ -264,10 +265,10 @@ TEST_CASE("doctor: the FORWARD chain of iptables, as Docker leaves it") {
 TEST_CASE("doctor: route_localnet without the guard") {
   const Patient patient;
   nft(patient.lab.host(), "delete chain inet nft-port-mapper localnet-guard");
-  patient.finds({{localnet, R"(problem  route_localnet is set without our guard on cni0
-         why:  neighbours on such a device reach what listens on the host's 127.0.0.1
+  patient.finds({{localnet, R"(problem  route_localnet is set without the guard on cni0
+         why:  neighbours on such an interface reach services on the host's 127.0.0.1
                (CVE-2020-8558)
-         mend: nft-port-mapperctl check --repair
+         fix:  nft-port-mapperctl check --repair
 )"}},
                 "1 problem, no notes");
   patient.mend();
@@ -279,16 +280,16 @@ TEST_CASE("doctor: bridge netfilter and a strict rp_filter are told of") {
   patient.lab.bridge_netfilter(true);
   write_sysctl(patient.lab.host(), "net/ipv4/conf/cni0/rp_filter", "1");
   patient.finds({{bridges, R"(note     net.bridge.bridge-nf-call-iptables and -ip6tables are 1
-         why:  what one container of a bridge sends to another passes the forward rules too,
-               and a container reaches its own published port only if its bridge port is in
-               hairpin mode; kube-proxy wants it so, nothing of ours does
-         mend: sysctl -w net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0
+         why:  packets between containers of a bridge pass the forward rules too, and a
+               container reaches its own published port only if its bridge port is in hairpin
+               mode; kube-proxy needs this setting, this plugin does not
+         fix:  sysctl -w net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0
 )"},
                  {strictness, R"(note     rp_filter is strict on cni0, which leads to containers
-         why:  answers of a container are dropped unless the way back to its address is that
-               same device: with policy routing, or an address behind two devices, it may not
-               be
-         mend: sysctl -w net.ipv4.conf.cni0.rp_filter=2
+         why:  replies of a container are dropped unless the route to its address uses that
+               same interface; with policy routing, or an address behind two interfaces, it
+               may not
+         fix:  sysctl -w net.ipv4.conf.cni0.rp_filter=2
 )"}},
                 "no problems, 2 notes");
   patient.mend();

@@ -56,7 +56,7 @@ TEST_CASE("doctor: other tables that translate a published port first") {
         R"(problem  table ip other, chain CHAIN, rule handle HANDLE: translates 0.0.0.0:8080/tcp
          why:  chain pre of that table has priority -100, ours have -99: connections go where
                that rule says, not to our container
-         mend: nft delete MEND
+         fix:  nft delete MEND
 )",
         "CHAIN", way.chain);
     const std::string mended = replaced(
@@ -111,7 +111,7 @@ TEST_CASE("doctor: a translation at our own priority, for one address only") {
          192.0.2.11
          why:  chain pre of that table has priority -99, ours have -99: connections go where
                that rule says, not to our container, unless our table was made after that one
-         mend: nft delete rule ip other pre handle HANDLE
+         fix:  nft delete rule ip other pre handle HANDLE
 )")}},
       "1 problem, no notes");
   patient.mend();
@@ -122,10 +122,10 @@ TEST_CASE("doctor: a translation at our own priority, for one address only") {
 TEST_CASE("doctor: what portmap left, by iptables and by nft") {
   const Patient patient;
   const std::string why = R"(
-         why:  portmap's rules come before ours: a port that one of them still names leads to
-               the container of then; they can go when no container of this host is published
-               by portmap any more
-         mend: )";
+         why:  portmap's rules are evaluated before ours: a port in one of them still leads
+               to its old container; delete them when portmap no longer publishes any
+               container of this host
+         fix:  )";
   patient.portmap("gone", 9090);
   const std::string chain =
       word_after(tool(patient.lab.host(), "nft list table ip nat"), "chain CNI-DN-");

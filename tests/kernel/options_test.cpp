@@ -204,7 +204,7 @@ TEST_CASE("options: portmap's backend and mark keys are taken or refused by name
     return R"({"cniVersion":"1.0.0","code":101,"msg":")" + message + "\"}\n";
   };
   CHECK(add(R"("backend":"iptables")") ==
-        refused(R"(backend: \"iptables\" is not \"nftables\", the only backend there is)"));
+        refused(R"(backend: \"iptables\" is not \"nftables\", the only backend)"));
   CHECK(
       add(R"("externalSetMarkChain":"KUBE-MARK-MASQ")") ==
       refused(R"(externalSetMarkChain: \"KUBE-MARK-MASQ\" is refused: it names an iptables chain,)"

@@ -152,8 +152,9 @@ TEST_CASE("restore: an attachment whose network namespace is gone is not restore
   host.flush();
   host.lab.remove("abc");
   CHECK(host.restore({"--dry-run"}) ==
-        "0\nwould restore web/def/eth0 (2 ports)\n"
-        "would skip web/abc/eth0 (3 ports): it does not live any more\n"
+        "0\n"
+        "would restore web/def/eth0 (2 ports)\n"
+        "would skip web/abc/eth0 (3 ports): it is no longer alive\n"
         "would restore 1 attachment; 0 published already, 1 gone\n");
   CHECK(host.restore() ==
         "0\nrestored web/def/eth0 (2 ports)\nrestored 1 attachment; 0 published already, 1 gone\n");
@@ -169,8 +170,9 @@ TEST_CASE("restore: a path that leads elsewhere by now is not the attachment's n
     CAPTURE(path);
     host.cache.write("abc", host.cache.entry("abc", example_ports, "", path));
     CHECK(host.restore({"--dry-run"}) ==
-          "0\nwould restore web/def/eth0 (2 ports)\n"
-          "would skip web/abc/eth0 (3 ports): it does not live any more\n"
+          "0\n"
+          "would restore web/def/eth0 (2 ports)\n"
+          "would skip web/abc/eth0 (3 ports): it is no longer alive\n"
           "would restore 1 attachment; 0 published already, 1 gone\n");
   }
 }
@@ -227,11 +229,11 @@ TEST_CASE("restore: what cannot be read is named, each with its reason, and the 
   std::filesystem::resize_file(sized("d", ""), (std::size_t{32} << 20) + 1);
   expect(results + "/web-d-eth0 has more than 33554432 bytes");
   expect(sized("e", R"({"cniVersion":"0.4.0","ips":[]})") +
-         ": kind is missing: only libcni 0.8 and later keep what an attachment was made from");
+         ": kind is missing: only libcni 0.8 and later records how an attachment was made");
   expect(sized("f", host.cache.entry("f", {{0, 1}}, "{}")) +
          ": runtimeConfig.portMappings[0].hostPort: 0 is not in 1..65535");
   expect(sized("g", host.cache.entry("g", {{1, 1}}, result_of("10.22.0.9/16"), "relative")) +
-         ": it does not tell its network namespace, so nobody knows whether it lives");
+         ": it does not record a network namespace, so it is unknown whether it is alive");
   CHECK(host.restore() ==
         "1\nrestored web/def/eth0 (2 ports)\nrestored 1 attachment; 0 published already, 0 gone\n" +
             problems);

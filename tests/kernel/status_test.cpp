@@ -259,14 +259,14 @@ TEST_CASE("status: run by hand it says what it is, and reads nothing") {
     CHECK(
         result.out ==
         R"({"cniVersion":"1.1.0","code":101,"msg":"CNI_COMMAND is not set: this program is a CNI )"
-        R"(plugin, which container runtimes call; it is of no use by hand"})"
+        R"(plugin, which container runtimes call; it is not meant to be run by hand"})"
         "\n");
     CHECK(result.err ==
           "nft-port-mapper 0.1.0: a CNI plugin that publishes container ports with nftables.\n"
-          "Container runtimes run it; to see and mend what it published, run "
-          "nft-port-mapperctl.\n"
+          "Container runtimes run it. To see and repair what it has published, run"
+          " nft-port-mapperctl.\n"
           "CNI versions: 0.1.0 0.2.0 0.3.0 0.3.1 0.4.0 1.0.0 1.1.0\n"
-          "nft-port-mapper: CNI_COMMAND is not set: this program is a CNI plugin, which container "
-          "runtimes call; it is of no use by hand\n");
+          "nft-port-mapper: CNI_COMMAND is not set: this program is a CNI plugin, which"
+          " container runtimes call; it is not meant to be run by hand\n");
   }
 }

@@ -37,14 +37,15 @@ enum Check : std::size_t {
 };
 
 inline const std::array<std::string, checks> well = {
-    "ok       privileges: CAP_NET_ADMIN is there\n",
-    "ok       kernel: takes all that an ADD builds (inet NAT, concatenations, generation)\n",
-    "ok       forwarding: IPv4 packets are passed on\n",
-    "ok       forwarding: IPv6 packets are passed on\n",
-    "ok       filters: no forward chain drops what goes to published ports\n",
-    "ok       translation: no other table takes a published port first\n",
+    "ok       privileges: CAP_NET_ADMIN is present\n",
+    "ok       kernel: accepts everything that an ADD builds (inet NAT, concatenations,"
+    " generation)\n",
+    "ok       forwarding: IPv4 packets are forwarded\n",
+    "ok       forwarding: IPv6 packets are forwarded\n",
+    "ok       filters: no forward chain drops packets to published ports\n",
+    "ok       translation: no other table translates a published port first\n",
     "ok       portmap: left nothing behind\n",
-    "ok       route_localnet: not open without our guard\n",
+    "ok       route_localnet: not set without the guard\n",
     "ok       br_netfilter: bridges do not pass frames to the IP rules\n",
     "ok       rp_filter: not strict towards containers\n",
     "ok       conntrack: the table has room\n"};
@@ -85,7 +86,7 @@ class Patient {
   }
   // Runs every command that the doctor prints, as an operator would.
   void mend() const {
-    const std::string mark = "         mend: ";
+    const std::string mark = "         fix:  ";
     std::vector<std::string> environment = tool_environment();
     environment[0] += ":" + std::filesystem::path(CTL).parent_path().string();
     std::istringstream lines(doctor().out);

@@ -104,7 +104,7 @@ TEST_CASE("cache entry: what is wrong is named") {
       {"", "the cache entry is empty"},
       {"[]", "the cache entry is an array, not an object"},
       {R"({"cniVersion":"0.4.0"})",
-       "kind is missing: only libcni 0.8 and later keep what an attachment was made from"},
+       "kind is missing: only libcni 0.8 and later records how an attachment was made"},
       {R"({"kind":"cniCacheV2"})", R"(kind: "cniCacheV2" is not "cniCacheV1")"},
       {R"({"kind":"cniCacheV1","containerId":"../x","ifName":1})",
        "networkName is missing; containerId: \"../x\" is not a name that CNI allows; ifName: 1 is "

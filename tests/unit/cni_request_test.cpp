@@ -76,8 +76,8 @@ TEST_CASE("an interface name that no JSON can hold, or that a terminal acts upon
 
 TEST_CASE("what is wrong with the environment is said in full") {
   const std::string unset =
-      "CNI_COMMAND is not set: this program is a CNI plugin, which container runtimes call; it is "
-      "of no use by hand";
+      "CNI_COMMAND is not set: this program is a CNI plugin, which container runtimes"
+      " call; it is not meant to be run by hand";
   const std::vector<Case> cases = {
       {{}, ErrorKind::invalid_input, unset},
       {{{"CNI_COMMAND", ""}}, ErrorKind::invalid_input, unset},

@@ -56,7 +56,8 @@ const std::string kQuotes = " has to be in quotes to be the name of an interface
 const std::string kNoMatch =
     " is not a supported match; those are ip|ip6 saddr|daddr, iifname, oifname, meta mark|l4proto, "
     "tcp|udp|sctp|th sport|dport, ct state, fib daddr type";
-const std::string kIptables = " is of iptables; conditions are words of an nft match expression";
+const std::string kIptables =
+    " belongs to iptables; conditions are words of an nft match expression";
 
 }  // namespace
 
@@ -231,13 +232,13 @@ TEST_CASE("conditions: words in the wrong place, by key and position") {
       {{"ip saddr 1.2.3.4 - 1.2.3.5"}, k0 + "\"-\" stands alone; a range or a prefix is one word"},
       {{"udp length 8"}, k0 + "\"length\" after \"udp\" is not supported; sport or dport is"},
       {{"fib daddr oif"}, k0 + "\"oif\" after \"daddr\" is not supported; type is"},
-      {{"tcp"}, k0 + "\"tcp\" is the last word; what has to follow is sport or dport"},
+      {{"tcp"}, k0 + "\"tcp\" is the last word; after it must follow sport or dport"},
       {{"tcp", "dport", "<"},
-       "conditionsV4[2]: \"<\" is the last word; what has to follow is a port (0-65535) or a range "
-       "such as 1024-65535"},
+       "conditionsV4[2]: \"<\" is the last word; after it must follow a port (0-65535) or a"
+       " range such as 1024-65535"},
       {{"ct state new,"},
-       k0 + "\",\" is the last word; what has to follow is one of invalid, "
-            "established, related, new, untracked"},
+       k0 + "\",\" is the last word; after it must follow one of invalid, established, related,"
+            " new, untracked"},
       {{"ip saddr 1.2.3.4,1.2.3.5"}, k0 + "\",\" is not in a set; several values are { a, b }"},
       {{"iifname \"eth0"}, k0 + "\"\\\"eth0\" opens a quote that does not end in this string"},
       {{"ip saddr = 1.2.3.4"}, k0 + "\"=\"" + kNoIp4},
@@ -250,7 +251,7 @@ TEST_CASE("conditions: words in the wrong place, by key and position") {
       {{"tcp dport < 80-90"}, k0 + "\"80-90\" is a prefix or a range, where one value is compared"},
       {{"ip saddr >= 10.0.0.0/8"},
        k0 + "\"10.0.0.0/8\" is a prefix or a range, where one value is compared"},
-      {{"iifname < lo"}, k0 + "\"<\" compares what has an order; == and != do for this"},
+      {{"iifname < lo"}, k0 + "\"<\" needs values with an order; use == or != here"},
       {{"ct state == new,invalid"},
        k0 + "\",\" lists states after \"==\", and no packet has several; without \"==\" any of "
             "them matches"},

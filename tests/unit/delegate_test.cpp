@@ -47,7 +47,7 @@ TEST_CASE("delegate lookup: what is no executable file is passed over, a link is
   CHECK(said(delegate::find_plugin("bridge", path)) ==
         "delegate \"bridge\": " + plugins.path("a/bridge") +
             " is not an executable file, and there is no other in CNI_PATH \"" + path +
-            "\"; make it executable, or install the plugin anew");
+            "\"; make it executable, or install the plugin again");
   path += ":" + plugins.path("d");
   CHECK(*delegate::find_plugin("bridge", path) == plugins.path("d/bridge"));
 }

@@ -82,7 +82,7 @@ TEST_CASE("doctor: a healthy host has eleven lines of ok") {
   CHECK(findings.size() == 11);
   CHECK(told(findings) == "");
   const std::string text = format(findings);
-  CHECK(text.starts_with("ok       privileges: CAP_NET_ADMIN is there\n"));
+  CHECK(text.starts_with("ok       privileges: CAP_NET_ADMIN is present\n"));
   CHECK(text.ends_with("ok       conntrack: the table has room\n\nno problems, no notes\n"));
 }
 
@@ -90,8 +90,8 @@ TEST_CASE("doctor: without privileges nothing else is judged") {
   Host host;
   host.may_administer = false;
   CHECK(told(diagnose(host)) ==
-        "problem: CAP_NET_ADMIN is missing | nothing can be read or published without it, so this "
-        "is all that was checked | sudo nft-port-mapperctl doctor\n");
+        "problem: CAP_NET_ADMIN is missing | without it nothing can be read or published;"
+        " the other checks were skipped | sudo nft-port-mapperctl doctor\n");
   CHECK(diagnose(host).size() == 1);
 }
 
@@ -100,10 +100,10 @@ TEST_CASE("doctor: a kernel without nf_tables") {
   host.has_table = false;
   host.refusal = "nftables refused: add table inet nft-port-mapper: Operation not supported";
   CHECK(told(diagnose(host)) ==
-        "problem: the kernel does not take what an ADD builds: nftables refused: add table inet "
-        "nft-port-mapper: Operation not supported | no port can be published; nf_tables or one of "
-        "its modules may be missing | modprobe -a nf_tables nft_chain_nat nft_ct nft_fib_inet "
-        "nft_nat nft_masq\n");
+        "problem: the kernel refuses what an ADD builds: nftables refused: add table inet"
+        " nft-port-mapper: Operation not supported | no port can be published; nf_tables or"
+        " one of its modules may be missing | modprobe -a nf_tables nft_chain_nat nft_ct"
+        " nft_fib_inet nft_nat nft_masq\n");
 }
 
 TEST_CASE("doctor: forwarding matters for the families of the ports that are there") {
@@ -111,15 +111,16 @@ TEST_CASE("doctor: forwarding matters for the families of the ports that are the
   host.ports.pop_back();
   host.forwards6 = 0;
   CHECK(told(diagnose(host)) ==
-        "note: net.ipv6.conf.all.forwarding is 0 | ports published to IPv6 addresses would not "
-        "answer; now there are none | sysctl -w net.ipv6.conf.all.forwarding=1\n");
+        "note: net.ipv6.conf.all.forwarding is 0 | ports published to IPv6 addresses would"
+        " not answer; none is published now | sysctl -w net.ipv6.conf.all.forwarding=1\n");
   host.forwards6 = std::nullopt;  // a kernel without IPv6
   CHECK(told(diagnose(host)) == "");
   host.ports.push_back(port("0.0.0.0", 8081, "10.22.0.2", 81));
   host.forwards = 0;
   CHECK(told(diagnose(host)) ==
-        "problem: net.ipv4.ip_forward is 0 | the host passes no IPv4 packet on, so 2 published "
-        "ports do not answer others than the host itself | sysctl -w net.ipv4.ip_forward=1\n");
+        "problem: net.ipv4.ip_forward is 0 | the host forwards no IPv4 packet, so 2"
+        " published ports do not answer anybody but the host itself | sysctl -w"
+        " net.ipv4.ip_forward=1\n");
 }
 
 TEST_CASE("doctor: route_localnet is our business only with a table of ours") {
@@ -127,9 +128,9 @@ TEST_CASE("doctor: route_localnet is our business only with a table of ours") {
   host.is_guarded = false;
   host.localnet_devices = {"a", "b", "c", "d", "e", "f"};
   CHECK(told(diagnose(host)) ==
-        "problem: route_localnet is set without our guard on a, b, c, d and 2 more | neighbours on "
-        "such a device reach what listens on the host's 127.0.0.1 (CVE-2020-8558) | "
-        "nft-port-mapperctl check --repair\n");
+        "problem: route_localnet is set without the guard on a, b, c, d and 2 more |"
+        " neighbours on such an interface reach services on the host's 127.0.0.1"
+        " (CVE-2020-8558) | nft-port-mapperctl check --repair\n");
   host.has_table = false;
   CHECK(told(diagnose(host)) == "");
 }
@@ -140,9 +141,9 @@ TEST_CASE("doctor: a conntrack table is nearly full from 90 per cent on") {
   CHECK(told(diagnose(host)) == "");
   host.connections = 900;
   CHECK(told(diagnose(host)) ==
-        "problem: the conntrack table is nearly full: 900 of 1000 | when it is full the kernel "
-        "drops new connections, those to published ports too | sysctl -w "
-        "net.netfilter.nf_conntrack_max=2000\n");
+        "problem: the conntrack table is nearly full: 900 of 1000 | when it is full the"
+        " kernel drops new connections, including those to published ports | sysctl -w"
+        " net.netfilter.nf_conntrack_max=2000\n");
   host.connections = std::nullopt;
   CHECK(told(diagnose(host)) == "");
 }
@@ -164,10 +165,10 @@ TEST_CASE("doctor: many ports are counted, not listed") {
   for (std::uint16_t number = 1; number <= 100; ++number)
     host.ports.push_back(port("0.0.0.0", number, "10.22.0.2", number));
   CHECK(told(find_forward_drops(host)) ==
-        "problem: table inet filter, chain forward (handle 1): its policy drops what goes to "
-        "0.0.0.0:1/tcp, 0.0.0.0:2/tcp, 0.0.0.0:3/tcp, 0.0.0.0:4/tcp and 96 more | no rule before "
-        "that accepts connections that were translated, as those to published ports are | nft add "
-        "rule inet filter forward ct status dnat accept\n");
+        "problem: table inet filter, chain forward (handle 1): its policy drops packets to"
+        " 0.0.0.0:1/tcp, 0.0.0.0:2/tcp, 0.0.0.0:3/tcp, 0.0.0.0:4/tcp and 96 more | no"
+        " earlier rule accepts translated connections, and connections to published ports"
+        " are translated | nft add rule inet filter forward ct status dnat accept\n");
 }
 
 TEST_CASE("doctor: names that a shell would not take as they are get no command") {
@@ -194,18 +195,17 @@ TEST_CASE("doctor: what comes before a drop decides how sure it is") {
   };
   using Kind = Verdict::Kind;
   const std::string place = "table inet filter, chain forward, rule handle 7: ";
-  const std::string ports = "what goes to 0.0.0.0:8080/tcp, [::]:8080/tcp";
+  const std::string ports = "packets to 0.0.0.0:8080/tcp, [::]:8080/tcp";
   CHECK(levels({rule(5, Kind::none), rule(6, Kind::accept), rule(7, Kind::drop)}) == "");
   CHECK(levels({rule(6, Kind::accept, {dport(81)}), rule(7, Kind::drop)}) ==
         "problem: " + place + "drops " + ports + "\n");
   CHECK(levels({rule(6, Kind::accept, {opaque("limit")}), rule(7, Kind::reject)}) ==
         "note: " + place + "rejects " + ports + " except where limit\n" + "note: " + place +
-            "rejects the answers of 0.0.0.0:8080/tcp, [::]:8080/tcp except where limit\n");
+            "rejects replies from 0.0.0.0:8080/tcp, [::]:8080/tcp except where limit\n");
   CHECK(levels({rule(7, Kind::drop, {opaque("limit"), opaque("meta mark")})})
             .find("note: " + place + "drops " + ports + " where limit and meta mark\n") !=
         std::string::npos);
-  CHECK(levels({rule(7, Kind::queue, {dport(80)})}) ==
-        "note: " + place + "hands to a program " + ports + "\n");
+  CHECK(levels({rule(7, Kind::queue, {dport(80)})}) == "note: " + place + "queues " + ports + "\n");
   CHECK(levels({rule(6, Kind::leave), rule(7, Kind::drop)}) == "");
   CHECK(levels({rule(6, Kind::leave, {dport(80)}), rule(7, Kind::drop)}, true)
             .starts_with("problem: table inet filter, chain forward (handle 1): its policy drops " +
@@ -218,7 +218,7 @@ TEST_CASE("doctor: chains of other hooks, families and priorities are let be") {
   CHECK(told(find_forward_drops(with(input))) == "");
   nft::foreign::Chain six = forward(true);
   six.table.family = NFPROTO_IPV6;
-  CHECK(told(find_forward_drops(with(six))).find("drops what goes to [::]:8080/tcp |") !=
+  CHECK(told(find_forward_drops(with(six))).find("drops packets to [::]:8080/tcp |") !=
         std::string::npos);
   nft::foreign::Chain nat = forward(false, {rule(4, Verdict::Kind::translate, {dport(8080)})});
   nat.hook = nft::foreign::Hook{"nat", NF_INET_PRE_ROUTING, -98, false};
@@ -269,8 +269,10 @@ TEST_CASE("doctor: a long line is broken at blanks, a command never") {
   const std::string text =
       format({{Finding::Level::problem, word + " " + word, word + " " + word, word + " " + word}});
   CHECK(text == "problem  " + word + "\n         " + word + "\n         why:  " + word +
-                    "\n               " + word + "\n         mend: " + word + " " + word +
-                    "\n\n1 problem, no notes\n");
+                    "\n               " + word +
+                    "\n"
+                    "         fix:  " +
+                    word + " " + word + "\n\n1 problem, no notes\n");
   CHECK(format({{Finding::Level::note, "a\x1b[2J", "b", ""}}) ==
         "note     a?[2J\n         why:  b\n\nno problems, 1 note\n");
 }

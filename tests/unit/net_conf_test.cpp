@@ -216,8 +216,8 @@ TEST_CASE("the delegate, and what it needs") {
       " is not the name of a plugin: a file in CNI_PATH, without '/' and control characters";
   check_errors({
       {R"({"name":"n","delegate":{}})",
-       "chain is missing: a configuration with a delegate names its nft chain; delegate.type is "
-       "missing"},
+       "chain is missing: a configuration with a delegate must name its nft chain;"
+       " delegate.type is missing"},
       {R"({"name":"n","chain":"C","delegate":"bridge"})", "delegate: \"bridge\" is not an object"},
       {R"({"name":"n","chain":"C","delegate":{"type":7}})", "delegate.type: 7 is not a string"},
       {R"({"name":"n","chain":"C","delegate":{"type":""}})", "delegate.type: \"\"" + rule},
@@ -293,8 +293,8 @@ TEST_CASE("options of the wrong type or value") {
            "; excludeDevices[5]: \"\"" + device + "; excludeDevices[6]: \"a\\nb\"" + device +
            "; excludeDevices[7]: \"not\\u0020found\"" + device},
       {chained(R"("conditionsV4":["!","-s","10.0.0.0/8"],"conditionsV6":"x")"),
-       "conditionsV4[0]: \"!\" is of iptables; conditions are words of an nft match expression; "
-       "conditionsV6: \"x\" is not an array"},
+       "conditionsV4[0]: \"!\" belongs to iptables; conditions are words of an nft match"
+       " expression; conditionsV6: \"x\" is not an array"},
       {chained(R"("conditionsV6":[[],"log",7])"),
        "conditionsV6[0]: an array is not a string; conditionsV6[2]: 7 is not a string"},
       {chained(
@@ -302,9 +302,8 @@ TEST_CASE("options of the wrong type or value") {
        "snat: 0 is not true or false; conditionsV4[2]: \"0x\" is not a port (0-65535) or a range "
        "such as 1024-65535; conditionsV6[1]: \"{\" opens a set that does not end"},
       {chained(R"("backend":"iptables")"),
-       "backend: \"iptables\" is not \"nftables\", the only backend there is"},
-      {chained(R"("backend":true)"),
-       "backend: true is not \"nftables\", the only backend there is"},
+       "backend: \"iptables\" is not \"nftables\", the only backend"},
+      {chained(R"("backend":true)"), "backend: true is not \"nftables\", the only backend"},
       {chained(R"("markMasqBit":"13")"), "markMasqBit: \"13\" is not an integer in 0..31"},
       {chained(R"("externalSetMarkChain":"KUBE-MARK-MASQ")"),
        "externalSetMarkChain: \"KUBE-MARK-MASQ\" is refused: it names an iptables chain, and no "

@@ -39,7 +39,7 @@ class Auditor {
       if (damage.lacks_jump)
         mendable.push_back({nft::Damage::Kind::missing_rule, nft::kNetworks, "jump " + chain});
       for (const nft::Damage& one : damage.damage)
-        find(to_string(one) + "; the next ADD of its network puts that right");
+        find(to_string(one) + "; the next ADD of its network repairs that");
     }
     for (const nft::Damage& one : mendable) find(to_string(one));
     audit_.mendable += mendable.size();
@@ -65,8 +65,7 @@ class Auditor {
                                 : contents_.targets.contains({owner.chain, owner.published});
     if (!has_target)
       find("port " + to_string(owner.published) + " of " + owner.comment +
-           " has no target; nft-port-mapperctl restore, or starting the container again, puts it "
-           "back");
+           " has no target; run nft-port-mapperctl restore, or start the container again");
   }
 
   void check_claim(const nft::OwnerEntry& owner) {
@@ -106,7 +105,7 @@ class Auditor {
     return transaction;
   }
 
-  // Claims and targets that no owner entry stands for: nobody would ever remove them.
+  // Claims and targets without an owner entry: nobody would ever remove them.
   void check_leftovers() {
     std::map<nft::PublishedPort, const nft::OwnerEntry*> owners;
     for (const nft::OwnerEntry& owner : contents_.owners) owners.emplace(owner.published, &owner);
@@ -128,7 +127,7 @@ class Auditor {
   void check_exposure() {
     for (const std::string& device : contents_.exposed_devices) {
       find("device " + device +
-           " has route_localnet without our guard: its neighbours reach the host's 127.0.0.1");
+           " has route_localnet without the guard: its neighbours reach the host's 127.0.0.1");
       ++audit_.mendable;  // the guard is mended with the skeleton
     }
   }

@@ -1,4 +1,4 @@
-// Audit: what of the whole table is not as it should be, and what can be mended.
+// Audit: what is damaged in the whole table, and what can be repaired.
 //
 //   const Audit audit = audit_table(contents);
 //   for (const std::string& finding : audit.findings) show(finding);
@@ -6,7 +6,7 @@
 //
 // A pure function. Unlike CHECK, which knows one attachment's configuration, an audit knows only
 // what the table itself tells: that the elements of each published port agree, that every owner
-// lives, that skeleton and network chains are ours, that the guard is there where a device has
+// is alive, that skeleton and network chains are ours, that the guard exists where an interface has
 // route_localnet. It does not know excluded devices and conditions of today's configuration.
 // Source: packaging/doc/design.md, "The commands".
 #pragma once

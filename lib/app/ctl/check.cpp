@@ -19,7 +19,7 @@ app::Outcome report(const Audit& audit, bool repaired) {
     outcome.out += "mended " + std::to_string(audit.mendable) + " of " +
                    std::to_string(audit.findings.size()) + "\n";
   else if (audit.mendable > 0)
-    outcome.log = "nft-port-mapperctl check --repair mends " + std::to_string(audit.mendable) +
+    outcome.log = "nft-port-mapperctl check --repair repairs " + std::to_string(audit.mendable) +
                   " of these.\n";
   return outcome;
 }

@@ -3,7 +3,8 @@
 //   Outcome outcome = list(arguments);
 //
 // Each opens what it needs, changes only what its name says, and returns what to print. Errors: an
-// outcome of status 1. Does not promise: an order of calls. Source: shared design, section 6.
+// outcome of status 1. Does not promise: an order of calls. Source: packaging/doc/design.md, "The
+// commands".
 #pragma once
 
 #include "lib/app/ctl/ctl.hpp"

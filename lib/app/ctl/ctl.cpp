@@ -16,24 +16,24 @@ constexpr char kProgram[] = "nft-port-mapperctl";
 constexpr std::array kListOptions = {
     Option{"--json", "", "print JSON, as schemas/list.schema.json says"},
     Option{"--network", "NAME", "only ports of this network"},
-    Option{"--container", "ID", "only ports of containers whose ID begins so"},
+    Option{"--container", "ID", "only ports of containers whose ID begins with ID"},
     Option{"--no-trunc", "", "do not shorten container IDs"},
-    Option{"--watch", "", "print again every two seconds, until interrupted"},
+    Option{"--watch", "", "print the list again every two seconds, until interrupted"},
 };
 constexpr std::array kCheckOptions = {
-    Option{"--repair", "", "mend in one batch what can be mended"}};
-constexpr std::array kPruneOptions = {Option{"--dry-run", "", "only say what would be removed"}};
+    Option{"--repair", "", "repair in one batch what can be repaired"}};
+constexpr std::array kPruneOptions = {
+    Option{"--dry-run", "", "print what would be removed, and change nothing"}};
 constexpr std::array kRestoreOptions = {
-    Option{"--from", "DIR",
-           "only what is kept in DIR: a libcni cache or a Mesos agent's directory"},
-    Option{"--dry-run", "", "only say what would be published"},
+    Option{"--from", "DIR", "read only DIR: a libcni cache or a Mesos agent's directory"},
+    Option{"--dry-run", "", "print what would be published, and change nothing"},
 };
 constexpr std::array kRenderOptions = {
     Option{"--container", "ID", "the container's ID; default example"},
-    Option{"--ifname", "NAME", "its interface; default eth0"},
+    Option{"--ifname", "NAME", "the container's interface; default eth0"},
 };
 constexpr std::array kFlushOptions = {
-    Option{"--network", "NAME", "only what belongs to this network"}};
+    Option{"--network", "NAME", "remove only the ports and the chain of this network"}};
 
 constexpr std::array kSubcommands = {
     Subcommand{
@@ -42,56 +42,59 @@ constexpr std::array kSubcommands = {
         "container, network, the new connections since the port was published, and whether\n"
         "the container's network namespace exists. 0.0.0.0 and [::] are any address of the host.\n",
         kListOptions, 0, list},
-    Subcommand{
-        "owner",
-        "PORT[/PROTOCOL] [ADDRESS]",
-        "say who publishes a port",
-        "Says which container publishes a port of the host, at ADDRESS or anywhere; ss shows no\n"
-        "listener for it, since the kernel translates before any socket is asked. Where nobody\n"
-        "does, the exit status is 1, and a process of the host that listens there is named.\n",
-        {},
-        2,
-        owner},
-    Subcommand{
-        "check", "[--repair]", "look for what is not as it should be",
-        "Checks that the three elements of every published port agree, that every owner lives,\n"
-        "that skeleton and network chains are intact, and that the guard is there where\n"
-        "route_localnet is set. Prints every finding.\n",
-        kCheckOptions, 0, check},
-    Subcommand{
-        "prune", "[--dry-run]", "remove ports of containers that are gone",
-        "Removes the ports of attachments whose network namespace does not exist any more.\n",
-        kPruneOptions, 0, prune},
+    Subcommand{"owner",
+               "PORT[/PROTOCOL] [ADDRESS]",
+               "show who publishes a port",
+               "Says which container publishes a port of the host, at ADDRESS or at any address. ss"
+               " shows\n"
+               "no listener for it: the kernel translates the packet before it looks for a socket."
+               " If\n"
+               "nobody publishes it, the exit status is 1, and a process of the host that listens"
+               " there\n"
+               "is named.\n",
+               {},
+               2,
+               owner},
+    Subcommand{"check", "[--repair]", "check the table for damage",
+               "Checks that the three elements of every published port agree, that every owner is\n"
+               "alive, that skeleton and network chains are intact, and that the guard exists"
+               " where\n"
+               "route_localnet is set. Prints every finding.\n",
+               kCheckOptions, 0, check},
+    Subcommand{"prune", "[--dry-run]", "remove ports of containers that are gone",
+               "Removes the ports of attachments whose network namespace no longer exists.\n",
+               kPruneOptions, 0, prune},
     Subcommand{"restore", "[OPTION...]", "publish again what a flush removed",
-               "Rebuilds the table from what the runtimes keep: libcni's cache "
-               "(/var/lib/cni/results, which\n"
-               "podman, containerd, CRI-O and Nomad use) and the Mesos agent's checkpoints. Only "
-               "attachments\n"
-               "whose network namespace still exists, with their address in it; what is published "
-               "already\n"
-               "stays as it is. Files that cannot be read are named, and the rest goes on.\n",
+               "Rebuilds the table from what the runtimes have on record: libcni's cache\n"
+               "(/var/lib/cni/results, which podman, containerd, CRI-O and Nomad use) and the Mesos"
+               " agent's\n"
+               "checkpoints. Restores only attachments whose network namespace still exists and"
+               " still has\n"
+               "their address. Does not change ports that are published already. Files that cannot"
+               " be read\n"
+               "are named; the others are restored.\n",
                kRestoreOptions, 0, restore},
-    Subcommand{
-        "render", "[CONFIG.json|-]", "print what an ADD would put into the kernel",
-        "Reads a network configuration with prevResult and port mappings, as the plugin gets it,\n"
-        "and prints an nft script that does what the ADD would. Changes nothing.\n",
-        kRenderOptions, 1, render},
-    Subcommand{
-        "doctor",
-        "",
-        "look for what keeps published ports from working",
-        "Checks kernel, privileges, forwarding, the rules of other tables and the sysctls that\n"
-        "matter. Each finding says what it is, why it matters, and the command that mends it.\n"
-        "A problem keeps ports from working, or is dangerous; a note may, on some hosts.\n"
-        "Changes nothing.\n",
-        {},
-        0,
-        doctor},
-    Subcommand{
-        "flush", "[--network NAME]", "remove all that is ours",
-        "Removes the table and resets route_localnet of the devices towards the containers;\n"
-        "with --network, the ports and the chain of that network.\n",
-        kFlushOptions, 0, flush},
+    Subcommand{"render", "[CONFIG.json|-]", "print what an ADD would put into the kernel",
+               "Reads a network configuration with prevResult and port mappings, as the plugin"
+               " reads it,\n"
+               "and prints an nft script that does what an ADD would do. Changes nothing.\n",
+               kRenderOptions, 1, render},
+    Subcommand{"doctor",
+               "",
+               "find out why published ports do not work",
+               "Checks privileges, kernel, forwarding, the rules of other tables, and sysctls. Each"
+               " finding\n"
+               "says what it is, why it matters, and which command repairs it. A problem prevents"
+               " ports from\n"
+               "working, or is dangerous. A note may do so on some hosts. Changes nothing.\n",
+               {},
+               0,
+               doctor},
+    Subcommand{"flush", "[--network NAME]", "remove the table, or the ports of one network",
+               "Removes the table, and resets route_localnet on the interfaces towards the"
+               " containers.\n"
+               "With --network it removes only the ports and the chain of that network.\n",
+               kFlushOptions, 0, flush},
     Subcommand{
         "version", "", "show the version", "Shows the version of this program.\n", {}, 0, version},
 };
@@ -99,15 +102,18 @@ constexpr std::array kSubcommands = {
 std::string usage() {
   std::string text =
       std::string("Usage: ") + kProgram +
-      " COMMAND [OPTION...]\n\n"
-      "Shows and mends the container ports that nft-port-mapper published on this host.\n\n"
+      " COMMAND [OPTION...]\n"
+      "\n"
+      "Shows and repairs the container ports that nft-port-mapper published on this host.\n"
+      "\n"
       "Commands:\n";
   for (const Subcommand& command : kSubcommands)
     text += "  " + std::string(command.name) + std::string(10 - command.name.size(), ' ') +
             std::string(command.summary) + "\n";
   return text +
-         "\nCOMMAND --help tells more. The exit status is 0, 1 when a problem was found, 2 for "
-         "wrong usage.\n"
+         "\n"
+         "COMMAND --help explains a command. The exit status is 0, 1 if a problem was found,"
+         " 2 for wrong usage.\n"
          "The table itself: nft list table inet nft-port-mapper\n";
 }
 

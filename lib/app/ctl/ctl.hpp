@@ -4,7 +4,8 @@
 //   // main prints outcome.out and outcome.log, and exits with outcome.status
 //
 // Exit status: 0 all right, 1 a problem was found, 2 wrong usage. Errors: in `log`, with the next
-// step. Does not promise: a stable output of anything but --json. Source: shared design, section 6.
+// step. Does not promise: a stable output of anything but --json. Source: packaging/doc/design.md,
+// "The commands".
 #pragma once
 
 #include <span>

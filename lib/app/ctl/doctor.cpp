@@ -34,7 +34,7 @@ std::vector<doctor::RoutedPort> routed(const std::vector<ListedPort>& ports) {
   return result;
 }
 
-// The kernel goes by the higher of the device's value and that of "all".
+// The kernel uses the higher of the interface's value and that of "all".
 std::vector<std::string> strict_devices(const std::vector<doctor::RoutedPort>& ports) {
   constexpr std::int64_t kStrict = 1;
   std::vector<std::string> devices;

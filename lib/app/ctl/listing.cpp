@@ -8,8 +8,8 @@
 
 #include "lib/app/columns.hpp"
 #include "lib/app/look.hpp"
-#include "nft/decide.hpp"
 #include "lib/json/writer.hpp"
+#include "nft/decide.hpp"
 
 namespace portmapper::ctl {
 namespace {
@@ -47,8 +47,8 @@ const nft::TargetEntry* find_in(const Targets& targets, const std::string& chain
   return found == all.end() || port < found->published ? nullptr : &*found;
 }
 
-// Owner entries of a table that was saved and loaded again do not tell their chain: any may hold
-// it.
+// Owner entries of a table that was saved and loaded again do not record their chain: any chain may
+// hold it.
 Result<std::set<std::string>> chains_of(Transport& transport,
                                         const std::vector<nft::OwnerEntry>& owners) {
   std::set<std::string> chains;
@@ -76,7 +76,7 @@ std::size_t common_length(const std::string& a, const std::string& b) {
   return static_cast<std::size_t>(end - a.begin());
 }
 
-// How many characters tell all container IDs apart; at least 12, as runtimes print them.
+// How many characters distinguish all container IDs; at least 12, as runtimes print them.
 std::size_t unique_length(const std::vector<ListedPort>& ports) {
   std::set<std::string> ids;
   for (const ListedPort& port : ports) ids.insert(port.attachment.container_id);

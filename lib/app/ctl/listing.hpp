@@ -8,7 +8,7 @@
 // published. Names come from the kernel's comments, where whoever has CAP_NET_ADMIN can write, so
 // control characters are replaced before they reach a terminal.
 // Errors: mapping_failed as nft/read/reader. Does not promise: a snapshot; the sets are dumped in
-// turn. Source: shared design, section 6.
+// turn. Source: packaging/doc/design.md, "The commands".
 #pragma once
 
 #include <cstdint>

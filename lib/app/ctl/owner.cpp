@@ -33,7 +33,9 @@ Result<Question> parse_question(const std::vector<std::string>& words) {
                         ? Port::from(number)
                         : std::nullopt;
   if (!protocol || !port)
-    return wrong("'" + word + "' is not PORT/PROTOCOL, as in 8080/tcp; tcp, udp or sctp");
+    return wrong(
+        "'" + word +
+        "' is not PORT/PROTOCOL, for example 8080/tcp; the protocols are tcp, udp and sctp");
   Question question{*protocol, *port, std::nullopt};
   if (words.size() > 1) {
     question.address = IpAddress::parse(words[1]);
@@ -68,7 +70,8 @@ std::string sentence(const ListedPort& port) {
                      printable(owner.container_id) + " of network " + printable(owner.network) +
                      " (" + printable(owner.ifname) + ")";
   text += port.endpoint ? " and leads to " + to_string(*port.endpoint) : "; its target is missing";
-  if (!port.alive) text += "; that container's network namespace is gone: nft-port-mapperctl prune";
+  if (!port.alive)
+    text += "; that container's network namespace is gone; run nft-port-mapperctl prune";
   return text + ".\n";
 }
 

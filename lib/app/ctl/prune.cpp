@@ -27,7 +27,8 @@ app::Outcome prune(const Arguments& arguments) {
   if (!netlink) return failure(netlink.error());
   const Result<std::vector<nft::OwnerEntry>> entries = nft::read_owners(*netlink);
   if (!entries) return failure(entries.error());
-  const std::vector<nft::Withdrawal> dead = nft::decide_prune(*entries, app::owner_states(*entries));
+  const std::vector<nft::Withdrawal> dead =
+      nft::decide_prune(*entries, app::owner_states(*entries));
   const bool dry_run = arguments.has("--dry-run");
   app::Outcome outcome;
   std::vector<std::string> notes;
@@ -44,7 +45,7 @@ app::Outcome prune(const Arguments& arguments) {
     outcome.out += (dry_run ? "would remove " : "removed ") + what + "\n";
   }
   outcome.log += log_lines(notes);
-  if (dead.empty()) outcome.out = "every owner lives; nothing to remove\n";
+  if (dead.empty()) outcome.out = "every owner is alive; nothing to remove\n";
   return outcome;
 }
 

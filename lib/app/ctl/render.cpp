@@ -33,7 +33,7 @@ Result<nft::Plan> plan_from(const std::string& text, const Arguments& arguments)
   if (!conf) return conf.error();
   if (!conf->prev_result)
     return Error{ErrorKind::invalid_input,
-                 "prevResult is missing: without it nobody knows the container's address",
+                 "prevResult is missing: it holds the container's address",
                  {},
                  0,
                  {}};
@@ -67,9 +67,9 @@ app::Outcome render(const Arguments& arguments) {
   nft::Transaction transaction = nft::build_tables(plan->chain, jumps, {});
   transaction.append(nft::insertion(*plan, {}));
   outcome.out +=
-      "# What an ADD puts into a host that has no table of ours yet. Where networks are published, "
-      "loading\n"
-      "# it takes away the jumps to their chains until their next ADD.\n" +
+      "# What an ADD does on a host without our table. On a host where networks have"
+      " published ports, loading\n"
+      "# this removes the jumps to their chains until their next ADD.\n" +
       to_string(transaction);
   return outcome;
 }

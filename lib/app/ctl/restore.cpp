@@ -24,7 +24,7 @@ app::Outcome report(const restore::Restored& restored, bool dry_run) {
   app::Outcome outcome;
   outcome.out += lines(dry_run ? "would restore" : "restored", restored.restored, "");
   outcome.out += lines("took back", restored.taken_back, ": it was deleted meanwhile");
-  if (dry_run) outcome.out += lines("would skip", restored.gone, ": it does not live any more");
+  if (dry_run) outcome.out += lines("would skip", restored.gone, ": it is no longer alive");
   outcome.out += (dry_run ? "would restore " : "restored ") +
                  counted(restored.restored.size(), "attachment") + "; " +
                  std::to_string(restored.published) + " published already, " +

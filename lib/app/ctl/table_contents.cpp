@@ -43,7 +43,7 @@ Status read_elements(Transport& transport, TableContents& contents) {
   return {};
 }
 
-// Without a table of ours, route_localnet is somebody else's business.
+// Without our table, route_localnet was set by somebody else.
 Status read_exposure(Transport& transport, TableContents& contents) {
   const Result<bool> guarded = nft::has_guard(transport);
   if (!guarded) return guarded.error();

@@ -14,19 +14,19 @@ using Level = Finding::Level;
 Findings check_privileges(const Host& host) {
   if (host.may_administer) return {};
   return {{Level::problem, "CAP_NET_ADMIN is missing",
-           "nothing can be read or published without it, so this is all that was checked",
+           "without it nothing can be read or published; the other checks were skipped",
            "sudo nft-port-mapperctl doctor"}};
 }
 
 Findings check_kernel(const Host& host) {
   if (host.refusal.empty()) return {};
-  Finding finding{Level::problem, "the kernel does not take what an ADD builds: " + host.refusal,
+  Finding finding{Level::problem, "the kernel refuses what an ADD builds: " + host.refusal,
                   "no port can be published; nf_tables or one of its modules may be missing",
                   "modprobe -a nf_tables nft_chain_nat nft_ct nft_fib_inet nft_nat nft_masq"};
   if (host.has_table) {
     finding.why =
-        "ports of new networks cannot be published; something in our table is not ours, and the"
-        " table must go with all its ports before the next ADD builds it anew";
+        "ports of new networks cannot be published; the table holds an object that is not"
+        " ours; remove the table with all its ports, and the next ADD builds it again";
     finding.command = "nft-port-mapperctl flush";
   }
   return {finding};
@@ -44,10 +44,11 @@ Findings check_forwarding(const Host& host, Family family, const std::string& sy
   const std::size_t count = ports_of(host, family);
   const std::string name = family == Family::ipv4 ? "IPv4" : "IPv6";
   const std::string why =
-      count == 0 ? "ports published to " + name + " addresses would not answer; now there are none"
-                 : "the host passes no " + name + " packet on, so " + std::to_string(count) +
-                       (count == 1 ? " published port does" : " published ports do") +
-                       " not answer others than the host itself";
+      count == 0
+          ? "ports published to " + name + " addresses would not answer; none is published now"
+          : "the host forwards no " + name + " packet, so " + std::to_string(count) +
+                (count == 1 ? " published port does" : " published ports do") +
+                " not answer anybody but the host itself";
   return {{count == 0 ? Level::note : Level::problem, sysctl + " is 0", why,
            "sysctl -w " + sysctl + "=1"}};
 }
@@ -63,8 +64,9 @@ Findings check_forwarding6(const Host& host) {
 Findings check_guard(const Host& host) {
   if (!host.has_table || host.is_guarded || host.localnet_devices.empty()) return {};
   return {{Level::problem,
-           "route_localnet is set without our guard on " + some_of(host.localnet_devices),
-           "neighbours on such a device reach what listens on the host's 127.0.0.1 (CVE-2020-8558)",
+           "route_localnet is set without the guard on " + some_of(host.localnet_devices),
+           "neighbours on such an interface reach services on the host's 127.0.0.1"
+           " (CVE-2020-8558)",
            "nft-port-mapperctl check --repair"}};
 }
 
@@ -80,9 +82,9 @@ Findings check_bridge(const Host& host) {
                (calls && calls6 ? "iptables and -ip6tables are"
                                 : std::string(calls ? "iptables" : "ip6tables") + " is") +
                " 1",
-           "what one container of a bridge sends to another passes the forward rules too, and a"
-           " container reaches its own published port only if its bridge port is in hairpin mode;"
-           " kube-proxy wants it so, nothing of ours does",
+           "packets between containers of a bridge pass the forward rules too, and a container"
+           " reaches its own published port only if its bridge port is in hairpin mode;"
+           " kube-proxy needs this setting, this plugin does not",
            off}};
 }
 
@@ -97,8 +99,8 @@ Findings check_rp_filter(const Host& host) {
   for (const std::string& device : host.strict_devices)
     findings.push_back(
         {Level::note, "rp_filter is strict on " + device + ", which leads to containers",
-         "answers of a container are dropped unless the way back to its address is that same"
-         " device: with policy routing, or an address behind two devices, it may not be",
+         "replies of a container are dropped unless the route to its address uses that same"
+         " interface; with policy routing, or an address behind two interfaces, it may not",
          is_plain(device) ? "sysctl -w " + rp_filter(device) + "=2" : ""});
   return findings;
 }
@@ -111,7 +113,7 @@ Findings check_conntrack(const Host& host) {
       {Level::problem,
        "the conntrack table is nearly full: " + std::to_string(*host.connections) + " of " +
            std::to_string(*host.most_connections),
-       "when it is full the kernel drops new connections, those to published ports too",
+       "when it is full the kernel drops new connections, including those to published ports",
        "sysctl -w net.netfilter.nf_conntrack_max=" + std::to_string(*host.most_connections * 2)}};
 }
 
@@ -121,15 +123,16 @@ struct Check {
 };
 
 constexpr std::array kChecks = {
-    Check{"privileges: CAP_NET_ADMIN is there", check_privileges},
-    Check{"kernel: takes all that an ADD builds (inet NAT, concatenations, generation)",
+    Check{"privileges: CAP_NET_ADMIN is present", check_privileges},
+    Check{"kernel: accepts everything that an ADD builds (inet NAT, concatenations, generation)",
           check_kernel},
-    Check{"forwarding: IPv4 packets are passed on", check_forwarding4},
-    Check{"forwarding: IPv6 packets are passed on", check_forwarding6},
-    Check{"filters: no forward chain drops what goes to published ports", find_forward_drops},
-    Check{"translation: no other table takes a published port first", find_earlier_translations},
+    Check{"forwarding: IPv4 packets are forwarded", check_forwarding4},
+    Check{"forwarding: IPv6 packets are forwarded", check_forwarding6},
+    Check{"filters: no forward chain drops packets to published ports", find_forward_drops},
+    Check{"translation: no other table translates a published port first",
+          find_earlier_translations},
     Check{"portmap: left nothing behind", find_portmap_leftovers},
-    Check{"route_localnet: not open without our guard", check_guard},
+    Check{"route_localnet: not set without the guard", check_guard},
     Check{"br_netfilter: bridges do not pass frames to the IP rules", check_bridge},
     Check{"rp_filter: not strict towards containers", check_rp_filter},
     Check{"conntrack: the table has room", check_conntrack},
@@ -158,7 +161,7 @@ std::vector<std::string> wrapped(const std::string& text, std::size_t width) {
 
 void add_rows(std::vector<app::Row>& rows, const Finding& finding) {
   constexpr std::size_t kWidth = 84;
-  // As wide as the longest, so that the lines stay where they are whatever is found.
+  // As wide as the longest, so that the columns do not depend on the findings.
   std::string head(to_string(finding.level));
   head.resize(to_string(Level::problem).size(), ' ');
   for (const std::string& line : wrapped(finding.what, kWidth)) {
@@ -171,7 +174,7 @@ void add_rows(std::vector<app::Row>& rows, const Finding& finding) {
     label = "      ";
   }
   // On one line, to be copied.
-  if (!finding.command.empty()) rows.push_back({"", "mend: " + finding.command});
+  if (!finding.command.empty()) rows.push_back({"", "fix:  " + finding.command});
 }
 
 std::string counted(std::size_t count, const std::string& name) {

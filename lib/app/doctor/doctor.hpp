@@ -1,18 +1,18 @@
-// Doctor: what of this host keeps published ports from working.
+// Doctor: finds what prevents published ports of this host from working.
 //
 //   Host host;                                   // ctl::doctor reads it
 //   std::vector<Finding> findings = diagnose(host);
 //   format(findings);
 //   // problem  net.ipv4.ip_forward is 0
-//   //          why:  the host passes nothing on, so 2 published ports do not answer
-//   //          mend: sysctl -w net.ipv4.ip_forward=1
+//   //          why:  the host forwards nothing, so 2 published ports do not answer
+//   //          fix:  sysctl -w net.ipv4.ip_forward=1
 //
-// Judging is pure: everything that was read is in Host. A problem keeps a published port from
-// working, or makes it dangerous; a note may, depending on what is not known here. A command is
-// printed only where every name in it is plain, since names in the kernel are anybody's.
-// Errors: none. Does not promise: to see what lies outside this host, filters at hooks other than
-// forward, or what becomes of clients behind the container's own device. Source: shared design,
-// sections 3 and 6; kernel ip-sysctl.rst.
+// The diagnosis is a pure function of Host, which holds everything that was read. A problem
+// prevents a published port from working, or makes it dangerous; a note may do so, depending on
+// facts that are not known here. A command is printed only if every name in it is plain, since
+// anybody may have chosen names in the kernel. Errors: none. Does not examine anything outside this
+// host, filters at hooks other than forward, or clients behind the container's own interface.
+// Source: packaging/doc/design.md, "Why each chain sits where it does"; kernel ip-sysctl.rst.
 #pragma once
 
 #include <cstdint>
@@ -64,7 +64,7 @@ struct Host {
 std::vector<Finding> diagnose(const Host& host);
 std::string format(const std::vector<Finding>& findings);
 
-// The checks that read other tables' rules, each with its findings; none: all is well.
+// The checks that read other tables' rules, each with its findings; none if there is no problem.
 std::vector<Finding> find_forward_drops(const Host& host);
 std::vector<Finding> find_earlier_translations(const Host& host);
 std::vector<Finding> find_portmap_leftovers(const Host& host);

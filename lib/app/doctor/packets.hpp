@@ -1,4 +1,4 @@
-// The packets of a published port, as they come to the hooks of other tables.
+// The packets of a published port, as other tables see them at their hooks.
 //
 //   Packet packet = first_packet(port, devices);  // of a connection, at forward: translated
 //   already

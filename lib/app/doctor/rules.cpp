@@ -101,7 +101,7 @@ std::string accepting(const nft::foreign::Chain& base, const Culprit& culprit) {
 }
 
 std::string verb(nft::foreign::Verdict::Kind kind) {
-  if (kind == nft::foreign::Verdict::Kind::queue) return "hands to a program";
+  if (kind == nft::foreign::Verdict::Kind::queue) return "queues";
   return kind == nft::foreign::Verdict::Kind::reject ? "rejects" : "drops";
 }
 
@@ -115,18 +115,21 @@ Finding finding_of(const nft::foreign::Chain& base, const Culprit& culprit,
                 std::to_string(base.handle) + "): its policy drops "
           : place(base.table, culprit.chain, culprit.handle) + ": " + verb(culprit.kind) + " ";
   finding.what +=
-      (culprit.are_answers ? "the answers of " : "what goes to ") + some_of(ports) + culprit.ending;
+      (culprit.are_answers ? "replies from " : "packets to ") + some_of(ports) + culprit.ending;
   if (culprit.kind == nft::foreign::Verdict::Kind::queue)
-    finding.why = "what that program decides is not known here; to go around it:";
+    finding.why =
+        "the decision of the program that reads the queue is not known here; this bypasses"
+        " it:";
   else if (culprit.is_certain)
-    finding.why = culprit.are_answers
-                      ? "connections reach the container, but nothing comes back"
-                      : "no rule before that accepts connections that were translated, as those"
-                        " to published ports are";
+    finding.why =
+        culprit.are_answers
+            ? "connections reach the container, but nothing comes back"
+            : "no earlier rule accepts translated connections, and connections to published ports"
+              " are translated";
   else
     finding.why =
-        "that depends on the client, or is not understood here; if it is not meant for published"
-        " ports, this accepts all that was translated:";
+        "it depends on the client, or on a condition that the doctor does not know; if the"
+        " rule is not meant for published ports, this accepts every translated connection:";
   finding.command = accepting(base, culprit);
   return finding;
 }
@@ -173,7 +176,7 @@ struct Taken {
   std::vector<std::string> ports;
 };
 
-// Takes out the one port where that can be done, otherwise the rule that names it.
+// Deletes the one port where that is possible, otherwise the rule that names it.
 std::string taking_out(const nft::foreign::TableId& table, const nft::foreign::End& end) {
   const std::string chain = end.port ? end.port->chain : end.chain;
   if (end.port && !end.port->set.empty() && end.port->element) {
@@ -185,7 +188,7 @@ std::string taking_out(const nft::foreign::TableId& table, const nft::foreign::E
     return "nft delete element " + to_string(table) + " " + end.port->set + " '{ " + element +
            " }'";
   }
-  // A named set whose elements hold more than this port: whoever made it must decide.
+  // A named set whose elements cover more than this port: its author must decide.
   if (!are_plain(table, chain) || (end.port && !end.port->set.empty())) return {};
   return "nft delete rule " + to_string(table) + " " + chain + " handle " +
          std::to_string(end.port ? end.port->handle : end.handle);
@@ -233,7 +236,7 @@ std::vector<Finding> find_earlier_translations(const Host& host) {
     // Of chains at one priority, the kernel asks the newest first.
     if (taken.priority == kOurPriority) finding.why += ", unless our table was made after that one";
     if (!taker.is_certain)
-      finding.why += "; whether its conditions hold depends on the client, or is not understood";
+      finding.why += "; its conditions depend on the client, or the doctor does not know them";
     finding.command = taker.command;
     findings.push_back(std::move(finding));
   }
@@ -273,8 +276,9 @@ std::string cleaning(const nft::foreign::Ruleset& all, const nft::foreign::Table
 std::vector<Finding> find_portmap_leftovers(const Host& host) {
   constexpr char kItsTable[] = "cni_hostport";
   const std::string why =
-      "portmap's rules come before ours: a port that one of them still names leads to the container"
-      " of then; they can go when no container of this host is published by portmap any more";
+      "portmap's rules are evaluated before ours: a port in one of them still leads to its"
+      " old container; delete them when portmap no longer publishes any container of this"
+      " host";
   std::map<nft::foreign::TableId, std::vector<std::string>> found;
   for (const auto& [name, chain] : host.others.chains)
     if (name.first.name == kItsTable || is_of_portmap(chain.name))

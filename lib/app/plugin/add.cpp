@@ -20,7 +20,7 @@ Status publish_with_effects(const app::CommandContext& context, const nft::Plan&
   return effects;
 }
 
-// All of an ADD that comes after the interface.
+// The part of an ADD that follows the creation of the interface.
 Status map_ports(const app::CommandContext& context, const std::string& result) {
   const std::optional<config::Delegate>& plugin = context.conf.delegate;
   const Result<nft::Plan> plan =

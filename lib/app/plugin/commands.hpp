@@ -3,8 +3,9 @@
 //   Result<std::string> out = add(context);
 //
 // Each returns what goes to stdout. Notes for the operator go to the log of `context`, a line each.
-// Errors: as design section 7. Does not promise: that a command of an older CNI version is refused;
-// lib/app/plugin/plugin does. Source: CNI SPEC.md section 4; shared design, section 4.
+// Errors: as packaging/doc/design.md, "The commands". Does not promise: that a command of an older
+// CNI version is refused; lib/app/plugin/plugin does. Source: CNI SPEC.md section 4;
+// packaging/doc/design.md, "The commands".
 #pragma once
 
 #include <string>

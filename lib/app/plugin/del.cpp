@@ -8,12 +8,12 @@ namespace {
 
 Status unmap_ports(const app::CommandContext& context) {
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
-  // A kernel that does not speak netfilter has nothing of ours.
+  // A kernel without netfilter has nothing of ours.
   if (!netlink && netlink.error().error_number == EPROTONOSUPPORT) return {};
   if (!netlink) return netlink.error();
   std::vector<std::string> notes;
-  const auto gone = app::withdraw(
-      *netlink, {nft::owner_hash(context.attachment()), context.chain().name}, notes);
+  const auto gone =
+      app::withdraw(*netlink, {nft::owner_hash(context.attachment()), context.chain().name}, notes);
   context.note_all(notes);
   if (!gone) return gone.error();
   return {};
@@ -24,10 +24,8 @@ Status unmap_ports(const app::CommandContext& context) {
 // Our elements go before the interface: an address must not be used again while a DNAT leads to it.
 Result<std::string> del(const app::CommandContext& context) {
   if (const Status unmapped = unmap_ports(context); !unmapped) return unmapped.error();
-  const std::string* prev_result =
-      context.conf.prev_result ? &*context.conf.prev_result : nullptr;
-  const Result<std::string> deleted =
-      app::run_delegate(context, cni::Command::del, prev_result);
+  const std::string* prev_result = context.conf.prev_result ? &*context.conf.prev_result : nullptr;
+  const Result<std::string> deleted = app::run_delegate(context, cni::Command::del, prev_result);
   if (!deleted) return deleted.error();
   return std::string();
 }

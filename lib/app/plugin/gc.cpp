@@ -7,7 +7,7 @@
 namespace portmapper::plugin {
 namespace {
 
-// What could not be done; the rest goes on.
+// Failures are collected; the rest continues.
 class Failures {
  public:
   void add(const Error& error) {
@@ -60,7 +60,7 @@ void collect(const app::CommandContext& context, Failures& failures) {
 
 Result<std::string> gc(const app::CommandContext& context) {
   Failures failures;
-  // Without a list nobody said what may go.
+  // Without a list nothing may be removed.
   if (context.conf.valid_attachments) collect(context, failures);
   const Result<std::string> delegated = app::run_delegate(context, cni::Command::gc, nullptr);
   if (!delegated) failures.add(delegated.error());

@@ -8,16 +8,16 @@ namespace portmapper::plugin {
 namespace {
 
 std::string about() {
-  std::string text =
-      "nft-port-mapper " NFT_PORT_MAPPER_VERSION
-      ": a CNI plugin that publishes container ports with nftables.\n"
-      "Container runtimes run it; to see and mend what it published, run nft-port-mapperctl.\n"
-      "CNI versions:";
+  std::string text = "nft-port-mapper " NFT_PORT_MAPPER_VERSION
+                     ": a CNI plugin that publishes container ports with nftables.\n"
+                     "Container runtimes run it. To see and repair what it has published, run"
+                     " nft-port-mapperctl.\n"
+                     "CNI versions:";
   for (const std::string_view version : cni::kCniVersions) text += " " + std::string(version);
   return text + "\n";
 }
 
-// CNI got CHECK with 0.4.0, GC and STATUS with 1.1.0.
+// CNI has CHECK since 0.4.0, GC and STATUS since 1.1.0.
 Status is_in_version(cni::Command command, const std::string& version) {
   std::string_view since = cni::kOldestCniVersion;
   if (command == cni::Command::check) since = "0.4.0";
@@ -55,7 +55,7 @@ Result<std::string> run(const cni::Request& request, const std::string& input, s
   return std::string();
 }
 
-// The version is looked for only where it is printed: every ADD would parse its input twice.
+// The version is read only where it is printed. Otherwise every ADD would parse its input twice.
 std::string version_of(const Result<std::string>& input) {
   return input ? config::answer_version(*input) : std::string(cni::kNewestCniVersion);
 }

@@ -109,7 +109,7 @@ class Scanner {
     return found == known_.end() || found->second != state;
   }
 
-  // What vanishes while it is looked at has been deleted, and is no problem.
+  // A file that disappears while it is read has been deleted. That is no problem.
   static bool is_gone(const Error& error) { return error.error_number == ENOENT; }
 
   std::vector<host::DirectoryEntry> entries_of(const host::Directory& directory) {

@@ -35,7 +35,7 @@ struct Source {
 };
 
 std::vector<Source> default_sources();
-// What a directory is that an operator names: a libcni cache or its `results`, otherwise a Mesos
+// What kind of directory an operator named: a libcni cache or its `results`, otherwise a Mesos
 // agent's directory or the CNI root in it.
 Source source_of(const std::string& directory);
 

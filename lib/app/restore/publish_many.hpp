@@ -1,15 +1,15 @@
-// publish_many: the ports of thousands of attachments into the kernel, in a few batches.
+// publish_many: publishes the ports of thousands of attachments in a few batches.
 //
 //   Status mended = mend(transport, plans);                               // skeleton, chains, hairpins
 //   std::vector<Status> each = publish_many(transport, missing, Mode::publish);  // in their order
 //
 // mend builds in one batch what is missing or not ours of the skeleton and of the plans' network
 // chains, and adds the hairpins that are not there; what is as we build it is not touched. Plans
-// come oldest first: where two disagree about a network chain that has to be built, the later
-// counts, as its ADD would have. publish_many then inserts elements alone, some thousands in a
-// batch. A batch that is refused is halved until the plans that were refused stand alone, which are
-// published as an ADD does it. Each plan is in the kernel whole or not at all. Errors: as publish,
-// for each plan. Source: packaging/doc/design.md, "Around the table".
+// are in the order of their age, oldest first. Where two disagree about a network chain that must
+// be built, the later one wins, as its ADD would have. publish_many then inserts elements alone,
+// some thousands in a batch. A batch that is refused is halved until the plans that were refused
+// stand alone, which are published as an ADD does it. Each plan is in the kernel whole or not at
+// all. Errors: as publish, for each plan. Source: packaging/doc/design.md, "Around the table".
 #pragma once
 
 #include <span>

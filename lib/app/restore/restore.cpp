@@ -64,7 +64,7 @@ Result<nft::Plan> plan_again(const CachedAttachment& cached) {
       app::plan_of(app::CommandContext{request, *conf, runner, log},
                    cached.result.empty() ? *conf->prev_result : cached.result, "the kept result");
   if (plan && !plan->translations.empty() && !is_absolute_path(cached.netns))
-    return invalid("it does not tell its network namespace, so nobody knows whether it lives");
+    return invalid("it does not record a network namespace, so it is unknown whether it is alive");
   return plan;
 }
 
@@ -95,7 +95,7 @@ class Restorer {
       if (mode_ == Mode::dry_run) break;
       const bool restored = std::any_of(tracked_.begin(), tracked_.end(), is_restored);
       if (restored && !has_restored) continue;  // at once: what vanished while we were reading?
-      // Then when every DEL that was under way is over, and on while anything changes.
+      // Then once every DEL that was running has ended, and again while anything changes.
       if (*changed || (restored && !settled_)) {
         std::this_thread::sleep_for(kSettle);
         settled_ = true;
@@ -141,7 +141,7 @@ class Restorer {
     return *published || taken_back_.size() != taken;
   }
 
-  // An entry that was written anew is another ADD's, which has replaced whatever we restored.
+  // An entry that was rewritten belongs to another ADD, which has replaced what we restored.
   [[nodiscard]] bool is_over(const std::string& path) const {
     const auto now = tracked_.find(path);
     if (now == tracked_.end() || now->second.standing == Standing::gone) return true;
@@ -201,8 +201,7 @@ class Restorer {
   // Finds what the kernel has of it.
   Status compare(Tracked& tracked) {
     const nft::Plan& plan = *tracked.plan;
-    const app::Subject subject{.owner = nft::owner_hash(plan.attachment),
-                               .chain = plan.chain.name};
+    const app::Subject subject{.owner = nft::owner_hash(plan.attachment), .chain = plan.chain.name};
     for (app::Retry retry; retry.again();) {
       nft::Snapshot snapshot;
       const Status read = app::look(transport_, subject, nft::Section::installed, snapshot);

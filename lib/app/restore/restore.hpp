@@ -1,18 +1,19 @@
-// Restore: publishes again what a flush removed, from what the runtimes keep.
+// Restore: publishes again what a flush removed, from the runtimes' records.
 //
 //   Result<Restored> restored = restore(netlink, default_sources(), Mode::publish);
 //
 // Only attachments that live: their network namespace exists, is not the host's, and has one of the
-// addresses that their ports lead to. What is published whole already is not touched. Never brings
-// back what a DEL removes at the same time: a runtime forgets an attachment only after all plugins
-// have run, and ours runs first, so an entry that is read may be of an attachment that our own DEL
-// is done with. Therefore what was restored is looked at again, at once and a second later, and
-// taken back when its file is gone or its address has left the namespace. A file that cannot be
-// read is read again as well, since runtimes do not write them atomically, and an attachment that
-// appears meanwhile is restored too. Errors: only when the kernel cannot be asked at all;
-// everything else is in `problems`, and the rest goes on. Does not promise: to notice a DEL whose
-// other plugins take longer than that. Source: shared design, section 6; containernetworking/cni
-// libcni/api.go, DelNetworkList; apache/mesos isolators/network/cni/cni.cpp, detach.
+// addresses that their ports lead to. Attachments that are published completely are not changed.
+// Never brings back what a DEL removes at the same time: a runtime forgets an attachment only after
+// all plugins have run, and ours runs first, so an entry that is read may belong to an attachment
+// whose DEL has passed us already. Therefore what was restored is looked at again, at once and a
+// second later, and taken back when its file is gone or its address has left the namespace. A file
+// that cannot be read is read again as well, since runtimes do not write them atomically, and an
+// attachment that appears meanwhile is restored too. Errors: only when the kernel cannot be asked
+// at all; everything else is in `problems`, and the rest goes on. Does not promise: to notice a DEL
+// whose other plugins take longer than that. Source: packaging/doc/design.md, "Restore";
+// containernetworking/cni libcni/api.go, DelNetworkList; apache/mesos
+// isolators/network/cni/cni.cpp, detach.
 #pragma once
 
 #include <string>
