@@ -17,14 +17,14 @@ struct Damage {
   enum class Kind : std::uint8_t {
     dormant_table,
     missing_chain,
-    other_hook,    // `expected`: type, hook and priority
+    other_hook,  // `expected`: type, hook and priority
     other_policy,
     missing_rule,  // `expected`: the rule
     missing_rules,
-    other_rules,   // more rules than ours, or another order
+    other_rules,  // more rules than ours, or another order
     foreign_rules,
     missing_set,
-    other_type,    // of a set; `expected`: its type
+    other_type,  // of a set; `expected`: its type
   };
   Kind kind;
   std::string object{};  // the chain or the set

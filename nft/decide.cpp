@@ -53,8 +53,16 @@ Transaction make_room_for_hairpins(Plan& plan, const Snapshot& snapshot) {
   return removal(fit.remove);
 }
 
+// Whether the attachment's own ADD has published ports: it knows better than any record.
+bool was_added(const Attachment& attachment, const Occupancy& occupancy) {
+  const auto own = occupancy.owners.find(owner_hash(attachment));
+  return own != occupancy.owners.end() && is_whole(own->second.installed) &&
+         !own->second.installed.restored;
+}
+
 bool same_namespace(const NetworkNamespace& a, const NetworkNamespace& b) {
-  return a.device == b.device && a.inode == b.inode && a.id == b.id;  // whatever of its path was kept
+  return a.device == b.device && a.inode == b.inode &&
+         a.id == b.id;  // whatever of its path was kept
 }
 
 // The network chains of the plans that are missing or not as we build them, each as the last plan
@@ -101,6 +109,7 @@ Decision decide_add(const Plan& plan, const Snapshot& snapshot) {
     if (!snapshot.local_addresses) return ReadMore{Section::local_addresses};
     if (!snapshot.occupancy) return ReadMore{Section::occupancy};
     if (!snapshot.hairpins) return ReadMore{Section::hairpins};
+    if (plan.is_restored && was_added(plan.attachment, *snapshot.occupancy)) return Transaction();
     Result<Transaction> way = resolve_conflicts(wanted, *snapshot.occupancy);
     if (!way) return way.error();
     transaction.append(std::move(*way));
@@ -120,6 +129,7 @@ Decision decide_withdrawal(const Withdrawal& withdrawal, const Snapshot& snapsho
   const InstalledPorts& installed = *snapshot.installed;
   if (installed.empty()) return Transaction();
   if (withdrawal.only && !same_namespace(installed.netns, *withdrawal.only)) return Transaction();
+  if (withdrawal.only_restored && !installed.restored) return Transaction();
   // The elements were read under the same generation, so only hairpins can be refused: their set is
   // missing, or one that we shared was replaced by a larger one.
   const bool with_hairpins = !snapshot.refused.exists && !snapshot.refused.missing;

@@ -42,11 +42,13 @@ Liveness liveness_of(NamespaceState netns);
 Decision decide_add(const Plan& plan, const Snapshot& snapshot);
 
 // Whose ports go. `only`: the namespace that the decision to withdraw was made about; nothing is
-// withdrawn from an attachment that was made again in another one.
+// withdrawn from an attachment that was made again in another one. `only_restored`: nor what an ADD
+// published.
 struct Withdrawal {
   OwnerHash owner{};
   std::string chain;  // where its targets are, if its entries do not say
   std::optional<NetworkNamespace> only{};
+  bool only_restored = false;
 };
 Decision decide_withdrawal(const Withdrawal& withdrawal, const Snapshot& snapshot);
 

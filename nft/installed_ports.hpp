@@ -37,6 +37,7 @@ struct InstalledPorts {
   NetworkNamespace netns;
   std::string chain;  // prefix of the target maps
   std::vector<InstalledPort> ports;
+  bool restored = false;          // made by restore, not by an ADD
   std::uint32_t count = 0;        // how many ports it published; 0 where its entries do not say
   std::uint8_t hairpin = 0;       // its hairpin tag
   std::vector<Hairpin> hairpins;  // those that no other attachment can need

@@ -58,6 +58,7 @@ struct Plan {
   std::vector<Translation> translations;
   std::vector<Hairpin> hairpins;
   std::vector<std::string> notes;  // what was left out, and why
+  bool is_restored = false;        // from a runtime's record, not by its ADD
 };
 
 Plan make_plan(PlanInput input);

@@ -63,7 +63,7 @@ struct OwnerState {
 struct OccupiedPort {
   PublishedPort port;
   bool claimed = false;
-  std::optional<OwnerHash> owner{};    // as the claim, or else an owner entry, says
+  std::optional<OwnerHash> owner{};  // as the claim, or else an owner entry, says
   std::optional<Endpoint> target{};  // in the plan's chain
 
   bool operator==(const OccupiedPort&) const = default;
@@ -78,13 +78,13 @@ struct Occupancy {
 };
 
 enum class Section : std::uint8_t {
-  ruleset,          // of the plan's chain; or without a plan, of the skeleton
+  ruleset,  // of the plan's chain; or without a plan, of the skeleton
   network_chains,
   address_claims,
   local_addresses,  // of the host
   occupancy,
   hairpins,
-  installed,        // of one attachment
+  installed,  // of one attachment
   others_publish,
   chain_is_empty,
   chain_damage,     // of several network chains

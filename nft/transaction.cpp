@@ -186,6 +186,7 @@ Transaction insertion_of_ports(const Plan& plan, std::span<const IpAddress> loca
                     .netns = plan.netns,
                     .chain = plan.chain.name,
                     .hairpin = hairpin_tag(plan.hairpins),
+                    .restored = plan.is_restored,
                     .count = static_cast<std::uint32_t>(plan.translations.size())};
   if (owner.comment.size() > kLongComment) owner.network = network_hash(plan.attachment.network);
   BySet owners(ElementVerb::create, encode(owner));

@@ -72,8 +72,8 @@ struct AddRule {
   Rule rule;
 };
 
-using Operation = std::variant<AddTable, CreateTable, DeleteTable, AddSet, AddChain, DeleteChain, FlushChain,
-                               DeleteSet, FlushSet, AddRule, Elements>;
+using Operation = std::variant<AddTable, CreateTable, DeleteTable, AddSet, AddChain, DeleteChain,
+                               FlushChain, DeleteSet, FlushSet, AddRule, Elements>;
 
 struct Transaction {
   std::vector<Operation> operations;

@@ -17,8 +17,9 @@ enum Type : std::uint8_t {
   kChain = 0xa3,
   kHairpin = 0xa4,
   kRuleTag = 0xa5,
-  kCount = 0xa6,    // 8 bytes
-  kNetwork = 0xa7,  // a hash, as kOwner
+  kCount = 0xa6,     // 8 bytes
+  kNetwork = 0xa7,   // a hash, as kOwner
+  kRestored = 0xa8,  // empty
 };
 
 void add(std::string& bytes, Type type, std::string_view value) {
@@ -74,6 +75,7 @@ std::string encode(const ElementData& data) {
     add(rest, kCount, number);
   }
   if (data.network) add(rest, kNetwork, to_string(*data.network));
+  if (data.restored) add(rest, kRestored, {});
   constexpr std::size_t kAround = 3;  // type, length, NUL
   std::string bytes =
       encode_comment(shortened(data.comment, NFT_USERDATA_MAXLEN - kAround - rest.size()));
@@ -90,6 +92,7 @@ ElementData parse_element_data(std::span<const std::uint8_t> bytes) {
     if (type == kComment) data.comment = value.substr(0, value.find('\0'));
     if (type == kOwner) data.owner = parse_hash(value);
     if (type == kNetwork) data.network = parse_hash(value);
+    if (type == kRestored) data.restored = true;
     if (type == kCount && value.size() == 8)
       data.count = static_cast<std::uint32_t>(parse_number(value));
     if (type == kNamespace && value.size() == 24) {

@@ -12,8 +12,7 @@ Result<nft::Transaction> read_and_decide(Transport& transport, const Subject& su
       return std::move(*transaction);
     if (auto* refusal = std::get_if<Error>(&decision)) return std::move(*refusal);
     const nft::Section section = std::get<nft::ReadMore>(decision).section;
-    if (const Status read = look(transport, subject, section, snapshot); !read)
-      return read.error();
+    if (const Status read = look(transport, subject, section, snapshot); !read) return read.error();
   }
 }
 

@@ -16,9 +16,9 @@ CarriedOut remove_ports(Transport& transport, const nft::Withdrawal& withdrawal)
 }  // namespace
 
 Status publish(Transport& transport, const nft::Plan& plan) {
-  const CarriedOut done = carry_out(
-      transport, {.plan = &plan, .network = &plan.chain},
-      [&plan](const nft::Snapshot& snapshot) { return nft::decide_add(plan, snapshot); });
+  const CarriedOut done =
+      carry_out(transport, {.plan = &plan, .network = &plan.chain},
+                [&plan](const nft::Snapshot& snapshot) { return nft::decide_add(plan, snapshot); });
   if (done.is_uncertain)
     (void)remove_ports(transport, {nft::owner_hash(plan.attachment), plan.chain.name});
   return done.status;

@@ -57,6 +57,7 @@ void take_entry(InstalledPorts& installed, const ElementView& element) {
     installed.netns = data.netns;
     if (!data.chain.empty()) installed.chain = data.chain;
     installed.hairpin = data.hairpin;
+    installed.restored = data.restored;
     installed.count = data.count <= kMostPorts ? data.count : 0;
   }
   installed.ports.push_back({index_of(element.key), *published, false, {}});

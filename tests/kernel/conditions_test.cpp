@@ -132,7 +132,8 @@ void build(const std::string& ns, const NetworkChain& network) {
   in_namespace(ns, [&network] {
     Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
     REQUIRE(netlink);
-    const Status status = commit(*netlink, build_tables(network, std::vector{network.name}, {}));
+    const Transaction transaction = build_tables(network, std::vector{network.name}, {});
+    const Status status = to_status(commit(*netlink, transaction), transaction);
     CHECK_MESSAGE(status, (status ? "" : status.error().message()));
   });
 }

@@ -17,10 +17,10 @@ using namespace portmapper::test;
 namespace {
 
 // Everything that a decision may want, in an order in which it can be read.
-constexpr std::array kAddSections = {
-    nft::Section::ruleset,   nft::Section::network_chains, nft::Section::address_claims,
-    nft::Section::local_addresses, nft::Section::occupancy,      nft::Section::hairpins,
-    nft::Section::chain_damage};
+constexpr std::array kAddSections = {nft::Section::ruleset,        nft::Section::network_chains,
+                                     nft::Section::address_claims, nft::Section::local_addresses,
+                                     nft::Section::occupancy,      nft::Section::hairpins,
+                                     nft::Section::chain_damage};
 constexpr std::array kDelSections = {nft::Section::installed, nft::Section::others_publish};
 constexpr std::array kNetworkSections = {nft::Section::chain_is_empty,
                                          nft::Section::network_chains};
@@ -32,6 +32,19 @@ nft::Snapshot comparable(nft::Snapshot snapshot) {
   if (snapshot.network_chains)
     std::sort(snapshot.network_chains->begin(), snapshot.network_chains->end());
   return snapshot;
+}
+
+std::string sorted_lines(const std::string& text) {
+  std::vector<std::string> lines;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = text.find('\n', at);
+    lines.push_back(text.substr(at, end - at) + "\n");
+    at = end + 1;
+  }
+  std::sort(lines.begin(), lines.end());
+  std::string sorted;
+  for (const std::string& line : lines) sorted += line;
+  return sorted;
 }
 
 struct Decided {
@@ -143,7 +156,9 @@ class Twins {
       return refusal->message() == std::get<Error>(model).message() ? "" : "the refusals differ";
     if (std::holds_alternative<nft::ReadMore>(real)) return "a section was not read";
     decided = {std::get<nft::Transaction>(real), std::get<nft::Transaction>(model)};
-    return to_string(decided.real) == to_string(decided.model) ? "" : "the transactions differ";
+    const std::string one = sorted_lines(to_string(decided.real));
+    const std::string other = sorted_lines(to_string(decided.model));
+    return one == other ? "" : "the transactions differ:\n" + one + "and\n" + other;
   }
 
   Transport& transport_;
@@ -158,7 +173,8 @@ class History {
  public:
   History(Transport& transport, unsigned seed) : twins_(transport), random_(seed) {
     for (const model::Scenario& scenario : model::scenarios())
-      for (const model::Container& container : scenario.containers) containers_.push_back(container);
+      for (const model::Container& container : scenario.containers)
+        containers_.push_back(container);
   }
 
   // What differed, and after what; "" where both went the same way for `steps`.
@@ -179,7 +195,8 @@ class History {
         return twins_.operate(nft::FlushSet{nft::kOwners});
       case 1:
         log_ += "flush the claims\n";
-        return twins_.operate(nft::FlushSet{nft::claim_set({Family::ipv4, nft::AddressScope::any})});
+        return twins_.operate(
+            nft::FlushSet{nft::claim_set({Family::ipv4, nft::AddressScope::any})});
       case 2:
         log_ += "flush the rules of " + container.chain + "\n";
         return twins_.operate(nft::FlushChain{container.chain});
@@ -215,11 +232,12 @@ class History {
     log_ += "ADD " + container.attachment.container_id + "\n";
     NetworkNamespace netns{.path = {}, .device = 4, .inode = 100 + pick(2), .id = 0};
     if (pick(2) == 0) netns = twins_.own();
-    const nft::Plan plan = nft::make_plan({.attachment = container.attachment,
-                                           .netns = netns,
-                                           .chain = {.name = container.chain, .exclude_devices = {}},
-                                           .mappings = mappings,
-                                           .addresses = {*IpPrefix::parse(container.address)}});
+    const nft::Plan plan =
+        nft::make_plan({.attachment = container.attachment,
+                        .netns = netns,
+                        .chain = {.name = container.chain, .exclude_devices = {}},
+                        .mappings = mappings,
+                        .addresses = {*IpPrefix::parse(container.address)}});
     nft::Snapshot::Refused refused;
     for (int tries = 0; tries < 3; ++tries) {
       if (std::string differs = twins_.add(plan, refused, now_); !differs.empty()) return differs;

@@ -60,6 +60,14 @@ Exploration explore(const Scenario& scenario, const Decisions& decisions) {
       World next = after(scenario, decisions, world, event);
       if (!seen.insert(id_of(next)).second) continue;
       steps.push_back({number, event});
+      // Whoever only reads breaks nothing.
+      const bool is_reading = event.kind == Event::Kind::step &&
+                              next.kernel->generation() == world.kernel->generation() &&
+                              next.commands.size() == world.commands.size();
+      if (is_reading) {
+        frontier.emplace_back(steps.size() - 1, std::move(next));
+        continue;
+      }
       if (std::string found = violation(scenario, next); !found.empty())
         return {seen.size(), std::move(found),
                 history_of(scenario, decisions, steps, steps.size() - 1)};

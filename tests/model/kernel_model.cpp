@@ -1,5 +1,7 @@
 #include "tests/model/kernel_model.hpp"
 
+#include <linux/netfilter.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -42,6 +44,18 @@ bool overlap(const std::string& a, const std::string& b) {
   return true;
 }
 
+nft::RulesetView view_of(const std::map<std::string, KernelModel::Chain>& chains) {
+  nft::RulesetView view;
+  for (const auto& [name, chain] : chains) {
+    nft::ChainView& seen = view.chains[name];
+    seen.rules = chain.rules;
+    if (chain.hook)
+      seen.hook = nft::ChainView::BaseHook{chain.hook->type, chain.hook->number,
+                                           chain.hook->priority, NF_ACCEPT};
+  }
+  return view;
+}
+
 std::optional<Family> hairpin_family(const std::string& set) {
   for (const Family family : {Family::ipv4, Family::ipv6})
     if (nft::hairpin_set(family) == set) return family;
@@ -53,53 +67,60 @@ std::optional<Family> hairpin_family(const std::string& set) {
 // One operation; 0 or the errno with which the kernel refuses it.
 struct KernelModel::Apply {
   KernelModel& kernel;
+  bool changed = false;
 
-  int operator()(const nft::AddTable&) const {
+  int operator()(const nft::AddTable&) {
+    changed |= !kernel.has_table_;
     kernel.has_table_ = true;
     return 0;
   }
-  int operator()(const nft::CreateTable&) const {
+  int operator()(const nft::CreateTable&) {
     if (kernel.has_table_) return EEXIST;
+    changed = true;
     kernel.has_table_ = true;
     return 0;
   }
-  int operator()(const nft::DeleteTable&) const {
+  int operator()(const nft::DeleteTable&) {
     if (!kernel.has_table_) return ENOENT;
     kernel.flush_ruleset();
     return 0;
   }
-  int operator()(const nft::AddSet& add) const {
+  int operator()(const nft::AddSet& add) {
     if (!kernel.has_table_) return ENOENT;
-    kernel.sets_.try_emplace(add.set.name, Set{add.set.interval, {}});
+    changed |= kernel.sets_.try_emplace(add.set.name, Set{add.set.interval, {}}).second;
     return 0;
   }
-  int operator()(const nft::DeleteSet& set) const {
+  int operator()(const nft::DeleteSet& set) {
+    changed = true;
     return kernel.sets_.erase(set.name) == 0 ? ENOENT : 0;
   }
-  int operator()(const nft::FlushSet& set) const {
+  int operator()(const nft::FlushSet& set) {
     const auto found = kernel.sets_.find(set.name);
     if (found == kernel.sets_.end()) return ENOENT;
+    changed |= !found->second.elements.empty();
     found->second.elements.clear();
     return 0;
   }
-  int operator()(const nft::AddChain& add) const {
+  int operator()(const nft::AddChain& add) {
     if (!kernel.has_table_) return ENOENT;
-    kernel.chains_.try_emplace(add.name, Chain{add.hook, {}, {}});
+    changed |= kernel.chains_.try_emplace(add.name, Chain{add.hook, {}, {}}).second;
     return 0;
   }
-  int operator()(const nft::DeleteChain& chain) const {
+  int operator()(const nft::DeleteChain& chain) {
     for (const auto& [name, other] : kernel.chains_)
       if (other.jumps.contains(chain.name)) return EBUSY;
+    changed = true;
     return kernel.chains_.erase(chain.name) == 0 ? ENOENT : 0;
   }
-  int operator()(const nft::FlushChain& chain) const {
+  int operator()(const nft::FlushChain& chain) {
     const auto found = kernel.chains_.find(chain.name);
     if (found == kernel.chains_.end()) return ENOENT;
+    changed |= !found->second.rules.empty();
     found->second.rules.clear();
     found->second.jumps.clear();
     return 0;
   }
-  int operator()(const nft::AddRule& add) const {
+  int operator()(const nft::AddRule& add) {
     const auto chain = kernel.chains_.find(add.chain);
     if (chain == kernel.chains_.end()) return ENOENT;
     std::string target;
@@ -111,10 +132,11 @@ struct KernelModel::Apply {
     }
     const auto* translate = std::get_if<nft::Translate>(&add.rule.action);
     if (translate != nullptr && !kernel.sets_.contains(translate->map)) return ENOENT;
+    changed = true;
     chain->second.rules.push_back(nft::fingerprint(add.rule));
     return 0;
   }
-  int operator()(const nft::Elements& elements) const {
+  int operator()(const nft::Elements& elements) {
     const auto set = kernel.sets_.find(elements.set.name);
     if (set == kernel.sets_.end()) return ENOENT;
     for (const nft::Element& element : elements.elements)
@@ -127,14 +149,18 @@ struct KernelModel::Apply {
   }
 
  private:
-  static int change(Set& set, const nft::Elements& elements, const nft::Element& element) {
+  int change(Set& set, const nft::Elements& elements, const nft::Element& element) {
     const std::string id = id_of(element);
-    if (elements.verb == nft::ElementVerb::remove) return set.elements.erase(id) == 0 ? ENOENT : 0;
+    if (elements.verb == nft::ElementVerb::remove) {
+      changed = true;
+      return set.elements.erase(id) == 0 ? ENOENT : 0;
+    }
     const bool exists = set.elements.contains(id);
     if (exists) return elements.verb == nft::ElementVerb::add ? 0 : EEXIST;
     if (set.interval)
       for (const auto& [other, value] : set.elements)
         if (overlap(id, other)) return EEXIST;
+    changed = true;
     set.elements.emplace(id, Value{element.data, elements.userdata});
     return 0;
   }
@@ -144,13 +170,15 @@ nft::CommitResult KernelModel::commit(const nft::Transaction& transaction) {
   if (transaction.generation && *transaction.generation != generation_)
     return {.refusal = nft::Refusal{.error_number = ERESTART, .generation = true}};
   KernelModel before = *this;
+  Apply apply{*this};
   for (std::size_t i = 0; i < transaction.operations.size(); ++i) {
-    const int refused = std::visit(Apply{*this}, transaction.operations[i]);
+    const int refused = std::visit(apply, transaction.operations[i]);
     if (refused == 0) continue;
     *this = std::move(before);
     return {.refusal = nft::Refusal{.error_number = refused, .operation = i}};
   }
-  ++generation_;
+  // A batch that comes to nothing is no new generation.
+  if (apply.changed) ++generation_;
   return {};
 }
 
@@ -164,8 +192,8 @@ void KernelModel::flush_ruleset() {
 void KernelModel::flush_set(const std::string& name) {
   const auto found = sets_.find(name);
   if (found == sets_.end()) return;
+  if (!found->second.elements.empty()) ++generation_;
   found->second.elements.clear();
-  ++generation_;
 }
 
 const KernelModel::Set* KernelModel::find_set(const std::string& name) const {
@@ -235,6 +263,7 @@ nft::InstalledPorts KernelModel::installed(const nft::OwnerHash& owner,
       installed.netns = data.netns;
       if (!data.chain.empty()) installed.chain = data.chain;
       installed.hairpin = data.hairpin;
+      installed.restored = data.restored;
       installed.count = data.count;
     }
     installed.ports.push_back(
@@ -248,8 +277,7 @@ nft::InstalledPorts KernelModel::installed(const nft::OwnerHash& owner,
     if (port.claimed || !exists) port.endpoint = target(installed.chain, port.published);
     if (installed.hairpin != 0 && port.endpoint) endpoints.push_back(port.endpoint->address);
   }
-  if (!installed.empty())
-    installed.hairpins = nft::hairpins_of_tag(installed.hairpin, endpoints);
+  if (!installed.empty()) installed.hairpins = nft::hairpins_of_tag(installed.hairpin, endpoints);
   return installed;
 }
 
@@ -287,8 +315,7 @@ std::vector<nft::Hairpin> KernelModel::hairpins() const {
     for (const auto& [id, value] : set.elements) {
       const auto bytes = bytes_of(id);
       const std::size_t half = bytes.size() / 2;
-      if (const auto pair =
-              nft::parse_hairpin_key(bytes.first(half), bytes.subspan(half), *family))
+      if (const auto pair = nft::parse_hairpin_key(bytes.first(half), bytes.subspan(half), *family))
         all.push_back({pair->first, pair->second});
     }
   }
@@ -303,27 +330,30 @@ std::vector<std::string> KernelModel::network_chains() const {
   return names;
 }
 
-void KernelModel::look(const Question& question, nft::Section section,
-                       Snapshot& snapshot) const {
-  nft::RulesetView view;
+// Of the few states that chains are ever in, each is compared once.
+const nft::RulesetDiff& KernelModel::diff(const nft::NetworkChain* network) const {
+  static std::map<std::string, nft::RulesetDiff> known;
+  std::string key = network == nullptr ? "" : network->name;
   for (const auto& [name, chain] : chains_) {
-    nft::ChainView& seen = view.chains[name];
-    seen.rules = chain.rules;
-    if (chain.hook)
-      seen.hook = nft::ChainView::BaseHook{chain.hook->type, chain.hook->number,
-                                           chain.hook->priority, 1};
+    key += "/" + name;
+    for (const std::uint64_t rule : chain.rules) key += "," + std::to_string(rule);
   }
+  const auto found = known.find(key);
+  if (found != known.end()) return found->second;
+  return known.emplace(key, nft::diff_ruleset(view_of(chains_), network)).first->second;
+}
+
+void KernelModel::look(const Question& question, nft::Section section, Snapshot& snapshot) const {
   switch (section) {
     case nft::Section::ruleset:
       snapshot.generation = generation_;
-      snapshot.ruleset = nft::diff_ruleset(view, question.network);
+      snapshot.ruleset = diff(question.network);
       break;
     case nft::Section::network_chains:
       snapshot.network_chains = network_chains();
       break;
     case nft::Section::address_claims:
-      snapshot.address_claims =
-          !is_empty(nft::claim_set({Family::ipv4, nft::AddressScope::one}));
+      snapshot.address_claims = !is_empty(nft::claim_set({Family::ipv4, nft::AddressScope::one}));
       break;
     case nft::Section::local_addresses:
       snapshot.local_addresses.emplace(question.local_addresses.begin(),
@@ -348,16 +378,15 @@ void KernelModel::look(const Question& question, nft::Section section,
     case nft::Section::chain_is_empty:
       snapshot.generation = generation_;
       snapshot.chain_is_empty = std::all_of(
-          nft::kSuffixes.begin(), nft::kSuffixes.end(), [&](nft::Suffix suffix) {
-            return is_empty(nft::target_map(question.chain, suffix));
-          });
+          nft::kSuffixes.begin(), nft::kSuffixes.end(),
+          [&](nft::Suffix suffix) { return is_empty(nft::target_map(question.chain, suffix)); });
       break;
     case nft::Section::chain_damage:
       snapshot.chain_damage.emplace();
       for (const nft::Plan* plan : question.plans)
         if (chains_.contains(plan->chain.name))
-          snapshot.chain_damage->emplace(plan->chain.name,
-                                         nft::diff_network_chain(view, plan->chain.name));
+          snapshot.chain_damage->emplace(
+              plan->chain.name, nft::diff_network_chain(view_of(chains_), plan->chain.name));
       break;
     case nft::Section::set_damage:
     case nft::Section::claims:

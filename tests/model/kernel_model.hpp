@@ -83,6 +83,7 @@ class KernelModel {
   [[nodiscard]] std::vector<nft::Hairpin> hairpins() const;
   [[nodiscard]] std::vector<std::string> network_chains() const;
   [[nodiscard]] bool is_empty(const std::string& set) const;
+  [[nodiscard]] const nft::RulesetDiff& diff(const nft::NetworkChain* network) const;
 
   std::uint32_t generation_ = 1;
   bool has_table_ = false;

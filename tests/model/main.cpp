@@ -1,6 +1,9 @@
 // Explores every scenario: nothing may break an invariant; then every mutation, which must be found.
+//
+//   model-tests [--large]   by hand, before a decision changes: takes minutes
 #include <chrono>
 #include <cstdio>
+#include <string>
 
 #include "tests/model/explore.hpp"
 #include "tests/model/scenarios.hpp"
@@ -20,8 +23,8 @@ const Scenario* find_scenario(const std::vector<Scenario>& all, const std::strin
   return nullptr;
 }
 
-int run() {
-  const std::vector<Scenario> all = scenarios();
+int run(bool large) {
+  const std::vector<Scenario> all = scenarios(large);
   std::size_t states = 0;
   int failed = 0;
   const Clock::time_point begin = Clock::now();
@@ -52,6 +55,6 @@ int run() {
 }  // namespace
 }  // namespace portmapper::model
 
-int main() {
-  return portmapper::model::run();
+int main(int argc, char** argv) {
+  return portmapper::model::run(argc > 1 && std::string(argv[1]) == "--large");
 }

@@ -56,6 +56,20 @@ nft::Decision add_without_generation(const nft::Plan& plan, const nft::Snapshot&
                  [](nft::Transaction& transaction) { transaction.generation.reset(); });
 }
 
+// Restore takes back what it has not published.
+nft::Decision withdraw_whatever(const nft::Withdrawal& withdrawal, const nft::Snapshot& snapshot) {
+  nft::Withdrawal wider = withdrawal;
+  wider.only_restored = false;
+  return nft::decide_withdrawal(wider, snapshot);
+}
+
+// Restore takes the runtime's record for newer than the kernel's.
+nft::Decision add_as_recorded(const nft::Plan& plan, const nft::Snapshot& snapshot) {
+  nft::Plan own = plan;
+  own.is_restored = false;
+  return nft::decide_add(own, snapshot);
+}
+
 // Takes whoever it cannot see for dead.
 nft::Decision add_over_the_living(const nft::Plan& plan, const nft::Snapshot& snapshot) {
   nft::Snapshot seen = snapshot;
@@ -71,9 +85,8 @@ nft::Decision add_without_looking(const nft::Plan& plan, const nft::Snapshot& sn
   return nft::decide_add(plan, seen);
 }
 
-std::vector<nft::Withdrawal> prune_by_name(
-    const std::vector<nft::OwnerEntry>& entries,
-    const std::map<nft::OwnerHash, NamespaceState>& states) {
+std::vector<nft::Withdrawal> prune_by_name(const std::vector<nft::OwnerEntry>& entries,
+                                           const std::map<nft::OwnerHash, NamespaceState>& states) {
   std::vector<nft::Withdrawal> all = nft::decide_prune(entries, states);
   for (nft::Withdrawal& withdrawal : all) withdrawal.only.reset();
   return all;
@@ -81,41 +94,58 @@ std::vector<nft::Withdrawal> prune_by_name(
 
 }  // namespace
 
-std::vector<Scenario> scenarios() {
+std::vector<Scenario> scenarios(bool large) {
+  const int more = large ? 1 : 0;
   return {
-      {"two containers want one port", {a({{kAny}}), b({{kAny}})}, {.dels = 2, .deaths = 1, .kills = 1}},
+      {"two containers want one port",
+       {a({{kAny}}), b({{kAny}})},
+       {.dels = 1 + more, .deaths = 1, .kills = more}},
       {"any and one address, two networks",
        {a({{kAny}}), c({{kOne}})},
-       {.dels = 2, .deaths = 1, .kills = 1}},
+       {.dels = 1 + more, .deaths = 1, .kills = more}},
       {"ADD again with other ports",
        {a({{kAny}, {kOne, kOther}}), b({{kOther}})},
-       {.adds = 3, .dels = 1, .kills = 1}},
+       {.adds = 2 + more, .kills = 1}},
       {"three containers at once",
        {a({{kAny}}), b({{kOne}}), c({{kAny, kOther}})},
-       {.adds = 1, .dels = 1, .deaths = 1, .at_once = 3}},
-      {"prune beside restarts", {a({{kAny}}), b({{kAny}})}, {.deaths = 1, .prunes = 2, .kills = 1}},
-      {"GC and prune", {a({{kAny}}), b({{kOther}})}, {.deaths = 1, .prunes = 1, .gcs = 1}},
-      {"an operator flushes",
-       {a({{kAny}}), c({{kAny}, {kOne}})},
-       {.adds = 2, .dels = 1, .flushes = 1}},
+       {.adds = 1, .deaths = more, .at_once = 3}},
+      {"prune beside restarts",
+       {a({{kAny}}), b({{kAny}})},
+       {.deaths = 1, .prunes = 1 + more, .kills = more}},
+      {"GC and prune", {a({{kAny}}), b({{kOther}})}, {.deaths = 1, .prunes = more, .gcs = 1}},
+      {"an operator flushes", {a({{kAny}}), c({{kAny}, {kOne}})}, {.adds = 1 + more, .flushes = 1}},
       {"restore after a flush",
        {a({{kAny}}), c({{kOther}})},
-       {.adds = 2, .dels = 1, .deaths = 1, .restores = 1, .flushes = 1}},
+       {.adds = 1 + more, .deaths = more, .restores = 1, .flushes = 1}},
+      {"restore beside ADD again",
+       {a({{kAny}, {kOther}})},
+       {.adds = 2, .deaths = 1, .restores = 1, .flushes = 1}},
   };
 }
 
 std::vector<Mutation> mutations() {
   return {
-      {"DEL does not look at the generation", "two containers want one port",
+      {"DEL does not look at the generation",
+       "prune beside restarts",
        {.withdraw = withdraw_without_generation}},
-      {"DEL leaves the claims", "two containers want one port",
+      {"DEL leaves the claims",
+       "two containers want one port",
        {.withdraw = withdraw_without_claims}},
-      {"ADD does not look at the generation", "any and one address, two networks",
+      {"ADD does not look at the generation",
+       "any and one address, two networks",
        {.add = add_without_generation}},
-      {"ADD takes ports from the living", "two containers want one port",
+      {"ADD takes ports from the living",
+       "two containers want one port",
        {.add = add_over_the_living}},
-      {"ADD does not look for ports on one address", "any and one address, two networks",
+      {"ADD does not look for ports on one address",
+       "any and one address, two networks",
        {.add = add_without_looking}},
+      {"restore takes back what an ADD published",
+       "restore beside ADD again",
+       {.withdraw = withdraw_whatever}},
+      {"restore replaces what an ADD published",
+       "restore beside ADD again",
+       {.add = add_as_recorded}},
       {"prune does not name the namespace", "prune beside restarts", {.prune = prune_by_name}},
   };
 }

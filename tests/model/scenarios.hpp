@@ -8,7 +8,8 @@
 
 namespace portmapper::model {
 
-std::vector<Scenario> scenarios();
+// `large`: with deaths, kills and repetitions that take minutes.
+std::vector<Scenario> scenarios(bool large = false);
 
 // A deliberately wrong decision, in the scenario where it shows.
 struct Mutation {

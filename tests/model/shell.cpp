@@ -67,10 +67,13 @@ std::string describe_step(const Scenario& scenario, const Command& command) {
 
 std::string prologue(const Scenario& scenario) {
   std::string text =
-      "# In a lab of tests/lab up; the plugin and the ctl of build/. A command that begins with & goes\n"
-      "# on in the background: hold it with strace -e inject=sendto:delay_enter=... where a comment\n"
+      "# In a lab of tests/lab up; the plugin and the ctl of build/. A command that begins with & "
+      "goes\n"
+      "# on in the background: hold it with strace -e inject=sendto:delay_enter=... where a "
+      "comment\n"
       "# says that another one came first.\n"
-      "cni() { jq -n --arg n \"$3\" --arg c \"$4\" --arg a \"$5\" --argjson p \"$6\" '{cniVersion:\"1.1.0\","
+      "cni() { jq -n --arg n \"$3\" --arg c \"$4\" --arg a \"$5\" --argjson p \"$6\" "
+      "'{cniVersion:\"1.1.0\","
       "name:$n,\n"
       "  type:\"nft-port-mapper\",chain:$c,runtimeConfig:{portMappings:$p},prevResult:{cniVersion:"
       "\"1.1.0\",\n"

@@ -17,6 +17,11 @@ std::uint64_t inode_of(std::size_t container, int incarnation) {
   return 100 * (container + 1) + static_cast<std::uint64_t>(incarnation);
 }
 
+SharedPlan as_restored(nft::Plan record) {
+  record.is_restored = true;
+  return std::make_shared<const nft::Plan>(std::move(record));
+}
+
 class Stepper {
  public:
   Stepper(const Scenario& scenario, const Decisions& decisions, World& world, std::size_t index)
@@ -58,7 +63,7 @@ class Stepper {
   void read() {
     const nft::Decision decision = decide();
     if (const auto* more = std::get_if<nft::ReadMore>(&decision))
-      world_.kernel.look(question(), more->section, command_.snapshot);
+      world_.kernel->look(question(), more->section, command_.snapshot);
   }
 
   // What is decided needs no step of its own: nobody else sees it.
@@ -66,14 +71,19 @@ class Stepper {
     nft::Decision decision = decide();
     if (std::holds_alternative<nft::ReadMore>(decision)) return;
     if (std::holds_alternative<Error>(decision)) return finish(false);
-    command_.transaction = std::get<nft::Transaction>(std::move(decision));
-    if (command_.transaction->operations.empty()) finish(true);
+    auto transaction = std::get<nft::Transaction>(std::move(decision));
+    if (transaction.operations.empty()) return finish(true);
+    command_.transaction = std::make_shared<const nft::Transaction>(std::move(transaction));
   }
 
   void commit() {
-    const nft::CommitResult result = world_.kernel.commit(*command_.transaction);
+    const nft::CommitResult result = world_.kernel.change().commit(*command_.transaction);
     command_.transaction.reset();
-    if (result) return finish(true);
+    if (result) {
+      if (command_.kind == Command::Kind::restore && command_.plan)
+        keep_promise(runtime_of(*command_.plan), *command_.plan);
+      return finish(true);
+    }
     nft::Snapshot::Refused refused = command_.snapshot.refused;
     const bool again = ++command_.tries < kTries && (result.refusal->error_number == ERESTART ||
                                                      nft::learn(refused, *result.refusal));
@@ -92,7 +102,7 @@ class Stepper {
   }
 
   void list_withdrawals() {
-    const std::vector<nft::OwnerEntry> entries = world_.kernel.owners();
+    const std::vector<nft::OwnerEntry> entries = world_.kernel->owners();
     const Container& first = scenario_.containers.front();
     if (command_.kind == Command::Kind::gc) {
       command_.queue =
@@ -101,28 +111,27 @@ class Stepper {
     }
     std::map<nft::OwnerHash, NamespaceState> states;
     for (const nft::OwnerEntry& entry : entries)
-      states[entry.owner] = living_.contains(entry.netns.inode) ? NamespaceState::exists
-                                                                : NamespaceState::gone;
+      states[entry.owner] =
+          living_.contains(entry.netns.inode) ? NamespaceState::exists : NamespaceState::gone;
     command_.queue = decisions_.prune(entries, states);
   }
 
   void list_missing() {
     for (const Runtime& runtime : world_.runtimes) {
       if (!runtime.record || !runtime.living) continue;
-      const nft::InstalledPorts installed = world_.kernel.installed(
+      const nft::InstalledPorts installed = world_.kernel->installed(
           nft::owner_hash(runtime.record->attachment), runtime.record->chain.name);
-      if (!nft::is_whole(installed)) command_.missing.push_back(*runtime.record);
+      if (!nft::is_whole(installed)) command_.missing.push_back(as_restored(*runtime.record));
     }
   }
 
   // Takes back what was deleted meanwhile.
   void look_again() {
-    for (const nft::Plan& plan : command_.restored) {
-      Runtime& runtime = runtime_of(plan);
-      if (runtime.record && runtime.living) {
-        runtime.promise = runtime.record;
-      } else {
-        command_.queue.push_back({nft::owner_hash(plan.attachment), plan.chain.name, plan.netns});
+    for (const SharedPlan& plan : command_.restored) {
+      const Runtime& runtime = runtime_of(*plan);
+      if (!runtime.record || !runtime.living) {
+        command_.queue.push_back(
+            {nft::owner_hash(plan->attachment), plan->chain.name, plan->netns, true});
       }
     }
     command_.restored.clear();
@@ -146,13 +155,21 @@ class Stepper {
       command_.is_done = true;
       return;
     }
-    if (command_.plan && success) command_.restored.push_back(*command_.plan);
+    if (command_.plan && success) command_.restored.push_back(command_.plan);
     next();
+  }
+
+  // What an operator's flush broke is true again, unless a DEL has begun.
+  static void keep_promise(Runtime& runtime, const nft::Plan& restored) {
+    const bool is_current = runtime.record && runtime.record->translations == restored.translations;
+    if (runtime.living && is_current && !runtime.promise && !runtime.is_deleting)
+      runtime.promise = runtime.record;
   }
 
   // The other plugins of the DEL have run.
   void forget() {
     world_.runtimes[command_.container].record.reset();
+    world_.runtimes[command_.container].is_deleting = false;
     end();
   }
 
@@ -187,18 +204,19 @@ class Stepper {
 
 }  // namespace
 
-nft::Plan plan_of(const Scenario& scenario, const World& world, std::size_t number,
-                  std::size_t plan) {
+SharedPlan plan_of(const Scenario& scenario, const World& world, std::size_t number,
+                   std::size_t plan) {
   const Container& container = scenario.containers[number];
   const std::uint64_t inode = inode_of(number, world.runtimes[number].incarnation);
-  return nft::make_plan({.attachment = container.attachment,
-                         .netns = {.path = "/run/netns/" + container.attachment.container_id,
-                                   .device = 4,
-                                   .inode = inode,
-                                   .id = inode},
-                         .chain = {.name = container.chain, .exclude_devices = {}},
-                         .mappings = container.plans[plan],
-                         .addresses = {*IpPrefix::parse(container.address)}});
+  return std::make_shared<const nft::Plan>(
+      nft::make_plan({.attachment = container.attachment,
+                      .netns = {.path = "/run/netns/" + container.attachment.container_id,
+                                .device = 4,
+                                .inode = inode,
+                                .id = inode},
+                      .chain = {.name = container.chain, .exclude_devices = {}},
+                      .mappings = container.plans[plan],
+                      .addresses = {*IpPrefix::parse(container.address)}}));
 }
 
 void step(const Scenario& scenario, const Decisions& decisions, World& world, std::size_t index) {

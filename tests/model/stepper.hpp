@@ -11,8 +11,8 @@
 
 namespace portmapper::model {
 
-nft::Plan plan_of(const Scenario& scenario, const World& world, std::size_t container,
-                  std::size_t plan);
+SharedPlan plan_of(const Scenario& scenario, const World& world, std::size_t container,
+                   std::size_t plan);
 
 void step(const Scenario& scenario, const Decisions& decisions, World& world, std::size_t index);
 

@@ -41,6 +41,7 @@ void begin_add(const Scenario& scenario, World& world, const Event& event) {
     runtime.promise.reset();
   }
   runtime.withdrawn = false;
+  runtime.is_deleting = false;
   begin(world, Command::Kind::add, event.subject).plan =
       plan_of(scenario, world, event.subject, event.detail);
 }
@@ -49,6 +50,7 @@ void begin_del(const Scenario& scenario, World& world, const Event& event) {
   Runtime& runtime = world.runtimes[event.subject];
   ++runtime.dels;
   runtime.promise.reset();
+  runtime.is_deleting = true;
   const Container& container = scenario.containers[event.subject];
   begin(world, Command::Kind::del, event.subject).withdrawal =
       nft::Withdrawal{nft::owner_hash(container.attachment), container.chain, {}};
@@ -71,8 +73,7 @@ void break_promises(World& world) {
 }
 
 bool overlap(const nft::PublishedPort& a, const nft::PublishedPort& b) {
-  return a.protocol == b.protocol && a.port == b.port &&
-         a.address.is_any() != b.address.is_any();
+  return a.protocol == b.protocol && a.port == b.port && a.address.is_any() != b.address.is_any();
 }
 
 // Any and one address of a port are one owner's.
@@ -83,7 +84,7 @@ std::string shared_port(const Scenario& scenario, const World& world) {
       for (const PortMapping& mapping : plan) {
         const nft::PublishedPort port{mapping.host_address.value_or(IpAddress::any(Family::ipv4)),
                                       mapping.protocol, mapping.host_port};
-        if (const auto owner = world.kernel.claimed_by(port)) claims.emplace(port, *owner);
+        if (const auto owner = world.kernel->claimed_by(port)) claims.emplace(port, *owner);
       }
   for (const auto& [a, owner] : claims)
     for (const auto& [b, other] : claims)
@@ -95,11 +96,11 @@ std::string shared_port(const Scenario& scenario, const World& world) {
 std::string broken_promise(const Container& container, const World& world, const nft::Plan& plan) {
   const std::string id = container.attachment.container_id;
   const nft::OwnerHash owner = nft::owner_hash(container.attachment);
-  const std::vector<nft::OwnerEntry> entries = world.kernel.owners();
+  const std::vector<nft::OwnerEntry> entries = world.kernel->owners();
   for (const nft::Translation& t : plan.translations) {
     const std::string port = to_string(t.published);
-    if (world.kernel.claimed_by(t.published) != owner) return id + " lost its claim of " + port;
-    if (world.kernel.target(container.chain, t.published) != t.endpoint)
+    if (world.kernel->claimed_by(t.published) != owner) return id + " lost its claim of " + port;
+    if (world.kernel->target(container.chain, t.published) != t.endpoint)
       return id + " lost the target of " + port;
     if (std::none_of(entries.begin(), entries.end(), [&](const nft::OwnerEntry& entry) {
           return entry.owner == owner && entry.published == t.published;
@@ -107,17 +108,17 @@ std::string broken_promise(const Container& container, const World& world, const
       return id + " lost its owner entry of " + port;
   }
   nft::Snapshot snapshot;
-  world.kernel.look({.network = &plan.chain}, nft::Section::ruleset, snapshot);
+  world.kernel->look({.network = &plan.chain}, nft::Section::ruleset, snapshot);
   if (!snapshot.ruleset->intact())
     return id + " is not led to: " + to_string(snapshot.ruleset->damage.front());
   for (const nft::Hairpin& hairpin : plan.hairpins)
-    if (!world.kernel.has_hairpin(hairpin)) return id + " lost a hairpin pair";
+    if (!world.kernel->has_hairpin(hairpin)) return id + " lost a hairpin pair";
   return {};
 }
 
 std::string leftover(const Container& container, const World& world) {
   const std::string& id = container.attachment.container_id;
-  for (const auto& [name, set] : world.kernel.sets())
+  for (const auto& [name, set] : world.kernel->sets())
     for (const auto& [key, value] : set.elements)
       if (value.userdata.find("container_id: " + id) != std::string::npos ||
           value.userdata.find("/" + id + "/") != std::string::npos)
@@ -125,11 +126,32 @@ std::string leftover(const Container& container, const World& world) {
   return {};
 }
 
+// Bytes are enough to tell things apart, and quicker than words.
+void digest_port(std::string& text, const nft::PublishedPort& port) {
+  text += static_cast<char>(port.address.bytes()[3]);
+  text += static_cast<char>(port.port.value() & 0xff);
+}
+
+void digest_plan(std::string& text, const nft::Plan& plan) {
+  text += plan.attachment.container_id;
+  text += static_cast<char>(plan.netns.inode);
+  text += static_cast<char>(plan.translations.size());
+  for (const nft::Translation& translation : plan.translations)
+    digest_port(text, translation.published);
+}
+
+void digest_endpoint(std::string& text, const std::optional<nft::Endpoint>& endpoint) {
+  text += endpoint ? static_cast<char>(endpoint->address.bytes()[3]) : '-';
+}
+
 void digest_ports(std::string& text, const nft::InstalledPorts& installed) {
-  text += installed.comment + installed.chain + std::to_string(installed.netns.inode);
-  for (const nft::InstalledPort& port : installed.ports)
-    text += to_string(port.published) + (port.claimed ? "c" : "-") +
-            (port.endpoint ? to_string(*port.endpoint) : "") + ";";
+  text += installed.comment + installed.chain + (installed.restored ? "r" : "a");
+  text += static_cast<char>(installed.netns.inode);
+  for (const nft::InstalledPort& port : installed.ports) {
+    digest_port(text, port.published);
+    text += port.claimed ? 'c' : '-';
+    digest_endpoint(text, port.endpoint);
+  }
 }
 
 void digest_snapshot(std::string& text, const nft::Snapshot& snapshot, std::uint32_t generation) {
@@ -148,10 +170,12 @@ void digest_snapshot(std::string& text, const nft::Snapshot& snapshot, std::uint
   if (snapshot.local_addresses) text += "L";
   if (snapshot.occupancy) {
     text += "O";
-    for (const nft::OccupiedPort& port : snapshot.occupancy->ports)
-      text += to_string(port.port) + (port.claimed ? "c" : "-") +
-              (port.owner ? std::string(nft::to_string(*port.owner)) : "") +
-              (port.target ? to_string(*port.target) : "");
+    for (const nft::OccupiedPort& port : snapshot.occupancy->ports) {
+      digest_port(text, port.port);
+      text += port.claimed ? "c" : "-";
+      if (port.owner) text += nft::to_string(*port.owner);
+      digest_endpoint(text, port.target);
+    }
     for (const auto& [hash, owner] : snapshot.occupancy->owners) {
       text += std::to_string(static_cast<int>(owner.netns));
       digest_ports(text, owner.installed);
@@ -169,23 +193,20 @@ std::string digest_command(const Command& command, std::uint32_t generation) {
   std::string text = std::to_string(static_cast<int>(command.kind)) +
                      std::to_string(command.container) + "|" + std::to_string(command.tries) +
                      (command.has_listed ? "l" : "") + (command.is_done ? "d" : "");
-  if (command.plan) text += to_string(*command.plan) + std::to_string(command.plan->netns.inode);
+  if (command.plan) digest_plan(text, *command.plan);
   const auto add_withdrawal = [&text](const nft::Withdrawal& withdrawal) {
     text += "W" + std::string(nft::to_string(withdrawal.owner));
     if (withdrawal.only) text += std::to_string(withdrawal.only->inode);
   };
   if (command.withdrawal) add_withdrawal(*command.withdrawal);
   for (const nft::Withdrawal& withdrawal : command.queue) add_withdrawal(withdrawal);
-  for (const nft::Plan& plan : command.missing) text += "m" + to_string(plan);
-  for (const nft::Plan& plan : command.restored)
-    text += "r" + to_string(plan) + std::to_string(plan.netns.inode);
+  text += "m";
+  for (const SharedPlan& plan : command.missing) digest_plan(text, *plan);
+  text += "r";
+  for (const SharedPlan& plan : command.restored) digest_plan(text, *plan);
   for (const nft::OwnerHash& hash : command.valid) text += nft::to_string(hash);
   digest_snapshot(text, command.snapshot, generation);
-  if (command.transaction) {
-    text += to_string(*command.transaction);
-    if (command.transaction->generation)
-      text += *command.transaction->generation == generation ? "now" : "old";
-  }
+  if (command.transaction) text += "T";  // which one, the snapshot decides
   return text;
 }
 
@@ -216,7 +237,7 @@ std::vector<Event> events(const Scenario& scenario, const World& world) {
   for (std::size_t i = 0; i < world.runtimes.size(); ++i)
     if (world.runtimes[i].living && world.runtimes[i].deaths < budget.deaths)
       all.push_back({Kind::die, i});
-  if (world.flushes < budget.flushes && world.kernel.has_table()) {
+  if (world.flushes < budget.flushes && world.kernel->has_table()) {
     all.push_back({Kind::flush_ruleset});
     for (std::size_t i = 0; i < flushable_sets(scenario).size(); ++i)
       all.push_back({Kind::flush_set, 0, i});
@@ -262,11 +283,11 @@ World after(const Scenario& scenario, const Decisions& decisions, World world, E
       break;
     case Event::Kind::flush_set:
       break_promises(world);
-      world.kernel.flush_set(flushable_sets(scenario)[event.detail]);
+      world.kernel.change().flush_set(flushable_sets(scenario)[event.detail]);
       break;
     case Event::Kind::flush_ruleset:
       break_promises(world);
-      world.kernel.flush_ruleset();
+      world.kernel.change().flush_ruleset();
       break;
     case Event::Kind::step:
       step(scenario, decisions, world, event.subject);
@@ -299,17 +320,19 @@ std::string digest(const World& world) {
   std::string text = world.kernel.text();
   for (const Runtime& runtime : world.runtimes) {
     text += std::to_string(runtime.incarnation) + (runtime.living ? "l" : "-") +
-            (runtime.withdrawn ? "w" : "-") + (runtime.damaged ? "d" : "-") +
-            std::to_string(runtime.adds) + std::to_string(runtime.dels) +
-            std::to_string(runtime.deaths);
-    if (runtime.record) text += "r" + to_string(*runtime.record);
-    if (runtime.promise) text += "p" + to_string(*runtime.promise);
+            (runtime.withdrawn ? "w" : "-") + (runtime.is_deleting ? "x" : "-") +
+            (runtime.damaged ? "d" : "-") + std::to_string(runtime.adds) +
+            std::to_string(runtime.dels) + std::to_string(runtime.deaths);
+    text += runtime.record ? "r" : "-";
+    if (runtime.record) digest_plan(text, *runtime.record);
+    text += runtime.promise ? "p" : "-";
+    if (runtime.promise) digest_plan(text, *runtime.promise);
   }
   for (const int used : {world.prunes, world.gcs, world.restores, world.kills, world.flushes})
     text += std::to_string(used);
   std::vector<std::string> commands;
   for (const Command& command : world.commands)
-    commands.push_back(digest_command(command, world.kernel.generation()));
+    commands.push_back(digest_command(command, world.kernel->generation()));
   std::sort(commands.begin(), commands.end());  // whichever began first
   for (const std::string& command : commands) text += command;
   return text;

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -51,7 +52,7 @@ struct Budget {
   int gcs = 0;
   int restores = 0;
   int kills = 0;
-  int flushes = 0;  // of a set, or of everything
+  int flushes = 0;          // of a set, or of everything
   std::size_t at_once = 2;  // commands
 };
 
@@ -63,44 +64,77 @@ struct Scenario {
 
 struct Event {
   enum class Kind : std::uint8_t {
-    add, del, die, prune, gc, restore, flush_set, flush_ruleset, step, kill
+    add,
+    del,
+    die,
+    prune,
+    gc,
+    restore,
+    flush_set,
+    flush_ruleset,
+    step,
+    kill
   } kind;
   std::size_t subject = 0;  // a container, or a command's number
   std::size_t detail = 0;   // a plan, or a set
 };
+
+// Worlds are copied at every step; what does not change is not.
+using SharedPlan = std::shared_ptr<const nft::Plan>;
 
 // A command under way.
 struct Command {
   enum class Kind : std::uint8_t { add, del, prune, gc, restore } kind;
   std::size_t container = 0;
   std::size_t number = 0;                       // in the order of their beginnings
-  std::optional<nft::Plan> plan{};              // that is published now
+  SharedPlan plan{};                            // that is published now
   std::optional<nft::Withdrawal> withdrawal{};  // that is made now
   std::vector<nft::Withdrawal> queue{};         // those that come after it
-  std::vector<nft::Plan> missing{};             // of restore: to be published
-  std::vector<nft::Plan> restored{};            // of restore: to be looked at again
+  std::vector<SharedPlan> missing{};            // of restore: to be published
+  std::vector<SharedPlan> restored{};           // of restore: to be looked at again
   std::set<nft::OwnerHash> valid{};             // of GC
   bool has_listed = false;                      // prune, GC, restore: have read what there is
   bool is_done = false;                         // DEL: the runtime has still to forget
   nft::Snapshot snapshot{};
-  std::optional<nft::Transaction> transaction{};
+  std::shared_ptr<const nft::Transaction> transaction{};
   int tries = 0;
 };
 
 struct Runtime {
   int incarnation = 0;  // of the namespace; 0: there was none yet
   bool living = false;
-  std::optional<nft::Plan> record{};   // what the runtime remembers, for restore and GC
-  std::optional<nft::Plan> promise{};  // an ADD that succeeded, until its DEL
-  bool withdrawn = false;              // a DEL that succeeded, until the next ADD
-  bool damaged = false;                // an operator removed something of it
+  SharedPlan record{};       // what the runtime remembers, for restore and GC
+  SharedPlan promise{};      // an ADD that succeeded, until its DEL
+  bool withdrawn = false;    // a DEL that succeeded, until the next ADD
+  bool is_deleting = false;  // a DEL is under way, or was killed
+  bool damaged = false;      // an operator removed something of it
   int adds = 0;
   int dels = 0;
   int deaths = 0;
 };
 
+// A kernel that many worlds share until one of them changes it.
+class SharedKernel {
+ public:
+  const KernelModel& operator*() const { return *kernel_; }
+  const KernelModel* operator->() const { return kernel_.get(); }
+  KernelModel& change() {
+    kernel_ = std::make_shared<KernelModel>(*kernel_);
+    text_.reset();
+    return *kernel_;
+  }
+  [[nodiscard]] const std::string& text() const {
+    if (!text_) text_ = std::make_shared<std::string>(kernel_->text());
+    return *text_;
+  }
+
+ private:
+  std::shared_ptr<KernelModel> kernel_ = std::make_shared<KernelModel>();
+  mutable std::shared_ptr<const std::string> text_;
+};
+
 struct World {
-  KernelModel kernel;
+  SharedKernel kernel;
   std::vector<Runtime> runtimes;
   std::vector<Command> commands;
   std::size_t next_number = 0;

@@ -21,7 +21,7 @@ std::string outcome(const Transaction& transaction, const Replies& answer,
                     int expected_error_number = 0) {
   FakeTransport kernel;
   kernel.answers.push_back(answer);
-  const Status status = commit(kernel, transaction);
+  const Status status = to_status(commit(kernel, transaction), transaction);
   CHECK(kernel.requests.size() == 1);
   CHECK(kernel.peeks == 0);
   if (status) return "";
@@ -41,9 +41,11 @@ constexpr std::uint32_t kLast = 12;
 std::string dry_run_of(const Replies& answer) {
   FakeTransport kernel;
   kernel.answers.push_back(answer);
-  const Status status = dry_run(kernel, hairpins_removal());
+  const Transaction tried = hairpins_removal();
+  const Status status = to_status(dry_run(kernel, tried), tried);
   CHECK(summaries(requests_in(kernel.requests.front())) ==
-        "BEGIN #1\nDELSETELEM #2\nDELSETELEM #3\nDELCHAIN ack #4\nEND #5\n");
+        "BEGIN #1\nDELSETELEM #2\nDELSETELEM #3\nNEWTABLE create #4\n"
+        "NEWTABLE create exclusive ack #5\nEND #6\n");
   return status ? "" : status.error().message();
 }
 
@@ -128,11 +130,11 @@ TEST_CASE("what the socket says is the error, unless the kernel refused somethin
   kernel.failure =
       Error{ErrorKind::mapping_failed, "cannot receive", "netlink socket", ENOBUFS, {}};
   kernel.answers.push_back(Replies().acknowledge(kLast));
-  Status status = commit(kernel, example());
+  Status status = to_status(commit(kernel, example()), example());
   REQUIRE_FALSE(status);
   CHECK(status.error().message() == "cannot receive: netlink socket: No buffer space available");
   kernel.answers.push_back(Replies().error(10, EEXIST));
-  status = commit(kernel, example());
+  status = to_status(commit(kernel, example()), example());
   REQUIRE_FALSE(status);
   CHECK(status.error().message() == "nftables refused: owners (3 elements): File exists");
 }
@@ -149,16 +151,18 @@ TEST_CASE("what is sent is the encoded transaction") {
 }
 
 TEST_CASE("a dry run succeeds when only what must be refused was") {
-  CHECK(dry_run_of(Replies().error(4, ENOENT)) == "");
-  CHECK(dry_run_of(Replies().error(4, ENOENT, "no such chain")) == "");
+  CHECK(dry_run_of(Replies().error(5, EEXIST)) == "");
+  CHECK(dry_run_of(Replies().error(5, EEXIST, "there is one")) == "");
 }
 
 TEST_CASE("a dry run fails with any other refusal, and where nothing was refused") {
-  CHECK(dry_run_of(Replies().error(2, EPERM).error(4, ENOENT)) ==
+  CHECK(dry_run_of(Replies().error(2, EPERM).error(5, EEXIST)) ==
         "nftables refused: flush set inet nft-port-mapper hairpin-ip: Operation not permitted");
-  CHECK(dry_run_of(Replies().error(2, ENOENT).error(4, ENOENT)) ==
+  CHECK(dry_run_of(Replies().error(2, ENOENT).error(5, EEXIST)) ==
         "nftables refused: flush set inet nft-port-mapper hairpin-ip: No such file or directory");
-  CHECK(dry_run_of(Replies().error(4, EBUSY)) ==
-        "nftables refused: delete chain inet nft-port-mapper rehearsal: Device or resource busy");
+  CHECK(dry_run_of(Replies().error(3, EEXIST).error(5, EEXIST)) ==
+        "nftables refused: flush set inet nft-port-mapper hairpin-ip6: File exists");
+  CHECK(dry_run_of(Replies().error(5, EPERM)) ==
+        "nftables refused: the batch: Operation not permitted");
   CHECK(dry_run_of(Replies()) == "the kernel did not answer: the batch");
 }

@@ -49,13 +49,14 @@ FakeChain& chain_of(FakeTable& table, const std::string& name) {
 
 std::string damage_of(const FakeTable& table) {
   FakeTransport kernel = table.transport();
-  const Result<RulesetDiff> read = read_ruleset(kernel, kNetwork);
+  const Result<Ruleset> read = read_ruleset(kernel, kNetwork);
   if (!read) return read.error().message();
   CHECK(read->generation == 7);
-  CHECK(read->intact() == read->damage.empty());
+  const RulesetDiff& diff = read->diff;
+  CHECK(diff.intact() == diff.damage.empty());
   std::string text;
-  for (const std::string& damage : read->damage) text += damage + "\n";
-  for (const std::string& chain : read->wrong_hooks) text += "wrong hook " + chain + "\n";
+  for (const Damage& damage : diff.damage) text += to_string(damage) + "\n";
+  for (const std::string& chain : diff.wrong_hooks) text += "wrong hook " + chain + "\n";
   return text;
 }
 
@@ -79,7 +80,7 @@ std::string set_damage(const FakeTable& table) {
   const auto damage = read_set_damage(kernel, "c");
   if (!damage) return damage.error().message();
   std::string text;
-  for (const std::string& one : *damage) text += one + "\n";
+  for (const Damage& one : *damage) text += to_string(one) + "\n";
   return text;
 }
 
@@ -100,17 +101,17 @@ TEST_CASE("an intact ruleset has no damage, whatever other networks have") {
 
 TEST_CASE("a ruleset: chains and table in one exchange, then six of the chains rule by rule") {
   FakeTransport kernel = intact().transport();
-  const Result<RulesetDiff> read = read_ruleset(kernel, kNetwork);
+  const Result<Ruleset> read = read_ruleset(kernel, kNetwork);
   REQUIRE(read);
-  CHECK(read->intact());
-  CHECK(read->wrong_hooks.empty());
+  CHECK(read->diff.intact());
+  CHECK(read->diff.wrong_hooks.empty());
   CHECK(kernel.requests.size() == 7);
   CHECK(asked(kernel) ==
         "GETGEN #1\nGETCHAIN #2 prerouting\nGETCHAIN #3 output\nGETCHAIN #4 postrouting\n"
         "GETCHAIN #5 localnet-guard\nGETCHAIN #6 networks\nGETCHAIN #7 c\n"
         "GETTABLE #8 nft-port-mapper\n"
         "GETRULE dump #1 prerouting\nGETRULE dump #1 output\nGETRULE dump #1 postrouting\n"
-        "GETRULE dump #1 localnet-guard\nGETRULE dump #1 c\nGETRULE dump #1 networks\n");
+        "GETRULE dump #1 localnet-guard\nGETRULE dump #1 networks\nGETRULE dump #1 c\n");
 }
 
 TEST_CASE("no table: everything is missing, and nothing hangs elsewhere") {
@@ -296,9 +297,9 @@ TEST_CASE("sets: refused") {
 TEST_CASE("the skeleton alone: no network's chain is looked at") {
   const auto intact_skeleton = [](const FakeTable& table) {
     FakeTransport kernel = table.transport();
-    const Result<RulesetDiff> read = read_skeleton(kernel);
+    const Result<Ruleset> read = read_skeleton(kernel);
     REQUIRE(read);
-    return read->intact();
+    return read->diff.intact();
   };
   FakeTable table = intact();
   chain_of(table, "c").tags.clear();
@@ -347,7 +348,7 @@ TEST_CASE("a chain whose configuration is not known: rules that are ours, and on
     const Result<ChainDamage> read = read_chain_damage(kernel, "c");
     if (!read) return read.error().message();
     std::string text = read->lacks_jump ? "no jump\n" : "";
-    for (const std::string& rule : read->rules) text += rule + "\n";
+    for (const Damage& one : read->damage) text += to_string(one) + "\n";
     return text;
   };
   CHECK(damage(intact()) == "");

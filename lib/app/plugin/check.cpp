@@ -46,8 +46,7 @@ std::string enumerate(const std::vector<std::string>& findings) {
 Status check_mapping(const app::CommandContext& context) {
   if (context.conf.mappings.empty()) return {};
   if (!context.conf.prev_result) return invalid_input("prevResult is missing");
-  const Result<nft::Plan> plan =
-      app::plan_of(context, *context.conf.prev_result, "prevResult");
+  const Result<nft::Plan> plan = app::plan_of(context, *context.conf.prev_result, "prevResult");
   if (!plan) return plan.error();
   if (plan->translations.empty()) return {};
   const Result<std::vector<std::string>> findings = findings_of(*plan);
@@ -62,8 +61,7 @@ Status check_mapping(const app::CommandContext& context) {
 
 Result<std::string> check(const app::CommandContext& context) {
   if (const Status mapped = check_mapping(context); !mapped) return mapped.error();
-  const std::string* prev_result =
-      context.conf.prev_result ? &*context.conf.prev_result : nullptr;
+  const std::string* prev_result = context.conf.prev_result ? &*context.conf.prev_result : nullptr;
   const Result<std::string> delegated =
       app::run_delegate(context, cni::Command::check, prev_result);
   if (!delegated) return delegated.error();

@@ -22,8 +22,7 @@ app::Decide mending_of(Plans plans) {
 
 class Publisher {
  public:
-  Publisher(Transport& transport, Mode mode, std::vector<IpAddress> local,
-            nft::Transaction mending)
+  Publisher(Transport& transport, Mode mode, std::vector<IpAddress> local, nft::Transaction mending)
       : transport_(transport),
         mode_(mode),
         local_(std::move(local)),
@@ -56,8 +55,7 @@ class Publisher {
 
   Status try_batch(Plans plans) {
     nft::Transaction transaction = mending_;  // a dry run leaves nothing that the next can stand on
-    for (const nft::Plan* plan : plans)
-      transaction.append(nft::insertion_of_ports(*plan, local_));
+    for (const nft::Plan* plan : plans) transaction.append(nft::insertion_of_ports(*plan, local_));
     bool mended = false;
     for (app::Retry retry; retry.again();) {
       const nft::CommitResult result = mode_ == Mode::dry_run

@@ -65,6 +65,7 @@ Result<nft::Plan> plan_again(const CachedAttachment& cached) {
                    cached.result.empty() ? *conf->prev_result : cached.result, "the kept result");
   if (plan && !plan->translations.empty() && !is_absolute_path(cached.netns))
     return invalid("it does not record a network namespace, so it is unknown whether it is alive");
+  if (plan) plan->is_restored = true;
   return plan;
 }
 
@@ -190,7 +191,9 @@ class Restorer {
 
   void take_back(const nft::Plan& plan) {
     const Result<nft::InstalledPorts> gone = app::withdraw(
-        transport_, {nft::owner_hash(plan.attachment), plan.chain.name, plan.netns}, notes_);
+        transport_,
+        {nft::owner_hash(plan.attachment), plan.chain.name, plan.netns, /*only_restored=*/true},
+        notes_);
     if (!gone)
       other_problems_.push_back("cannot take back " + nft::attachment_comment(plan.attachment) +
                                 ": " + gone.error().message());
