@@ -1,9 +1,10 @@
 // Encode: a transaction as the bytes of one nfnetlink batch; the only place that turns our values
 // into netlink attributes. No socket: tests decode the bytes.
 //
-//   Batch batch = encode(transaction);
-//   netlink.exchange(batch.messages.bytes(), ...);
-//   batch.operation_of(sequence);  // which operation an error answers
+//   const Batch batch = encode(transaction);
+//   transport.exchange(batch.messages.bytes(), [&](const nlmsghdr& reply) {
+//     use(batch.operations[reply.nlmsg_seq - 1]);  // which operation a refusal answers
+//   });
 //
 // Byte order as said in nft/key; attributes of nf_tables are big-endian. One message holds at most
 // 60,000 bytes of elements, since a netlink attribute's length has 16 bits. The last operation asks

@@ -1,8 +1,8 @@
 // Names: every name and comment that the kernel sees, in one place.
 //
-//   claim_set({IpAddress::any(Family::ipv4), Protocol::tcp, port})     // "published-ip"
-//   target_map("MESOS-WEB", published)                                 // "MESOS-WEB-hostip6"
-//   container_comment("abc")                                           // "container_id: abc"
+//   claim_set(suffix_of(published));                             // "published-ip"
+//   target_map("MESOS-WEB", {Family::ipv6, AddressScope::one});  // "MESOS-WEB-hostip6"
+//   container_comment("abc");                                    // "container_id: abc"
 //
 // Comments are at most 128 bytes, nft's limit, so that a listing loads again; what
 // does not fit is shortened, and the owner hash keeps the exact identity. Parts that come from

@@ -2,7 +2,7 @@
 //
 //   Messages messages;
 //   nlmsghdr* header = messages.begin(NFT_MSG_NEWTABLE, NLM_F_CREATE);
-//   nftnl_table_nlmsg_build_payload(header, table.get());
+//   mnl_attr_put_strz(header, NFTA_TABLE_NAME, kTable);
 //   messages.end();
 //
 // Every message has the next sequence number, from 1, and family inet where no other is asked for;

@@ -1,8 +1,8 @@
 // Attributes: reading the attributes of a netlink message, within their bounds.
 //
 //   for (const Attribute& attribute : Attributes(message_attributes(reply, sizeof(nfgenmsg))))
-//     if (attribute.type == NFTA_CHAIN_NAME) name = attribute.text();
-//   Attributes(parent.payload).find(NFTA_DATA_VALUE)  // nested ones
+//     if (attribute.type == NFTA_CHAIN_NAME) use(attribute.text());
+//   Attributes(parent.payload).find(NFTA_DATA_VALUE);  // nested ones
 //
 // The spans point into the message and live as long as it. Values are as the protocol has them;
 // number32 and number64 read big-endian ones. libmnl's own loops are C macros that C++ cannot

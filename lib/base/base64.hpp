@@ -1,6 +1,6 @@
 // base64 decoding, as Go's encoding/json writes byte strings.
 //
-//   decode_base64("eyJuYW1lIjoid2ViIn0=")  // {"name":"web"}
+//   decode_base64("eyJuYW1lIjoid2ViIn0=");  // {"name":"web"}
 //
 // The standard alphabet with padding, and nothing else: no white space, no missing padding, no bits
 // behind the last byte, so that one text has one form. Errors: nothing for any other text. Does not

@@ -1,6 +1,8 @@
 // Bytes: somebody else's memory, to read.
 //
-//   Tuple tuple_of(Bytes attributes);
+//   void parse(Bytes attributes);
+//   std::array<std::uint8_t, 2> port = {0x1f, 0x90};
+//   parse(port);
 //
 // Errors: none. Does not promise: that what it points to lives on. Source: C++20 [views.span].
 #pragma once

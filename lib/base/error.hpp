@@ -1,8 +1,8 @@
 // Error and Result<T>: how every fallible function of this program reports.
 //
-//   Result<Port> port = parse_port(text);
-//   if (!port) return port.error();
-//   use(*port);
+//   const Result<std::string> text = read_all(STDIN_FILENO, "standard input");
+//   if (!text) return text.error();
+//   use(*text);
 //
 // An Error keeps what was attempted, on which object, and the errno if there was one; it becomes
 // text in message() and a CNI error object in lib/cni, and nowhere else. A Status is the Result of

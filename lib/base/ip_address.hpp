@@ -1,8 +1,8 @@
 // IpAddress and IpPrefix: IPv4 and IPv6 addresses as values.
 //
-//   std::optional<IpAddress> address = IpAddress::parse("::ffff:192.0.2.1");
-//   address->unmapped().to_string();                       // "192.0.2.1"
-//   IpPrefix::parse("10.22.0.2/16")->network().to_string()  // "10.22.0.0/16"
+//   const std::optional<IpAddress> address = IpAddress::parse("::ffff:192.0.2.1");
+//   address->unmapped().to_string();                         // "192.0.2.1"
+//   IpPrefix::parse("10.22.0.2/16")->network().to_string();  // "10.22.0.0/16"
 //
 // Octets are in network order; an IPv4 address uses the first four of the sixteen, the rest are 0.
 // Errors: parse returns nothing for text that is not an address; no zone ("%eth0"), no port.

@@ -1,7 +1,7 @@
 // Transport: one netlink conversation with the kernel; Netlink is the real one.
 //
 //   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
-//   netlink->exchange(messages.bytes(), [](const nlmsghdr& reply) { ... });
+//   const Status sent = netlink->exchange(requests, [](const nlmsghdr& reply) { use(reply); });
 //
 // The kernel answers netlink requests while they are sent, so after a send everything is there to
 // be read (a dump continues with each read): exchange reads until the last request is answered or

@@ -1,6 +1,6 @@
 // Port and Protocol: the other two parts of a published port.
 //
-//   std::optional<Port> port = Port::from(8080);
+//   const std::optional<Port> port = Port::from(8080);
 //   parse_protocol("UDP") == Protocol::udp;
 //
 // A Port is 1..65535 in host byte order; nft/encode alone turns it into network order. A Protocol's

@@ -1,8 +1,8 @@
 // The form in which nft lists a list of conditions, and which does not change when nft loads that
 // listing.
 //
-//   contradiction(matches)  // tcp dport 80 udp dport 53: the second one contradicts the first
-//   normal_form(matches)    // tcp dport 80 meta l4proto tcp th sport 53: tcp sport 53 tcp dport 80
+//   contradiction(matches);  // tcp dport 80 udp dport 53: the second one contradicts the first
+//   normal_form(matches);    // tcp dport 80 meta l4proto tcp th sport 1: tcp sport 1 tcp dport 80
 //
 // nft 1.0.6 does three things with a rule that it loads or lists:
 // - a protocol once demanded is said once, by the ports if there are any, and "th" means it;

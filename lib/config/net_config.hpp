@@ -1,6 +1,6 @@
 // NetConf: the network configuration of one call, validated, whichever form it came in.
 //
-//   Result<NetConf> conf = parse_net_conf(stdin_text, Command::add);
+//   const Result<NetConf> conf = parse_net_conf(text, cni::Command::add);
 //   conf->mappings[0].host_port.value();  // 8080
 //
 // The Mesos form (with `delegate`) and the portmap form (with `prevResult`) end here alike; nothing

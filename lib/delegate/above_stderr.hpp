@@ -1,6 +1,6 @@
 // above_stderr: a descriptor that is not 0, 1 or 2.
 //
-//   UniqueFd fd = above_stderr(UniqueFd(open(...)));
+//   const UniqueFd fd = above_stderr(UniqueFd(open(path.c_str(), O_RDONLY | O_CLOEXEC)));
 //
 // A runtime may start us with 0, 1 or 2 closed, and then the next descriptor gets that number. A
 // pipe at 2 would get what is meant for our stderr; child's ends at 0 to 2 would overwrite one

@@ -1,9 +1,9 @@
 // Exchange: reads and writes a delegate's three pipes, polled together until it exits.
 //
-//   Result<Exchange> exchange = Exchange::open(input);
+//   Result<Exchange> exchange = Exchange::open(text);
 //   Result<Process> process = Process::start(path, "ADD", exchange->child_ends());
-//   Result<End> end = exchange->run(*process, std::chrono::seconds(120));
-//   exchange->output();
+//   const Result<End> end = exchange->run(*process, std::chrono::seconds(120));
+//   use(exchange->output());
 //
 // No pipe is waited for alone: a delegate may write 10 MiB to stderr before it reads stdin, close
 // stdin unread, or close all three and live on. Only its exit, the time limit or too much output

@@ -1,7 +1,7 @@
 // Text that came from elsewhere, made safe to print: in JSON, in a message, in a log line.
 //
-//   quoted("a\nb");               // "a\nb", with the quotes, on one line
-//   quoted(four_kilobytes);       // "aaaa...aaaa"... (4096 bytes)
+//   quoted("a\nb");                  // "a\nb", with the quotes, on one line
+//   quoted(std::string(4096, 'a'));  // "aaaa...aaaa"... (4096 bytes)
 //
 // Escaped are what JSON demands and, beyond it, whatever a terminal or a log reader takes for more
 // than a letter: DEL, the C1 control characters, the line separators U+2028 and U+2029, and what

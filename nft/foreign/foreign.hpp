@@ -1,8 +1,7 @@
 // Foreign: chains, rules and sets of every table, as far as they are understood.
 //
-//   Ruleset all = ...;                 // read_ruleset() of nft/foreign/reader
-//   for (const auto& [name, chain] : all.chains)
-//     if (chain.hook && chain.hook->number == NF_INET_FORWARD) walk(all, chain, packet);
+//   for (const auto& [name, chain] : others.chains)  // of read_ruleset()
+//     if (chain.hook && chain.hook->number == NF_INET_FORWARD) use(walk(others, chain, packet));
 //
 // A rule is a list of conditions and a verdict. A condition is "this part of the packet is one of
 // these values"; what we do not understand keeps nft's word for it and no values, and is neither
