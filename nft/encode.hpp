@@ -1,5 +1,4 @@
-// Encode: a transaction as the bytes of one nfnetlink batch; the only place that turns our values
-// into netlink attributes. No socket: tests decode the bytes.
+// Encode: a transaction as the bytes of one nfnetlink batch, without a socket: tests decode them.
 //
 //   const Batch batch = encode(transaction);
 //   transport.exchange(batch.messages.bytes(), [&](const nlmsghdr& reply) {
@@ -34,13 +33,13 @@ Batch encode(const Transaction& transaction);
 std::uint32_t encode_rule(Messages& messages, const std::string& chain, const Rule& rule,
                           std::uint32_t set_id);
 
-// The attributes of a list of elements in `set`, keys only where `keys_only`; from `elements` it
-// takes as many as fit and returns how many.
+// One message about elements of `set`, keys only where `keys_only`; of `elements` it takes as many as
+// fit, and returns how many.
 std::size_t encode_elements(Messages& messages, std::uint16_t type, std::uint16_t flags,
                             const std::string& set, std::span<const Element> elements,
                             std::string_view userdata, bool keys_only);
 
-// The set itself; an anonymous one too.
+// A set of ours, without its elements.
 void encode_set(Messages& messages, const SetSpec& set, std::uint32_t set_id);
 
 }  // namespace portmapper::nft

@@ -4,8 +4,7 @@
 //   Endpoint{*IpAddress::parse("10.22.0.2"), *Port::from(80)};
 //
 // An any-address published port belongs to one family: publishing on all addresses is two of them.
-// Ports are in host byte order. Errors: none. Does not promise: that the address is local.
-// Source: packaging/doc/design.md, "Vocabulary".
+// Ports are in host byte order. Errors: none. Source: packaging/doc/design.md, "Vocabulary".
 #pragma once
 
 #include <compare>

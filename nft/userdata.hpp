@@ -26,7 +26,7 @@ struct ElementData {
   std::optional<OwnerHash> owner{};  // on claims: whose
   NetworkNamespace netns{};          // on owner entries
   std::string chain{};               // on owner entries: prefix of the target maps
-  std::uint8_t hairpin = 0;  // on owner entries: a HairpinTag; 0 where DEL has none to remove
+  std::uint8_t hairpin = 0;  // on owner entries: see nft/hairpin_tag; 0: DEL removes no pairs
   std::uint32_t count = 0;   // on owner entries: how many there are of this owner
   std::optional<OwnerHash>
       network{};  // on owner entries whose comment was shortened: whose network

@@ -4,7 +4,7 @@
 //   if (write_all(STDOUT_FILENO, outcome.out)) return outcome.status;
 //   if (outcome.undo) write_all(STDERR_FILENO, outcome.undo());
 //
-// Errors: none. Does not promise: that `out` is JSON; the ctl's is text.
+// Errors: none.
 #pragma once
 
 #include <functional>

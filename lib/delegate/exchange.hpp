@@ -10,8 +10,7 @@
 // end run(); the end of its pipes does not, because a daemon that it started may keep them open for
 // ever: at its exit, what is in the pipes at that moment is read, and no more. Units: bytes,
 // seconds. Errors: delegate_failed with the errno of the call that failed; then, and when the end
-// is not `exited`, the caller kills. Does not promise: that the output is JSON. Source: pipe(7),
-// poll(2), ioctl_tty(2) FIONREAD.
+// is not `exited`, the caller kills. Source: pipe(7), poll(2), ioctl_tty(2) FIONREAD.
 #pragma once
 
 #include <chrono>

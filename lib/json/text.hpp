@@ -24,8 +24,8 @@ std::size_t first_invalid_utf8(std::string_view text);
 // The content of a JSON string, without the quotes.
 void append_escaped(std::string& out, std::string_view text);
 
-// For messages: in quotes, escaped, shortened. It also breaks up the phrase that makes some
-// runtimes take an error for success (see lib/cni/output.hpp).
+// For messages: in quotes, escaped, shortened. It also breaks up the words that make containerd take
+// a DEL that failed for a success (see lib/delegate/lookup.hpp).
 std::string quoted(std::string_view text);
 
 }  // namespace portmapper::json

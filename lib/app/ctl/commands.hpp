@@ -3,8 +3,7 @@
 //   const app::Outcome outcome = list(arguments);
 //
 // Each opens what it needs, changes only what its name says, and returns what to print. Errors: an
-// outcome of status 1. Does not promise: an order of calls. Source: packaging/doc/design.md, "The
-// commands".
+// outcome of status 1. Source: packaging/doc/design.md, "The commands".
 #pragma once
 
 #include "lib/app/ctl/ctl.hpp"

@@ -5,9 +5,8 @@
 //                  [] { return read_all(STDIN_FILENO, "standard input"); });
 //
 // Standard input is read only for a CNI command, so that a person who runs the program by hand gets
-// an answer. Errors: none; every failure is a CNI error object in `out` and status 1. Does not
-// promise: to be called twice in one process. Source: CNI SPEC.md sections 2 to 5;
-// packaging/doc/design.md, "The commands".
+// an answer. Errors: none; every failure is a CNI error object in `out` and status 1. Source: CNI
+// SPEC.md sections 2 to 5; packaging/doc/design.md, "The commands".
 #pragma once
 
 #include <functional>
