@@ -11,7 +11,6 @@
 #include <linux/netfilter/nf_tables.h>
 
 #include <algorithm>
-#include <numeric>
 
 #include "nft/userdata.hpp"
 
@@ -21,10 +20,9 @@ namespace {
 constexpr std::size_t kElementBytes = 60000;
 
 std::uint32_t concatenated_length(std::span<const FieldType> types) {
-  return std::accumulate(types.begin(), types.end(), std::uint32_t{0},
-                         [](std::uint32_t length, FieldType type) {
-                           return length + ((field(type).length + 3) & ~3U);
-                         });
+  std::size_t length = 0;
+  for (const FieldType type : types) length += padded(field(type).length);
+  return static_cast<std::uint32_t>(length);
 }
 
 void put_value(nlmsghdr* header, std::uint16_t attribute, const Key& key) {

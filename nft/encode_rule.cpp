@@ -11,9 +11,7 @@
 #include <libnftnl/expr.h>
 // clang-format on
 
-#include <array>
-#include <bit>
-
+#include "lib/base/bytes.hpp"
 #include "nft/encode.hpp"
 #include "nft/encode_match.hpp"
 #include "nft/rule_builder.hpp"
@@ -21,12 +19,6 @@
 
 namespace portmapper::nft {
 namespace {
-
-using HostNumber = std::array<std::uint8_t, 4>;
-
-HostNumber host_number(std::uint32_t number) {
-  return std::bit_cast<HostNumber>(number);
-}
 
 class ActionEncoder {
  public:

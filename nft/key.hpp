@@ -12,6 +12,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -19,11 +20,17 @@
 #include <utility>
 #include <vector>
 
+#include "lib/base/bytes.hpp"
 #include "lib/base/ip_address.hpp"
 #include "nft/names.hpp"
 #include "nft/published_port.hpp"
 
 namespace portmapper::nft {
+
+// What a field of `length` bytes takes in a concatenation.
+constexpr std::size_t padded(std::size_t length) {
+  return (length + 3) & ~std::size_t{3};
+}
 
 // A key or data of up to 32 bytes, without an allocation.
 class Key {

@@ -19,6 +19,8 @@
 #include <utility>
 #include <vector>
 
+#include "lib/base/bytes.hpp"
+
 namespace portmapper::nft::foreign {
 
 enum class PacketField : std::uint8_t {
@@ -129,9 +131,8 @@ std::string to_string(const Condition& condition);
 // "tcp . 8080": an element as nft reads it; nothing where a part of the key has no such form.
 std::optional<std::string> to_string(const Element& element, const std::vector<Operand>& key);
 
-// How many bytes an operand takes in a concatenation.
-constexpr std::size_t padded(std::size_t length) {
-  return (length + 3) & ~std::size_t{3};
+inline Blob blob_of(Bytes bytes) {
+  return {bytes.begin(), bytes.end()};
 }
 
 }  // namespace portmapper::nft::foreign

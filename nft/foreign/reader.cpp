@@ -86,16 +86,12 @@ struct RawElement {
   Verdict verdict{};
 };
 
-Blob nested(const Attribute& parent, std::uint16_t type) {
-  const auto found = Attributes(parent.payload).find(type);
-  return found ? Blob(found->payload.begin(), found->payload.end()) : Blob();
-}
-
 RawElement parse_element(const Attribute& attribute) {
   RawElement element;
   for (const Attribute& part : Attributes(attribute.payload)) {
-    if (part.type == NFTA_SET_ELEM_KEY) element.key = nested(part, NFTA_DATA_VALUE);
-    if (part.type == NFTA_SET_ELEM_KEY_END) element.key_end = nested(part, NFTA_DATA_VALUE);
+    if (part.type == NFTA_SET_ELEM_KEY) element.key = blob_of(nested(part, NFTA_DATA_VALUE));
+    if (part.type == NFTA_SET_ELEM_KEY_END)
+      element.key_end = blob_of(nested(part, NFTA_DATA_VALUE));
     if (part.type == NFTA_SET_ELEM_FLAGS) {
       element.is_end = (part.number32() & NFT_SET_ELEM_INTERVAL_END) != 0;
       element.is_for_all = (part.number32() & NFT_SET_ELEM_CATCHALL) != 0;

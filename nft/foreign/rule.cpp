@@ -9,6 +9,7 @@
 #include <array>
 
 #include "nft/foreign/xt.hpp"
+#include "nft/key.hpp"
 
 namespace portmapper::nft::foreign {
 namespace {
@@ -19,10 +20,6 @@ constexpr std::size_t kSlots = 16;  // registers of 4 bytes
 std::size_t slot_of(std::uint32_t reg) {
   if (reg >= NFT_REG32_00) return reg - NFT_REG32_00;
   return reg == NFT_REG_VERDICT ? kSlots : (std::size_t{reg} - 1) * 4;
-}
-
-Blob blob_of(Bytes bytes) {
-  return {bytes.begin(), bytes.end()};
 }
 
 struct Loadable {
@@ -143,8 +140,7 @@ class RuleParser {
   }
   static Bytes value(const Attributes& data, std::uint16_t type) {
     const auto outer = data.find(type);
-    const auto inner = outer ? Attributes(outer->payload).find(NFTA_DATA_VALUE) : std::nullopt;
-    return inner ? inner->payload : Bytes{};
+    return outer ? nested(*outer, NFTA_DATA_VALUE) : Bytes{};
   }
   void load(std::uint32_t reg, const Operand& operand) {
     const std::size_t slot = slot_of(reg);

@@ -6,11 +6,6 @@
 namespace portmapper::nft {
 namespace {
 
-Bytes nested(const Attribute& parent, std::uint16_t type) {
-  const auto found = Attributes(parent.payload).find(type);
-  return found ? found->payload : Bytes{};
-}
-
 // The counter's packets, in NFTA_SET_ELEM_EXPR: a name, and its data.
 std::uint64_t packets_of(const Attribute& expression) {
   const auto packets = Attributes(nested(expression, NFTA_EXPR_DATA)).find(NFTA_COUNTER_PACKETS);
