@@ -84,7 +84,9 @@ class Encoder {
   void operator()(const AddSet& add) { encode_set(messages(), add.set, ++last_set_id_); }
 
   void operator()(const AddChain& add) {
-    const auto chain = named_chain(add.name);
+    const Owned<nftnl_chain, nftnl_chain_free> chain(nftnl_chain_alloc());
+    nftnl_chain_set_str(chain.get(), NFTNL_CHAIN_TABLE, kTable);
+    nftnl_chain_set_str(chain.get(), NFTNL_CHAIN_NAME, add.name.c_str());
     if (add.hook) {
       nftnl_chain_set_str(chain.get(), NFTNL_CHAIN_TYPE, add.hook->type);
       nftnl_chain_set_u32(chain.get(), NFTNL_CHAIN_HOOKNUM, add.hook->number);
@@ -96,32 +98,22 @@ class Encoder {
   }
 
   void operator()(const DeleteChain& chain) {
-    nftnl_chain_nlmsg_build_payload(messages().begin(NFT_MSG_DELCHAIN, 0),
-                                    named_chain(chain.name).get());
-    messages().end();
+    messages().write_named(NFT_MSG_DELCHAIN, 0, NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME, chain.name);
   }
 
   // A rule without a handle stands for all rules of the chain.
   void operator()(const FlushChain& chain) {
-    nlmsghdr* header = messages().begin(NFT_MSG_DELRULE, 0);
-    mnl_attr_put_strz(header, NFTA_RULE_TABLE, kTable);
-    mnl_attr_put_strz(header, NFTA_RULE_CHAIN, chain.name.c_str());
-    messages().end();
+    messages().write_named(NFT_MSG_DELRULE, 0, NFTA_RULE_TABLE, NFTA_RULE_CHAIN, chain.name);
   }
 
   void operator()(const DeleteSet& set) {
-    nlmsghdr* header = messages().begin(NFT_MSG_DELSET, 0);
-    mnl_attr_put_strz(header, NFTA_SET_TABLE, kTable);
-    mnl_attr_put_strz(header, NFTA_SET_NAME, set.name.c_str());
-    messages().end();
+    messages().write_named(NFT_MSG_DELSET, 0, NFTA_SET_TABLE, NFTA_SET_NAME, set.name);
   }
 
   // A list of elements without elements stands for all of them.
   void operator()(const FlushSet& set) {
-    nlmsghdr* header = messages().begin(NFT_MSG_DELSETELEM, 0);
-    mnl_attr_put_strz(header, NFTA_SET_ELEM_LIST_TABLE, kTable);
-    mnl_attr_put_strz(header, NFTA_SET_ELEM_LIST_SET, set.name.c_str());
-    messages().end();
+    messages().write_named(NFT_MSG_DELSETELEM, 0, NFTA_SET_ELEM_LIST_TABLE, NFTA_SET_ELEM_LIST_SET,
+                           set.name);
   }
 
   void operator()(const AddRule& add) {
@@ -144,13 +136,6 @@ class Encoder {
 
  private:
   Messages& messages() { return batch_.messages; }
-
-  static Owned<nftnl_chain, nftnl_chain_free> named_chain(const std::string& name) {
-    Owned<nftnl_chain, nftnl_chain_free> chain(nftnl_chain_alloc());
-    nftnl_chain_set_str(chain.get(), NFTNL_CHAIN_TABLE, kTable);
-    nftnl_chain_set_str(chain.get(), NFTNL_CHAIN_NAME, name.c_str());
-    return chain;
-  }
 
   void put(std::uint16_t type, std::uint16_t flags, const Elements& elements) {
     std::span<const Element> rest(elements.elements);

@@ -8,6 +8,8 @@
 
 #include <algorithm>
 
+#include "nft/names.hpp"
+
 namespace portmapper::nft {
 
 std::uint8_t* Messages::make_room(std::size_t capacity) {
@@ -31,6 +33,14 @@ nlmsghdr* Messages::begin_of(std::uint8_t family, std::uint16_t type, std::uint1
 void Messages::end() {
   const auto* header = reinterpret_cast<const nlmsghdr*>(buffer_.data() + last_);
   used_ = last_ + MNL_ALIGN(header->nlmsg_len);
+}
+
+void Messages::write_named(std::uint16_t type, std::uint16_t flags, std::uint16_t table_attribute,
+                           std::uint16_t name_attribute, const std::string& name) {
+  nlmsghdr* header = begin(type, flags);
+  mnl_attr_put_strz(header, table_attribute, kTable);
+  mnl_attr_put_strz(header, name_attribute, name.c_str());
+  end();
 }
 
 void Messages::batch_begin() {

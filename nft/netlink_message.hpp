@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace portmapper::nft {
@@ -38,6 +39,9 @@ class Messages {
   nlmsghdr* begin_of(std::uint8_t family, std::uint16_t type, std::uint16_t flags,
                      std::size_t capacity = kDefaultCapacity);
   void end();
+  // A whole message about one object of our table, which the two attributes name.
+  void write_named(std::uint16_t type, std::uint16_t flags, std::uint16_t table_attribute,
+                   std::uint16_t name_attribute, const std::string& name);
   // The two ends of a batch; without a generation the kernel takes the batch whatever it is.
   void batch_begin();
   void batch_begin(std::uint32_t generation);

@@ -299,6 +299,11 @@ class RuleParser {
 
 }  // namespace
 
+std::uint8_t family_of(const nlmsghdr& reply) {
+  if (reply.nlmsg_len < NLMSG_LENGTH(sizeof(nfgenmsg))) return NFPROTO_UNSPEC;
+  return *(reinterpret_cast<const std::uint8_t*>(&reply) + NLMSG_HDRLEN);  // nfgen_family
+}
+
 Verdict parse_verdict(Bytes attributes) {
   const auto code = Attributes(attributes).find(NFTA_VERDICT_CODE);
   const auto chain = Attributes(attributes).find(NFTA_VERDICT_CHAIN);
@@ -332,9 +337,7 @@ Verdict parse_verdict(Bytes attributes) {
 RuleReply parse_rule(const nlmsghdr& reply, const std::map<Name, Set>& sets) {
   RuleReply parsed;
   const Attributes attributes(message_attributes(reply, sizeof(nfgenmsg)));
-  if (reply.nlmsg_len >= NLMSG_LENGTH(sizeof(nfgenmsg)))
-    parsed.chain.first.family =
-        *(reinterpret_cast<const std::uint8_t*>(&reply) + NLMSG_HDRLEN);  // nfgen_family
+  parsed.chain.first.family = family_of(reply);
   const auto table = attributes.find(NFTA_RULE_TABLE);
   const auto chain = attributes.find(NFTA_RULE_CHAIN);
   const auto handle = attributes.find(NFTA_RULE_HANDLE);

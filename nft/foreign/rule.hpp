@@ -19,6 +19,9 @@
 
 namespace portmapper::nft::foreign {
 
+// Of the table that a reply is about; NFPROTO_UNSPEC where it does not say.
+std::uint8_t family_of(const nlmsghdr& reply);
+
 struct RuleReply {
   Name chain;
   Rule rule;

@@ -3,6 +3,8 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 
+#include "nft/read/query.hpp"
+
 namespace portmapper::nft {
 namespace {
 
@@ -27,7 +29,7 @@ ElementView view_of(const Attribute& element) {
 }  // namespace
 
 void for_each_element(const nlmsghdr& reply, const std::function<void(const ElementView&)>& visit) {
-  if (reply.nlmsg_type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWSETELEM)) return;
+  if (!is_reply(reply, NFT_MSG_NEWSETELEM)) return;
   const auto list =
       Attributes(message_attributes(reply, sizeof(nfgenmsg))).find(NFTA_SET_ELEM_LIST_ELEMENTS);
   if (!list) return;

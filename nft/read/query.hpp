@@ -25,6 +25,9 @@
 
 namespace portmapper::nft {
 
+// What kind of message of nf_tables a reply is: NFT_MSG_NEWCHAIN, ...
+bool is_reply(const nlmsghdr& reply, unsigned type);
+
 class Query {
  public:
   void generation();
