@@ -1,4 +1,5 @@
-// Names: every name and comment that the kernel sees, in one place.
+// Names: every name and comment that the kernel sees, in one place; those that a configuration must
+// know are in lib/base/table_names.
 //
 //   claim_set(suffix_of(published));                             // "published-ip"
 //   target_map("MESOS-WEB", {Family::ipv6, AddressScope::one});  // "MESOS-WEB-hostip6"
@@ -16,6 +17,7 @@
 #include <string_view>
 
 #include "lib/base/attachment.hpp"
+#include "lib/base/table_names.hpp"
 #include "nft/published_port.hpp"
 
 namespace portmapper::nft {
@@ -23,11 +25,11 @@ namespace portmapper::nft {
 inline constexpr char kTable[] = "nft-port-mapper";
 inline constexpr char kTableComment[] = "published container ports";
 inline constexpr char kOwners[] = "owners";
-inline constexpr char kNetworks[] = "networks";
-inline constexpr char kPrerouting[] = "prerouting";
-inline constexpr char kOutput[] = "output";
-inline constexpr char kPostrouting[] = "postrouting";
-inline constexpr char kLocalnetGuard[] = "localnet-guard";
+using portmapper::kLocalnetGuard;
+using portmapper::kNetworks;
+using portmapper::kOutput;
+using portmapper::kPostrouting;
+using portmapper::kPrerouting;
 inline constexpr char kSharedChain[] = "hostports";  // networks without a `chain` in their config
 
 // "ip", "hostip", "ip6", "hostip6"; claim sets and target maps share them.
