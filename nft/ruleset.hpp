@@ -20,6 +20,9 @@
 
 namespace portmapper::nft {
 
+// Of our translations: dstnat + 1, one after the cluster's own services (CVE-2019-9946).
+inline constexpr std::int32_t kTranslationPriority = -99;
+
 struct Hook {
   const char* type;  // "nat" or "filter"
   std::uint32_t number;
