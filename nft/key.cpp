@@ -9,12 +9,14 @@ namespace portmapper::nft {
 namespace {
 
 // Numbers from nftables' enum datatypes; they are part of its listing format.
-constexpr std::array<Field, 6> kFields = {{{"ipv4_addr", 7, 4},
+constexpr std::array<Field, 8> kFields = {{{"ipv4_addr", 7, 4},
                                            {"ipv6_addr", 8, 16},
                                            {"inet_proto", 12, 1},
                                            {"inet_service", 13, 2},
                                            {"ifname", 41, 16},
-                                           {"mark", 19, 4}}};
+                                           {"mark", 19, 4},
+                                           {"ct_state", 26, 4},
+                                           {"fib_addrtype", 38, 4}}};
 
 void add_address(Key& key, const IpAddress& address) {
   key.add({address.bytes().data(), address.length()});
@@ -64,6 +66,9 @@ std::string format_field(FieldType type, const std::uint8_t* bytes) {
       (void)std::snprintf(text.data(), text.size(), "0x%08x", value);
       return text.data();
     }
+    case FieldType::ct_state:
+    case FieldType::fib_addrtype:
+      break;  // of anonymous sets, which Match has words for
   }
   return {};
 }

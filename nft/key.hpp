@@ -51,7 +51,9 @@ enum class FieldType : std::uint8_t {
   inet_proto,
   inet_service,
   ifname,
-  mark
+  mark,
+  ct_state,
+  fib_addrtype
 };
 
 struct Field {
