@@ -31,21 +31,32 @@ enum class ErrorKind {
 
 struct Error {
   ErrorKind kind = ErrorKind::mapping_failed;
-  std::string what;      // what was attempted, or the whole sentence where there is no object
-  std::string object;    // on which object; may be empty
-  int error_number = 0;  // errno, 0 if there was none
-  std::string details;   // the CNI error's "details": a delegate's own words; may be empty
+  std::string what{};     // what was attempted, or the whole sentence where there is no object
+  std::string object{};   // on which object; may be empty
+  int error_number = 0;   // errno, 0 if there was none
+  std::string details{};  // the CNI error's "details": a delegate's own words; may be empty
 
   // "cannot delete element: published-ip { tcp . 8080 }: Operation not permitted"
   [[nodiscard]] std::string message() const;
 };
 
-// The commonest kinds.
+// One of each kind that more than one place reports.
 inline Error mapping_failed(std::string what, std::string object = {}, int error_number = 0) {
-  return {ErrorKind::mapping_failed, std::move(what), std::move(object), error_number, {}};
+  return {ErrorKind::mapping_failed, std::move(what), std::move(object), error_number};
 }
 inline Error invalid_input(std::string what, std::string object = {}) {
-  return {ErrorKind::invalid_input, std::move(what), std::move(object), 0, {}};
+  return {ErrorKind::invalid_input, std::move(what), std::move(object)};
+}
+inline Error unreadable_input(std::string what, std::string object = {}, int error_number = 0) {
+  return {ErrorKind::unreadable_input, std::move(what), std::move(object), error_number};
+}
+inline Error delegate_failed(std::string what, std::string object = {}, int error_number = 0,
+                             std::string details = {}) {
+  return {ErrorKind::delegate_failed, std::move(what), std::move(object), error_number,
+          std::move(details)};
+}
+inline Error unsupported_command(std::string what) {
+  return {ErrorKind::unsupported_command, std::move(what)};
 }
 
 template <typename T>

@@ -161,7 +161,7 @@ void put_filter(Request& request, std::optional<std::uint16_t> port) {
 }
 
 Error refused(const char* what, int error_number) {
-  return {ErrorKind::mapping_failed, what, "conntrack flows of UDP ports", error_number, {}};
+  return mapping_failed(what, "conntrack flows of UDP ports", error_number);
 }
 
 // The errno of a refusal among the replies, 0 without one.

@@ -20,8 +20,7 @@ namespace portmapper::host {
 namespace {
 
 Error no_route(const IpAddress& address, int error_number) {
-  return {
-      ErrorKind::mapping_failed, "cannot find the route to", address.to_string(), error_number, {}};
+  return mapping_failed("cannot find the route to", address.to_string(), error_number);
 }
 
 constexpr char kConf[] = "/proc/sys/net/ipv4/conf/";
@@ -34,8 +33,7 @@ std::string path_of(const std::string& device) {
 Status set(const std::string& device, char wanted) {
   const std::string path = path_of(device);
   const auto failed = [&] {
-    return Error{
-        ErrorKind::mapping_failed, std::string("cannot set to ") + wanted, path, errno, {}};
+    return mapping_failed(std::string("cannot set to ") + wanted, path, errno);
   };
   const UniqueFd file(open(path.c_str(), O_RDWR | O_CLOEXEC));
   if (!file) return failed();
@@ -79,11 +77,7 @@ Result<std::string> device_towards(const IpAddress& address) {
   if (index == 0) return no_route(address, ENODEV);
   // Its errno is not the one of what failed.
   if (if_indextoname(index, name.data()) == nullptr)
-    return Error{ErrorKind::mapping_failed,
-                 "cannot determine the interface towards",
-                 address.to_string(),
-                 0,
-                 {}};
+    return mapping_failed("cannot determine the interface towards", address.to_string());
   return std::string(name.data());
 }
 

@@ -108,8 +108,7 @@ Status Query::ask(Transport& transport, Exchange exchange, const OnReply& on_rep
   if (!sent) return sent.error();
   // No answer does not mean "nothing exists".
   if (error_number == 0 && !answered) return no_answer(object_);
-  if (error_number != 0)
-    return Error{ErrorKind::mapping_failed, "cannot read", object_, error_number, {}};
+  if (error_number != 0) return mapping_failed("cannot read", object_, error_number);
   return {};
 }
 
