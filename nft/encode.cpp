@@ -140,8 +140,8 @@ class Encoder {
   void put(std::uint16_t type, std::uint16_t flags, const Elements& elements) {
     std::span<const Element> rest(elements.elements);
     while (!rest.empty())
-      rest = rest.subspan(encode_elements(messages(), type, flags, elements.set.name, rest,
-                                          elements.userdata, type == NFT_MSG_DELSETELEM));
+      rest = rest.subspan(
+          encode_elements(messages(), type, flags, elements.set.name, rest, elements.userdata));
   }
 
   Batch batch_;
@@ -183,7 +183,8 @@ void encode_set(Messages& messages, const SetSpec& set, std::uint32_t set_id) {
 // Written with libmnl alone: libnftnl would copy every element into an object of its own first.
 std::size_t encode_elements(Messages& messages, std::uint16_t type, std::uint16_t flags,
                             const std::string& set, std::span<const Element> elements,
-                            std::string_view userdata, bool keys_only) {
+                            std::string_view userdata) {
+  const bool are_new = type == NFT_MSG_NEWSETELEM;
   // Three keys of 32 bytes, seven attribute headers, the userdata: what one element takes at most.
   const std::size_t each = 3 * 32 + 7 * NLA_HDRLEN + NLA_ALIGN(userdata.size());
   const std::size_t count = std::min(elements.size(), kElementBytes / each);
@@ -195,8 +196,8 @@ std::size_t encode_elements(Messages& messages, std::uint16_t type, std::uint16_
     nlattr* nest = mnl_attr_nest_start(header, NFTA_LIST_ELEM);
     put_value(header, NFTA_SET_ELEM_KEY, element.key);
     if (!element.key_end.empty()) put_value(header, NFTA_SET_ELEM_KEY_END, element.key_end);
-    if (!keys_only && !element.data.empty()) put_value(header, NFTA_SET_ELEM_DATA, element.data);
-    if (!keys_only && !userdata.empty())
+    if (are_new && !element.data.empty()) put_value(header, NFTA_SET_ELEM_DATA, element.data);
+    if (are_new && !userdata.empty())
       mnl_attr_put(header, NFTA_SET_ELEM_USERDATA, userdata.size(), userdata.data());
     mnl_attr_nest_end(header, nest);
   }

@@ -33,11 +33,11 @@ Batch encode(const Transaction& transaction);
 std::uint32_t encode_rule(Messages& messages, const std::string& chain, const Rule& rule,
                           std::uint32_t set_id);
 
-// One message about elements of `set`, keys only where `keys_only`; of `elements` it takes as many as
-// fit, and returns how many.
+// One message about elements of `set`; data and userdata only where `type` makes new ones. Of
+// `elements` it takes as many as fit, and returns how many.
 std::size_t encode_elements(Messages& messages, std::uint16_t type, std::uint16_t flags,
                             const std::string& set, std::span<const Element> elements,
-                            std::string_view userdata, bool keys_only);
+                            std::string_view userdata);
 
 // A set of ours, without its elements.
 void encode_set(Messages& messages, const SetSpec& set, std::uint32_t set_id);

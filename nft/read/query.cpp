@@ -25,8 +25,8 @@ void Query::generation() {
 void Query::elements(const std::string& set, std::span<const Element> elements) {
   asks_for_keys_ = true;
   while (!elements.empty())
-    elements = elements.subspan(
-        encode_elements(messages_, NFT_MSG_GETSETELEM, 0, set, elements, {}, true));
+    elements =
+        elements.subspan(encode_elements(messages_, NFT_MSG_GETSETELEM, 0, set, elements, {}));
 }
 
 void Query::table() {
