@@ -12,6 +12,10 @@
 
 namespace portmapper::nft {
 
+std::uint8_t protocol_family(Family family) {
+  return family == Family::ipv4 ? NFPROTO_IPV4 : NFPROTO_IPV6;
+}
+
 std::uint8_t* Messages::make_room(std::size_t capacity) {
   const std::size_t needed = used_ + NLMSG_HDRLEN + capacity;
   if (buffer_.size() < needed) buffer_.resize(std::max(needed, buffer_.size() * 2));

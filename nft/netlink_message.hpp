@@ -21,6 +21,8 @@
 #include <string>
 #include <vector>
 
+#include "lib/base/ip_address.hpp"
+
 namespace portmapper::nft {
 
 // The owner of an object of libnftnl: Owned<nftnl_rule, nftnl_rule_free>.
@@ -30,6 +32,8 @@ struct Freeing {
 };
 template <typename T, auto Free>
 using Owned = std::unique_ptr<T, Freeing<Free>>;
+
+std::uint8_t protocol_family(Family family);  // NFPROTO_IPV4, NFPROTO_IPV6
 
 class Messages {
  public:

@@ -54,7 +54,7 @@ Result<std::string> device_towards(const IpAddress& address) {
   header->nlmsg_type = RTM_GETROUTE;
   header->nlmsg_flags = NLM_F_REQUEST;
   auto* route = static_cast<rtmsg*>(mnl_nlmsg_put_extra_header(header, sizeof(rtmsg)));
-  route->rtm_family = address.family() == Family::ipv4 ? AF_INET : AF_INET6;
+  route->rtm_family = socket_family(address.family());
   route->rtm_dst_len = static_cast<unsigned char>(address.length() * 8);
   mnl_attr_put(header, RTA_DST, address.length(), address.bytes().data());
 

@@ -5,6 +5,8 @@
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/rtnetlink.h>
 
+#include "nft/netlink_message.hpp"
+
 namespace portmapper::doctor {
 namespace {
 
@@ -35,8 +37,7 @@ nft::foreign::Blob device_name(const std::string& name) {
 nft::foreign::Packet packet_of(const nft::PublishedPort& port) {
   const bool is_ipv4 = port.address.family() == Family::ipv4;
   nft::foreign::Packet packet;
-  packet.set(nft::foreign::PacketField::nfproto,
-             {{is_ipv4 ? std::uint8_t{NFPROTO_IPV4} : std::uint8_t{NFPROTO_IPV6}}});
+  packet.set(nft::foreign::PacketField::nfproto, {{nft::protocol_family(port.address.family())}});
   packet.set(nft::foreign::PacketField::ether_type, {number16(is_ipv4 ? ETH_P_IP : ETH_P_IPV6)});
   packet.set(nft::foreign::PacketField::l4proto, {{static_cast<std::uint8_t>(port.protocol)}});
   packet.set(nft::foreign::PacketField::ct_original_dport, {number16(port.port.value())});

@@ -9,6 +9,7 @@
 
 #include "lib/app/doctor/doctor.hpp"
 #include "lib/app/doctor/packets.hpp"
+#include "nft/netlink_message.hpp"
 #include "nft/ruleset.hpp"
 
 namespace portmapper::doctor {
@@ -17,8 +18,7 @@ namespace {
 using Level = Finding::Level;
 
 bool is_of_family(const nft::foreign::Chain& chain, Family family) {
-  return chain.table.family == NFPROTO_INET ||
-         chain.table.family == (family == Family::ipv4 ? NFPROTO_IPV4 : NFPROTO_IPV6);
+  return chain.table.family == NFPROTO_INET || chain.table.family == nft::protocol_family(family);
 }
 
 std::string place(const nft::foreign::TableId& table, const std::string& chain,
