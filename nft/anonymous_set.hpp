@@ -1,6 +1,6 @@
 // AnonymousSet: the elements in braces of one rule, iifname { "eth0", "eth1" }.
 //
-//   encode_anonymous_set(messages, set, set_id);   // before the rule that looks up set_id
+//   encode_anonymous_set(messages, set, set_id);  // before the rule that looks up set_id
 //
 // The kernel names it, and removes it with the rule. An interval set has the first value of each
 // interval and, as an end, the one behind its last; adjacent intervals share no end, so they must

@@ -1,6 +1,6 @@
 // check_ports: what of one attachment is not as its ADD would build it now.
 //
-//   std::vector<std::string> findings = check_ports(plan, snapshot);   // empty: all is well
+//   const std::vector<std::string> findings = check_ports(plan, snapshot);  // empty: all is well
 //
 // A pure function. The snapshot has the sections ruleset, set_damage, claims, installed and
 // hairpins. What another attachment of the same container publishes is left to it, as ADD does.

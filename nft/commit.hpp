@@ -1,9 +1,8 @@
 // commit: sends a transaction to the kernel, which accepts all of it or nothing.
 //
 //   const CommitResult result = commit(transport, transaction);
-//   if (result.refusal && result.refusal->error_number == EEXIST) {
-//     // somebody has one of the elements of transaction.operations[*result.refusal->operation]
-//   }
+//   if (result.refusal && result.refusal->operation && result.refusal->error_number == EEXIST)
+//     use(transaction.operations[*result.refusal->operation]);  // somebody has one of its elements
 //
 // A refusal is the kernel's answer, after which nothing has changed: ERESTART, the generation
 // moved; EEXIST, an element that was to be created is there; ENOENT, something that was to be there

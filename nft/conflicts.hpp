@@ -1,6 +1,6 @@
 // resolve_conflicts: what stands in the way of a plan, and whether it may be removed.
 //
-//   Result<Transaction> removals = resolve_conflicts(plan, occupancy);
+//   const Result<Transaction> removals = resolve_conflicts(plan, occupancy);
 //
 // May be removed: what the same attachment had before, all that a dead owner has, elements that no
 // owner entry stands for. A pure function. Errors: mapping_failed naming every port that a living

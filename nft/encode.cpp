@@ -11,7 +11,6 @@
 #include <linux/netfilter/nf_tables.h>
 
 #include <algorithm>
-#include <numeric>
 
 #include "nft/userdata.hpp"
 
@@ -21,10 +20,9 @@ namespace {
 constexpr std::size_t kElementBytes = 60000;
 
 std::uint32_t concatenated_length(std::span<const FieldType> types) {
-  return std::accumulate(types.begin(), types.end(), std::uint32_t{0},
-                         [](std::uint32_t length, FieldType type) {
-                           return length + ((field(type).length + 3) & ~3U);
-                         });
+  std::size_t length = 0;
+  for (const FieldType type : types) length += padded(field(type).length);
+  return static_cast<std::uint32_t>(length);
 }
 
 void put_value(nlmsghdr* header, std::uint16_t attribute, const Key& key) {
@@ -86,7 +84,9 @@ class Encoder {
   void operator()(const AddSet& add) { encode_set(messages(), add.set, ++last_set_id_); }
 
   void operator()(const AddChain& add) {
-    const auto chain = named_chain(add.name);
+    const Owned<nftnl_chain, nftnl_chain_free> chain(nftnl_chain_alloc());
+    nftnl_chain_set_str(chain.get(), NFTNL_CHAIN_TABLE, kTable);
+    nftnl_chain_set_str(chain.get(), NFTNL_CHAIN_NAME, add.name.c_str());
     if (add.hook) {
       nftnl_chain_set_str(chain.get(), NFTNL_CHAIN_TYPE, add.hook->type);
       nftnl_chain_set_u32(chain.get(), NFTNL_CHAIN_HOOKNUM, add.hook->number);
@@ -98,32 +98,22 @@ class Encoder {
   }
 
   void operator()(const DeleteChain& chain) {
-    nftnl_chain_nlmsg_build_payload(messages().begin(NFT_MSG_DELCHAIN, 0),
-                                    named_chain(chain.name).get());
-    messages().end();
+    messages().write_named(NFT_MSG_DELCHAIN, 0, NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME, chain.name);
   }
 
   // A rule without a handle stands for all rules of the chain.
   void operator()(const FlushChain& chain) {
-    nlmsghdr* header = messages().begin(NFT_MSG_DELRULE, 0);
-    mnl_attr_put_strz(header, NFTA_RULE_TABLE, kTable);
-    mnl_attr_put_strz(header, NFTA_RULE_CHAIN, chain.name.c_str());
-    messages().end();
+    messages().write_named(NFT_MSG_DELRULE, 0, NFTA_RULE_TABLE, NFTA_RULE_CHAIN, chain.name);
   }
 
   void operator()(const DeleteSet& set) {
-    nlmsghdr* header = messages().begin(NFT_MSG_DELSET, 0);
-    mnl_attr_put_strz(header, NFTA_SET_TABLE, kTable);
-    mnl_attr_put_strz(header, NFTA_SET_NAME, set.name.c_str());
-    messages().end();
+    messages().write_named(NFT_MSG_DELSET, 0, NFTA_SET_TABLE, NFTA_SET_NAME, set.name);
   }
 
   // A list of elements without elements stands for all of them.
   void operator()(const FlushSet& set) {
-    nlmsghdr* header = messages().begin(NFT_MSG_DELSETELEM, 0);
-    mnl_attr_put_strz(header, NFTA_SET_ELEM_LIST_TABLE, kTable);
-    mnl_attr_put_strz(header, NFTA_SET_ELEM_LIST_SET, set.name.c_str());
-    messages().end();
+    messages().write_named(NFT_MSG_DELSETELEM, 0, NFTA_SET_ELEM_LIST_TABLE, NFTA_SET_ELEM_LIST_SET,
+                           set.name);
   }
 
   void operator()(const AddRule& add) {
@@ -147,18 +137,11 @@ class Encoder {
  private:
   Messages& messages() { return batch_.messages; }
 
-  static Owned<nftnl_chain, nftnl_chain_free> named_chain(const std::string& name) {
-    Owned<nftnl_chain, nftnl_chain_free> chain(nftnl_chain_alloc());
-    nftnl_chain_set_str(chain.get(), NFTNL_CHAIN_TABLE, kTable);
-    nftnl_chain_set_str(chain.get(), NFTNL_CHAIN_NAME, name.c_str());
-    return chain;
-  }
-
   void put(std::uint16_t type, std::uint16_t flags, const Elements& elements) {
     std::span<const Element> rest(elements.elements);
     while (!rest.empty())
-      rest = rest.subspan(encode_elements(messages(), type, flags, elements.set.name, rest,
-                                          elements.userdata, type == NFT_MSG_DELSETELEM));
+      rest = rest.subspan(
+          encode_elements(messages(), type, flags, elements.set.name, rest, elements.userdata));
   }
 
   Batch batch_;
@@ -200,7 +183,8 @@ void encode_set(Messages& messages, const SetSpec& set, std::uint32_t set_id) {
 // Written with libmnl alone: libnftnl would copy every element into an object of its own first.
 std::size_t encode_elements(Messages& messages, std::uint16_t type, std::uint16_t flags,
                             const std::string& set, std::span<const Element> elements,
-                            std::string_view userdata, bool keys_only) {
+                            std::string_view userdata) {
+  const bool are_new = type == NFT_MSG_NEWSETELEM;
   // Three keys of 32 bytes, seven attribute headers, the userdata: what one element takes at most.
   const std::size_t each = 3 * 32 + 7 * NLA_HDRLEN + NLA_ALIGN(userdata.size());
   const std::size_t count = std::min(elements.size(), kElementBytes / each);
@@ -212,8 +196,8 @@ std::size_t encode_elements(Messages& messages, std::uint16_t type, std::uint16_
     nlattr* nest = mnl_attr_nest_start(header, NFTA_LIST_ELEM);
     put_value(header, NFTA_SET_ELEM_KEY, element.key);
     if (!element.key_end.empty()) put_value(header, NFTA_SET_ELEM_KEY_END, element.key_end);
-    if (!keys_only && !element.data.empty()) put_value(header, NFTA_SET_ELEM_DATA, element.data);
-    if (!keys_only && !userdata.empty())
+    if (are_new && !element.data.empty()) put_value(header, NFTA_SET_ELEM_DATA, element.data);
+    if (are_new && !userdata.empty())
       mnl_attr_put(header, NFTA_SET_ELEM_USERDATA, userdata.size(), userdata.data());
     mnl_attr_nest_end(header, nest);
   }

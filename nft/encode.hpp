@@ -1,9 +1,9 @@
-// Encode: a transaction as the bytes of one nfnetlink batch; the only place that turns our values
-// into netlink attributes. No socket: tests decode the bytes.
+// Encode: a transaction as the bytes of one nfnetlink batch, without a socket: tests decode them.
 //
-//   Batch batch = encode(transaction);
-//   netlink.exchange(batch.messages.bytes(), ...);
-//   batch.operation_of(sequence);  // which operation an error answers
+//   const Batch batch = encode(transaction);
+//   transport.exchange(batch.messages.bytes(), [&](const nlmsghdr& reply) {
+//     use(batch.operations[reply.nlmsg_seq - 1]);  // which operation a refusal answers
+//   });
 //
 // Byte order as said in nft/key; attributes of nf_tables are big-endian. One message holds at most
 // 60,000 bytes of elements, since a netlink attribute's length has 16 bits. The last operation asks
@@ -33,13 +33,13 @@ Batch encode(const Transaction& transaction);
 std::uint32_t encode_rule(Messages& messages, const std::string& chain, const Rule& rule,
                           std::uint32_t set_id);
 
-// The attributes of a list of elements in `set`, keys only where `keys_only`; from `elements` it
-// takes as many as fit and returns how many.
+// One message about elements of `set`; data and userdata only where `type` makes new ones. Of
+// `elements` it takes as many as fit, and returns how many.
 std::size_t encode_elements(Messages& messages, std::uint16_t type, std::uint16_t flags,
                             const std::string& set, std::span<const Element> elements,
-                            std::string_view userdata, bool keys_only);
+                            std::string_view userdata);
 
-// The set itself; an anonymous one too.
+// A set of ours, without its elements.
 void encode_set(Messages& messages, const SetSpec& set, std::uint32_t set_id);
 
 }  // namespace portmapper::nft

@@ -5,14 +5,20 @@
 #include <algorithm>
 #include <bit>
 
+#include "nft/key.hpp"
+
 namespace portmapper::nft {
 namespace {
 
 using Octets = MatchValue::Octets;
 using Form = MatchValue::Form;
 
-// nft's numbers of types (datatype.h), by field.
-constexpr std::array<std::uint32_t, 12> kTypes = {7, 7, 8, 8, 41, 41, 19, 12, 13, 13, 26, 38};
+// nft's types, by field.
+constexpr std::array<FieldType, 12> kTypes = {
+    FieldType::ipv4_addr,    FieldType::ipv4_addr,  FieldType::ipv6_addr,
+    FieldType::ipv6_addr,    FieldType::ifname,     FieldType::ifname,
+    FieldType::mark,         FieldType::inet_proto, FieldType::inet_service,
+    FieldType::inet_service, FieldType::ct_state,   FieldType::fib_addrtype};
 
 std::uint32_t operation_of(MatchOperator op) {
   switch (op) {
@@ -136,7 +142,7 @@ class MatchEncoder {
 
   void encode_set() {
     const bool is_interval = has_intervals(match_.values);
-    AnonymousSet set{.key_type = kTypes[static_cast<std::size_t>(match_.field)],
+    AnonymousSet set{.key_type = field(kTypes[static_cast<std::size_t>(match_.field)]).type_id,
                      .key_length = length_,
                      .is_host_order = is_host_order(match_.field) &&
                                       (is_interface(match_.field) || !is_interval),

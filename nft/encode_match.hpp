@@ -1,6 +1,6 @@
 // Matches as expressions, as nft 1.0.6 makes them of the same words.
 //
-//   encode_match(rule, match);   // tcp dport 80: meta l4proto, cmp, payload, cmp
+//   encode_match(rule, match);  // tcp dport 80: meta l4proto, cmp, payload, cmp
 //
 // Where nft would load two ports at once, here are two loads; nft lists both alike. Errors: none.
 // Does not promise: expressions for values that are not of the match's field.

@@ -11,9 +11,7 @@
 #include <libnftnl/expr.h>
 // clang-format on
 
-#include <array>
-#include <bit>
-
+#include "lib/base/bytes.hpp"
 #include "nft/encode.hpp"
 #include "nft/encode_match.hpp"
 #include "nft/rule_builder.hpp"
@@ -21,12 +19,6 @@
 
 namespace portmapper::nft {
 namespace {
-
-using HostNumber = std::array<std::uint8_t, 4>;
-
-HostNumber host_number(std::uint32_t number) {
-  return std::bit_cast<HostNumber>(number);
-}
 
 class ActionEncoder {
  public:
@@ -58,8 +50,7 @@ class ActionEncoder {
     rule_.lookup(action.map, slot(0));
     nftnl_expr* nat = rule_.add("nat");
     nftnl_expr_set_u32(nat, NFTNL_EXPR_NAT_TYPE, NFT_NAT_DNAT);
-    nftnl_expr_set_u32(nat, NFTNL_EXPR_NAT_FAMILY,
-                       family == Family::ipv4 ? NFPROTO_IPV4 : NFPROTO_IPV6);
+    nftnl_expr_set_u32(nat, NFTNL_EXPR_NAT_FAMILY, protocol_family(family));
     nftnl_expr_set_u32(nat, NFTNL_EXPR_NAT_REG_ADDR_MIN, slot(0));
     nftnl_expr_set_u32(nat, NFTNL_EXPR_NAT_REG_PROTO_MIN, slot(address_slots));
   }
@@ -94,7 +85,7 @@ class ActionEncoder {
                          .op = MatchOperator::not_equal,
                          .values = {MatchValue::interface_name("lo")}});
     encode_match(rule_, {.field = MatchField::ip_daddr,
-                         .values = {MatchValue::prefix(*IpPrefix::parse("127.0.0.0/8"))}});
+                         .values = {MatchValue::prefix(IpPrefix::loopback())}});
     rule_.verdict(NF_DROP);
   }
 

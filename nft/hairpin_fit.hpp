@@ -1,8 +1,7 @@
 // fit_hairpins: which hairpin elements to add where some are there already.
 //
-//   HairpinFit fit = fit_hairpins(plan.hairpins, existing);
-//   // existing 0.0.0.0/0 . 10.22.0.0/16 covers a wanted 10.22.0.0/16 . 10.22.0.0/16: nothing to
-//   add
+//   // 0.0.0.0/0 . 10.22.0.0/16 exists and covers 10.22.0.0/16 . 10.22.0.0/16: nothing to add.
+//   const HairpinFit fit = fit_hairpins(plan.hairpins, hairpins);
 //
 // The kernel refuses (EEXIST) an element of an interval set that overlaps another without being
 // equal to it. Networks whose subnets lie in each other, or a changed masqAll, make such elements.

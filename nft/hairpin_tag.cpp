@@ -36,7 +36,7 @@ std::vector<Hairpin> hairpins_of_tag(std::uint8_t tag, std::span<const IpAddress
     const IpPrefix container = IpPrefix::host(address);
     if (bits & kSelf) hairpins.push_back({container, container});
     if (bits & kLoopback && address.family() == Family::ipv4)
-      hairpins.push_back({*IpPrefix::parse("127.0.0.0/8"), container});
+      hairpins.push_back({IpPrefix::loopback(), container});
     if (bits & kAll) hairpins.push_back({IpPrefix::everything(address.family()), container});
   }
   std::sort(hairpins.begin(), hairpins.end());

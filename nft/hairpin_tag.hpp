@@ -1,7 +1,7 @@
 // The hairpin tag: which hairpin elements belong to one attachment alone.
 //
-//   std::uint8_t tag = hairpin_tag(plan.hairpins);               // 0: they are their subnet's
-//   std::vector<Hairpin> own = hairpins_of_tag(tag, endpoints);  // what DEL removes with the ports
+//   const std::uint8_t tag = hairpin_tag(plan.hairpins);               // 0: none is its own
+//   const std::vector<Hairpin> own = hairpins_of_tag(tag, addresses);  // what DEL removes as well
 //
 // A hairpin pair is about a container's subnet and stays for its neighbours. Where the delegate
 // gives each container a /32 or /128, the pair is the container's own and has to go with it, or

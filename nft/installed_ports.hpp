@@ -1,7 +1,7 @@
 // InstalledPorts: what the kernel has for one attachment, as nft/read/reader found it.
 //
-//   Result<InstalledPortsAt> found = read_installed_ports(netlink, owner, "hostports");
-//   found->installed.empty();  // nothing left to remove
+//   const Result<InstalledPortsAt> found = read_installed_ports(transport, owner, "hostports");
+//   if (found && found->installed.empty()) return 0;  // nothing left to remove
 //
 // The owner entries are the truth about which ports are the attachment's; claims and targets are
 // listed only where they exist, and claims only where they name this owner, so that removing

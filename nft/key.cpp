@@ -1,7 +1,6 @@
 #include "nft/key.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cassert>
 #include <cstdio>
 #include <cstring>
@@ -10,16 +9,14 @@ namespace portmapper::nft {
 namespace {
 
 // Numbers from nftables' enum datatypes; they are part of its listing format.
-constexpr std::array<Field, 6> kFields = {{{"ipv4_addr", 7, 4},
+constexpr std::array<Field, 8> kFields = {{{"ipv4_addr", 7, 4},
                                            {"ipv6_addr", 8, 16},
                                            {"inet_proto", 12, 1},
                                            {"inet_service", 13, 2},
                                            {"ifname", 41, 16},
-                                           {"mark", 19, 4}}};
-
-std::size_t padded(std::size_t length) {
-  return (length + 3) & ~std::size_t{3};
-}
+                                           {"mark", 19, 4},
+                                           {"ct_state", 26, 4},
+                                           {"fib_addrtype", 38, 4}}};
 
 void add_address(Key& key, const IpAddress& address) {
   key.add({address.bytes().data(), address.length()});
@@ -31,9 +28,7 @@ void add_protocol(Key& key, Protocol protocol) {
 }
 
 void add_port(Key& key, Port port) {
-  const std::array<std::uint8_t, 2> bytes = {static_cast<std::uint8_t>(port.value() >> 8),
-                                             static_cast<std::uint8_t>(port.value() & 0xff)};
-  key.add(bytes);
+  key.add(network_number(port.value()));
 }
 
 std::optional<Port> parse_port(const std::uint8_t* bytes) {
@@ -71,15 +66,17 @@ std::string format_field(FieldType type, const std::uint8_t* bytes) {
       (void)std::snprintf(text.data(), text.size(), "0x%08x", value);
       return text.data();
     }
+    case FieldType::ct_state:
+    case FieldType::fib_addrtype:
+      break;  // of anonymous sets, which Match has words for
   }
   return {};
 }
 
 // Our intervals are prefixes: their first and last address differ in the host bits only.
 IpPrefix prefix_between(Family family, const std::uint8_t* first, const std::uint8_t* last) {
-  std::size_t bits = 0;
-  for (std::size_t i = 0; i < address_length(family); ++i)
-    bits += 8 - static_cast<std::size_t>(std::popcount(static_cast<unsigned>(first[i] ^ last[i])));
+  const std::size_t length = address_length(family);
+  const std::size_t bits = equal_bits({first, length}, {last, length});
   return {IpAddress::from_bytes(family, first), static_cast<std::uint8_t>(bits)};
 }
 
@@ -113,11 +110,9 @@ Key target_data(const Endpoint& endpoint) {
 Key owner_key(const OwnerHash& hash, std::uint32_t index) {
   std::array<std::uint8_t, 16> name{};
   std::copy(hash.begin(), hash.end(), name.begin());
-  std::array<std::uint8_t, 4> mark{};
-  std::memcpy(mark.data(), &index, mark.size());
   Key key;
   key.add(name);
-  key.add(mark);
+  key.add(host_number(index));
   return key;
 }
 

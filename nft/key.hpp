@@ -1,8 +1,7 @@
 // Key: the bytes of set keys and map data, and what they mean.
 //
-//   claim_key({IpAddress::any(Family::ipv4), Protocol::tcp, port_8080})  // 06 00 00 00 1f 90 00 00
-//   owner_key(hash, 1)                                                  // "k3f9..." NUL, 01 00 00
-//   00
+//   claim_key({IpAddress::any(Family::ipv4), Protocol::tcp, port8080});  // 06000000 1f900000
+//   owner_key(owner, 1);  // "k3f9..." and its NUL; 01000000, on a little-endian host
 //
 // Byte layout, as nft concatenates: each field starts at a multiple of 4 bytes, padded with 0.
 //   ipv4_addr      4 bytes, network order       ipv6_addr     16 bytes, network order
@@ -13,6 +12,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -20,11 +20,17 @@
 #include <utility>
 #include <vector>
 
+#include "lib/base/bytes.hpp"
 #include "lib/base/ip_address.hpp"
 #include "nft/names.hpp"
 #include "nft/published_port.hpp"
 
 namespace portmapper::nft {
+
+// What a field of `length` bytes takes in a concatenation.
+constexpr std::size_t padded(std::size_t length) {
+  return (length + 3) & ~std::size_t{3};
+}
 
 // A key or data of up to 32 bytes, without an allocation.
 class Key {
@@ -45,7 +51,9 @@ enum class FieldType : std::uint8_t {
   inet_proto,
   inet_service,
   ifname,
-  mark
+  mark,
+  ct_state,
+  fib_addrtype
 };
 
 struct Field {

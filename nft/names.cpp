@@ -34,7 +34,7 @@ OwnerHash network_hash(std::string_view network) {
 }
 
 std::string claim_set(Suffix suffix) {
-  return with_suffix("published", suffix);
+  return with_suffix(kPublished, suffix);
 }
 
 std::string target_map(std::string_view chain, Suffix suffix) {
@@ -42,7 +42,7 @@ std::string target_map(std::string_view chain, Suffix suffix) {
 }
 
 std::string hairpin_set(Family family) {
-  return with_suffix("hairpin", {family, AddressScope::any});
+  return with_suffix(kHairpin, {family, AddressScope::any});
 }
 
 std::string container_comment(std::string_view container_id) {
@@ -89,12 +89,11 @@ OwnerHash owner_hash(const Attachment& attachment) {
 }
 
 std::string derived_chain(std::string_view network) {
-  constexpr std::size_t kLimit = 100;  // that of `chain` in a config
   std::string name = std::string(kSharedChain) + "-" + std::string(network);
-  if (name.size() <= kLimit) return name;
+  if (name.size() <= kMaxChainName) return name;
   // Too long: the hash in place of the end keeps two such networks apart.
   const OwnerHash hash = network_hash(network);
-  name.resize(kLimit - hash.size() - 1);
+  name.resize(kMaxChainName - hash.size() - 1);
   return name + "-" + std::string(to_string(hash));
 }
 

@@ -1,8 +1,9 @@
-// Names: every name and comment that the kernel sees, in one place.
+// Names: every name and comment that the kernel sees, in one place; those that a configuration must
+// know are in lib/base/table_names.
 //
-//   claim_set({IpAddress::any(Family::ipv4), Protocol::tcp, port})     // "published-ip"
-//   target_map("MESOS-WEB", published)                                 // "MESOS-WEB-hostip6"
-//   container_comment("abc")                                           // "container_id: abc"
+//   claim_set(suffix_of(published));                             // "published-ip"
+//   target_map("MESOS-WEB", {Family::ipv6, AddressScope::one});  // "MESOS-WEB-hostip6"
+//   container_comment("abc");                                    // "container_id: abc"
 //
 // Comments are at most 128 bytes, nft's limit, so that a listing loads again; what
 // does not fit is shortened, and the owner hash keeps the exact identity. Parts that come from
@@ -16,6 +17,7 @@
 #include <string_view>
 
 #include "lib/base/attachment.hpp"
+#include "lib/base/table_names.hpp"
 #include "nft/published_port.hpp"
 
 namespace portmapper::nft {
@@ -23,11 +25,11 @@ namespace portmapper::nft {
 inline constexpr char kTable[] = "nft-port-mapper";
 inline constexpr char kTableComment[] = "published container ports";
 inline constexpr char kOwners[] = "owners";
-inline constexpr char kNetworks[] = "networks";
-inline constexpr char kPrerouting[] = "prerouting";
-inline constexpr char kOutput[] = "output";
-inline constexpr char kPostrouting[] = "postrouting";
-inline constexpr char kLocalnetGuard[] = "localnet-guard";
+using portmapper::kLocalnetGuard;
+using portmapper::kNetworks;
+using portmapper::kOutput;
+using portmapper::kPostrouting;
+using portmapper::kPrerouting;
 inline constexpr char kSharedChain[] = "hostports";  // networks without a `chain` in their config
 
 // "ip", "hostip", "ip6", "hostip6"; claim sets and target maps share them.

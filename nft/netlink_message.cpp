@@ -8,7 +8,13 @@
 
 #include <algorithm>
 
+#include "nft/names.hpp"
+
 namespace portmapper::nft {
+
+std::uint8_t protocol_family(Family family) {
+  return family == Family::ipv4 ? NFPROTO_IPV4 : NFPROTO_IPV6;
+}
 
 std::uint8_t* Messages::make_room(std::size_t capacity) {
   const std::size_t needed = used_ + NLMSG_HDRLEN + capacity;
@@ -31,6 +37,14 @@ nlmsghdr* Messages::begin_of(std::uint8_t family, std::uint16_t type, std::uint1
 void Messages::end() {
   const auto* header = reinterpret_cast<const nlmsghdr*>(buffer_.data() + last_);
   used_ = last_ + MNL_ALIGN(header->nlmsg_len);
+}
+
+void Messages::write_named(std::uint16_t type, std::uint16_t flags, std::uint16_t table_attribute,
+                           std::uint16_t name_attribute, const std::string& name) {
+  nlmsghdr* header = begin(type, flags);
+  mnl_attr_put_strz(header, table_attribute, kTable);
+  mnl_attr_put_strz(header, name_attribute, name.c_str());
+  end();
 }
 
 void Messages::batch_begin() {

@@ -2,7 +2,7 @@
 //
 //   Messages messages;
 //   nlmsghdr* header = messages.begin(NFT_MSG_NEWTABLE, NLM_F_CREATE);
-//   nftnl_table_nlmsg_build_payload(header, table.get());
+//   mnl_attr_put_strz(header, NFTA_TABLE_NAME, kTable);
 //   messages.end();
 //
 // Every message has the next sequence number, from 1, and family inet where no other is asked for;
@@ -18,7 +18,10 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
+
+#include "lib/base/ip_address.hpp"
 
 namespace portmapper::nft {
 
@@ -30,6 +33,8 @@ struct Freeing {
 template <typename T, auto Free>
 using Owned = std::unique_ptr<T, Freeing<Free>>;
 
+std::uint8_t protocol_family(Family family);  // NFPROTO_IPV4, NFPROTO_IPV6
+
 class Messages {
  public:
   static constexpr std::size_t kDefaultCapacity = 4096;
@@ -38,6 +43,9 @@ class Messages {
   nlmsghdr* begin_of(std::uint8_t family, std::uint16_t type, std::uint16_t flags,
                      std::size_t capacity = kDefaultCapacity);
   void end();
+  // A whole message about one object of our table, which the two attributes name.
+  void write_named(std::uint16_t type, std::uint16_t flags, std::uint16_t table_attribute,
+                   std::uint16_t name_attribute, const std::string& name);
   // The two ends of a batch; without a generation the kernel takes the batch whatever it is.
   void batch_begin();
   void batch_begin(std::uint32_t generation);

@@ -1,6 +1,7 @@
 // OwnerEntry: one element of map `owners`: an attachment, and one of the ports that it holds.
 //
-//   for (const OwnerEntry& entry : *read_owners(transport)) ...   // one for each published port
+//   const Result<std::vector<OwnerEntry>> owners = read_owners(transport);
+//   for (const OwnerEntry& entry : *owners) use(entry.published);  // one for each published port
 //
 // What all entries of an attachment have in common is in each of them. A table that was saved and
 // loaded again has lost all but the comment, owner and port. Source: packaging/doc/design.md, "The

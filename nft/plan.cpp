@@ -35,8 +35,7 @@ void add_hairpins(Plan& plan, const IpPrefix& container, bool masq_all) {
                                       return translation.published.address.family() == family &&
                                              reachable_by_loopback(translation.published);
                                     });
-  if (loopback && family == Family::ipv4)
-    plan.hairpins.push_back({*IpPrefix::parse("127.0.0.0/8"), subnet});
+  if (loopback && family == Family::ipv4) plan.hairpins.push_back({IpPrefix::loopback(), subnet});
 }
 
 void add_family(Plan& plan, const PlanInput& input, Family family) {

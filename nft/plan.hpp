@@ -1,7 +1,8 @@
 // Plan: what one ADD wants in the kernel, as pure data.
 //
-//   Plan plan = make_plan({.attachment = {"web", "abc", "eth0"}, .mappings = ..., .addresses =
-//   ...}); to_string(plan);  // one deterministic text, for tests and render
+//   const Plan plan = make_plan({.attachment = {"web", "abc", "eth0"},
+//                                .mappings = conf.mappings, .addresses = prefixes});
+//   to_string(plan);  // one deterministic text, for tests and render
 //
 // A pure function of its input: no I/O, no clock, no environment; it knows neither JSON nor
 // netlink. IPv4 translations come before IPv6 ones, each in the order of the mappings; the first

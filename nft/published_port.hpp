@@ -1,11 +1,10 @@
 // PublishedPort and Endpoint: the two sides of a target map.
 //
-//   PublishedPort{IpAddress::any(Family::ipv4), Protocol::tcp, *Port::from(8080)}  // any local
-//   address Endpoint{*IpAddress::parse("10.22.0.2"), *Port::from(80)}
+//   PublishedPort{IpAddress::any(Family::ipv4), Protocol::tcp, *Port::from(8080)};  // any address
+//   Endpoint{*IpAddress::parse("10.22.0.2"), *Port::from(80)};
 //
 // An any-address published port belongs to one family: publishing on all addresses is two of them.
-// Ports are in host byte order. Errors: none. Does not promise: that the address is local.
-// Source: packaging/doc/design.md, "Vocabulary".
+// Ports are in host byte order. Errors: none. Source: packaging/doc/design.md, "Vocabulary".
 #pragma once
 
 #include <compare>

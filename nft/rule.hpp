@@ -1,6 +1,6 @@
 // Rule: one nft rule as data, with its nft syntax and a fingerprint of it.
 //
-//   Rule rule{.action = Jump{"MESOS-WEB"}, .conditions = {tcp_port_80}};
+//   const Rule rule{.action = Jump{"MESOS-WEB"}, .conditions = {match}};
 //   to_string(rule);    // "tcp dport 80 jump MESOS-WEB"
 //   fingerprint(rule);  // what the rule carries in the kernel, to be known again
 //

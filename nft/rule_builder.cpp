@@ -143,7 +143,7 @@ void RuleBuilder::only_family(Family family) {
   if (family_is_tested_) return;
   family_is_tested_ = true;
   meta(NFT_META_NFPROTO, slot(0));
-  const std::uint8_t number = family == Family::ipv4 ? NFPROTO_IPV4 : NFPROTO_IPV6;
+  const std::uint8_t number = protocol_family(family);
   compare(NFT_CMP_EQ, {&number, 1});
 }
 

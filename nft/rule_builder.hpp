@@ -3,8 +3,8 @@
 //   RuleBuilder rule(messages, set_id);
 //   rule.only_family(Family::ipv4);
 //   rule.address(Family::ipv4, Side::source, slot(0));
-//   rule.compare(NFT_CMP_EQ, bytes, 4);
-//   rule.finish("MESOS-WEB", userdata);   // after the messages of its sets
+//   rule.compare(NFT_CMP_EQ, {address.bytes().data(), 4});
+//   rule.finish("MESOS-WEB", encode_rule_tag(1));  // after the messages of its sets
 //
 // A register is 4 bytes here and a value starts at `slot` of them; where the kernel has a 16-byte
 // register that starts there, its name is used, as nft does. What a rule tests to make sense of

@@ -10,11 +10,10 @@ namespace {
 
 constexpr std::array kHookNames = {"prerouting", "input", "forward", "output", "postrouting"};
 
-// type nat hook prerouting priority dstnat + 1; one after the cluster's own services
-// (CVE-2019-9946)
-constexpr Hook kPreroutingHook = {"nat", NF_INET_PRE_ROUTING, -99};
+// type nat hook prerouting priority dstnat + 1
+constexpr Hook kPreroutingHook = {"nat", NF_INET_PRE_ROUTING, kTranslationPriority};
 // type nat hook output priority -99; the same for what the host itself sends
-constexpr Hook kOutputHook = {"nat", NF_INET_LOCAL_OUT, -99};
+constexpr Hook kOutputHook = {"nat", NF_INET_LOCAL_OUT, kTranslationPriority};
 // type nat hook postrouting priority srcnat - 1; before everybody's masquerade, for hairpins alone
 constexpr Hook kPostroutingHook = {"nat", NF_INET_POST_ROUTING, 99};
 // type filter hook prerouting priority raw; what route_localnet must not open (CVE-2020-8558)

@@ -1,7 +1,7 @@
 // The chains of the ruleset: the skeleton's, and one network's.
 //
-//   for (const ChainSpec& chain : skeleton_chains()) ...   // prerouting, output, ...
-//   network_rules({"MESOS-WEB", {"mesos-cni0"}})           // five rules
+//   for (const ChainSpec& chain : skeleton_chains()) use(chain.name);  // prerouting, output, ...
+//   network_chain({"MESOS-WEB", {"mesos-cni0"}}).rules;                // five rules
 //
 // Pure data. Why each base chain sits at its priority is said in packaging/doc/design.md, "Why each
 // chain sits where it does"; the numbers are those of tests/golden/ruleset.nft. Errors: none. Does
@@ -19,6 +19,9 @@
 #include "nft/rule.hpp"
 
 namespace portmapper::nft {
+
+// Of our translations: dstnat + 1, one after the cluster's own services (CVE-2019-9946).
+inline constexpr std::int32_t kTranslationPriority = -99;
 
 struct Hook {
   const char* type;  // "nat" or "filter"

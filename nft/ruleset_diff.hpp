@@ -1,6 +1,6 @@
 // diff_ruleset: the table's chains and rules, as read, against those that we build.
 //
-//   RulesetDiff diff = diff_ruleset(view, &plan.chain);   // the skeleton and one network
+//   const RulesetDiff diff = diff_ruleset(view, &plan.chain);  // the skeleton and one network
 //   diff.intact();
 //
 // A pure function of a RulesetView, which nft/read fills. Rules are compared by the fingerprint that

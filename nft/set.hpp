@@ -1,11 +1,11 @@
 // SetSpec: the type of each of our sets and maps.
 //
-//   for (const SetSpec& set : skeleton_sets()) ...   // claims, owners, hairpins
-//   network_sets("MESOS-WEB")                        // its four target maps
-//   claim_spec(suffix).key                           // inet_proto . inet_service
+//   for (const SetSpec& set : skeleton_sets()) use(set.name);  // claims, owners, hairpins
+//   network_sets("MESOS-WEB");                                 // its four target maps
+//   claim_spec({Family::ipv4, AddressScope::any}).key;         // inet_proto . inet_service
 //
-// Flat tables; the fields are static, so a SetSpec may be copied freely. Errors: none.
-// Does not promise: elements. Source: tests/golden/ruleset.nft.
+// Flat tables; the fields are static, so a SetSpec may be copied freely. Errors: none. Source:
+// tests/golden/ruleset.nft.
 #pragma once
 
 #include <span>

@@ -1,8 +1,8 @@
 // Snapshot: what one command knows of the kernel and of the host when it decides.
 //
-//   Snapshot snapshot;                       // lib/app/look fills it, a section at a time
-//   Decision decision = decide_add(plan, snapshot);
-//   if (const auto* more = std::get_if<ReadMore>(&decision)) ...  // read that section, decide again
+//   Snapshot snapshot;  // lib/app/look fills it, a section at a time
+//   const Decision decision = decide_add(plan, snapshot);
+//   if (const auto* more = std::get_if<ReadMore>(&decision)) use(more->section);  // read that
 //
 // Pure data. Each section is absent until it was read; the generation is read before every section,
 // so a transaction that carries it is decided on nothing older. `refused` is what the kernel's

@@ -1,8 +1,8 @@
 // Transaction: one netlink batch as inert data, with one printed form.
 //
-//   Transaction transaction = insertion(plan, local_addresses);
-//   to_string(transaction);         // "create element inet nft-port-mapper published-ip { tcp .
-//   8080 ..." commit(netlink, transaction);   // nft/commit: all of it or none of it
+//   const Transaction transaction = insertion(plan, addresses);
+//   to_string(transaction);          // create element inet nft-port-mapper published-ip { ... }
+//   commit(transport, transaction);  // nft/commit: all of it or none of it
 //
 // The printed form is an nft script that does the same, but for what nft has no words for: our own
 // userdata. `create` is NLM_F_EXCL: the kernel refuses an element that is there. An element that is

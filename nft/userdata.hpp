@@ -1,7 +1,8 @@
 // Userdata: what an element or a rule of ours carries in addition to what the kernel uses.
 //
-//   std::string bytes = encode(ElementData{.comment = "web/abc/eth0", .netns = netns});
-//   ElementData data = parse_element_data(bytes);
+//   const std::string bytes = encode(ElementData{.comment = "web/abc/eth0", .netns = netns});
+//   const auto* first = reinterpret_cast<const std::uint8_t*>(bytes.data());
+//   const ElementData data = parse_element_data({first, bytes.size()});
 //
 // Layout: type (1 byte), length (1 byte), value; numbers big-endian. Type 0 is nft's comment, which
 // it lists; the others are ours, and nft skips them. So a table that was saved with `nft list` and
@@ -25,7 +26,7 @@ struct ElementData {
   std::optional<OwnerHash> owner{};  // on claims: whose
   NetworkNamespace netns{};          // on owner entries
   std::string chain{};               // on owner entries: prefix of the target maps
-  std::uint8_t hairpin = 0;  // on owner entries: a HairpinTag; 0 where DEL has none to remove
+  std::uint8_t hairpin = 0;  // on owner entries: see nft/hairpin_tag; 0: DEL removes no pairs
   bool restored = false;     // on owner entries: made by restore, not by an ADD
   std::uint32_t count = 0;   // on owner entries: how many there are of this owner
   std::optional<OwnerHash>

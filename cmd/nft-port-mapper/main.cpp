@@ -19,8 +19,8 @@ int main() {
       [] { return portmapper::read_all(STDIN_FILENO, "standard input"); });
   (void)portmapper::write_all(STDERR_FILENO, outcome.log);
   if (portmapper::write_all(STDOUT_FILENO, outcome.out)) return outcome.status;
-  const portmapper::Error unprinted{
-      portmapper::ErrorKind::mapping_failed, "cannot write", "standard output", errno, {}};
+  const portmapper::Error unprinted =
+      portmapper::mapping_failed("cannot write", "standard output", errno);
   (void)portmapper::write_all(STDERR_FILENO, "nft-port-mapper: " + unprinted.message() + "\n");
   if (outcome.undo) (void)portmapper::write_all(STDERR_FILENO, outcome.undo());
   return 1;

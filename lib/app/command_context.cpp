@@ -22,11 +22,8 @@ Result<nft::Plan> plan_of(const CommandContext& context, std::string_view result
       cni::container_addresses(result, context.request.ifname, what);
   if (!addresses) return addresses.error();
   if (addresses->empty() && !conf.mappings.empty())
-    return Error{ErrorKind::mapping_failed,
-                 "cannot publish ports of container " + context.request.container_id,
-                 context.request.ifname + " has no IP address in the " + what,
-                 0,
-                 {}};
+    return mapping_failed("cannot publish ports of container " + context.request.container_id,
+                          context.request.ifname + " has no IP address in the " + what);
   return nft::make_plan({.attachment = context.attachment(),
                          .netns = host::identify_netns(context.request.netns),
                          .chain = context.chain(),

@@ -1,7 +1,8 @@
 // CommandContext: what every CNI command works on.
 //
 //   const CommandContext context{request, conf, runner, log};
-//   Result<Plan> plan = plan_of(context, *conf.prev_result, "prevResult");
+//   Result<nft::Plan> plan = plan_of(context, *conf.prev_result, "prevResult");
+//   context.note_all(plan->notes);
 //
 // Notes for the operator go to `log`, a line each. Errors: as packaging/doc/design.md, "Error
 // codes". Source: CNI SPEC.md section 4; packaging/doc/design.md, "The commands".

@@ -31,10 +31,9 @@ void forget_flows(Transport& transport, const std::vector<host::UdpPort>& ports,
 
 // The hairpin pair of 127.0.0.0/8 is in the plan exactly when loopback must reach the container.
 const nft::Hairpin* loopback_pair(const nft::Plan& plan) {
-  const auto found =
-      std::find_if(plan.hairpins.begin(), plan.hairpins.end(), [](const nft::Hairpin& hairpin) {
-        return hairpin.source.contains(*IpPrefix::parse("127.0.0.0/8"));
-      });
+  const auto found = std::find_if(
+      plan.hairpins.begin(), plan.hairpins.end(),
+      [](const nft::Hairpin& hairpin) { return hairpin.source.contains(IpPrefix::loopback()); });
   return found == plan.hairpins.end() ? nullptr : &*found;
 }
 

@@ -1,7 +1,7 @@
 // Host effects: what an ADD and a DEL do beside nftables: a sysctl for 127.0.0.1, stale UDP flows.
 //
-//   Status status = effects_of_add(netlink, plan, notes);   // after the elements are there
-//   effects_of_del(netlink, installed, notes);                // after they are gone
+//   const Status status = effects_of_add(transport, plan, notes);  // after the elements are there
+//   effects_of_del(transport, installed, notes);                   // after they are gone
 //
 // Both come after the batch: the localnet-guard is in it, and a flow that ends before the elements
 // change would begin again as it was. Errors: mapping_failed only where a port of 127.0.0.0/8 alone

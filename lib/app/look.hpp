@@ -1,7 +1,7 @@
 // look: reads one section of a snapshot, from the kernel's table and from the host.
 //
 //   nft::Snapshot snapshot;
-//   Status read = look(transport, {.plan = &plan}, nft::Section::ruleset, snapshot);
+//   const Status read = look(transport, {.plan = &plan}, nft::Section::ruleset, snapshot);
 //
 // The only place where what a decision rests on is read. ruleset, installed and chain_is_empty come
 // first and bring the generation with them; what is read after it is no older. Errors:

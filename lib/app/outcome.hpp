@@ -1,9 +1,10 @@
 // Outcome: what one run of a program of ours comes to: its exit status and what it prints.
 //
-//   write(2, outcome.log); write(1, outcome.out) or else write(2, outcome.undo()), return 1;
-//   return outcome.status;
+//   write_all(STDERR_FILENO, outcome.log);
+//   if (write_all(STDOUT_FILENO, outcome.out)) return outcome.status;
+//   if (outcome.undo) write_all(STDERR_FILENO, outcome.undo());
 //
-// Errors: none. Does not promise: that `out` is JSON; the ctl's is text.
+// Errors: none.
 #pragma once
 
 #include <functional>

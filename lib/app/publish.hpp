@@ -1,7 +1,8 @@
 // publish and withdraw: put an attachment's ports into the kernel, and remove them.
 //
-//   Status status = publish(transport, plan);                                     // ADD
-//   auto gone = withdraw(transport, {nft::owner_hash(attachment), chain}, notes);   // DEL
+//   const Status status = publish(transport, plan);  // ADD
+//   const nft::OwnerHash owner = nft::owner_hash(attachment);
+//   const auto gone = withdraw(transport, {.owner = owner, .chain = "hostports"}, notes);  // DEL
 //
 // Both are one batch, decided by nft/decide. publish puts back skeleton and network chain where
 // they are not as we build them, replaces what the same attachment had, and takes ports over from

@@ -30,10 +30,7 @@ bool Retry::again() {
 Error Retry::exhausted() {
   return {ErrorKind::try_again_later,
           "the ruleset was changed by others for 10 seconds, so nothing was done; try again"
-          " later",
-          {},
-          0,
-          {}};
+          " later"};
 }
 
 bool changed_concurrently(int error_number) {

@@ -1,7 +1,8 @@
 // Retry: the bound on trying again after somebody else changed the ruleset.
 //
-//   for (Retry retry; retry.again();) { ...decide, commit; return unless the generation moved... }
-//   return retry.exhausted();
+//   for (Retry retry; retry.again();)
+//     if (!changed_concurrently(error_number)) return error_number;  // of a commit
+//   return Retry::exhausted();
 //
 // Pauses between tries. Each pause is a little longer, with a random part so that processes do not
 // run in step; gives up after 10 seconds. Errors: exhausted() is try_again_later (11). Does not

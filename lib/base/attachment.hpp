@@ -1,12 +1,12 @@
 // Attachment and PortMapping: what a runtime asks about, in the words of the design.
 //
-//   Attachment{"web", "abc", "eth0"}
-//   PortMapping{.host_address = {}, .protocol = Protocol::tcp, .host_port = ..., .container_port =
-//   ...}
+//   Attachment{"web", "abc", "eth0"};
+//   PortMapping{.host_address = {},  // any
+//               .host_port = *Port::from(8080), .container_port = *Port::from(80)};
 //
-// Both are plain values that hold only checked parts. Ports are in host byte order.
-// Errors: none. Does not promise: that a mapping has an endpoint; nft/plan decides that.
-// Source: CNI SPEC.md section 2 "attachment"; the portMappings convention of CNI's CONVENTIONS.md.
+// Both are plain values; lib/cni and lib/config check what comes from a runtime. Ports are in host
+// byte order. Errors: none. Source: CNI SPEC.md section 2 "attachment"; the portMappings convention
+// of CNI's CONVENTIONS.md.
 #pragma once
 
 #include <compare>

@@ -1,8 +1,8 @@
 // Attributes: reading the attributes of a netlink message, within their bounds.
 //
 //   for (const Attribute& attribute : Attributes(message_attributes(reply, sizeof(nfgenmsg))))
-//     if (attribute.type == NFTA_CHAIN_NAME) name = attribute.text();
-//   Attributes(parent.payload).find(NFTA_DATA_VALUE)  // nested ones
+//     if (attribute.type == NFTA_CHAIN_NAME) use(attribute.text());
+//   nested(parent, NFTA_DATA_VALUE);  // what is in an attribute
 //
 // The spans point into the message and live as long as it. Values are as the protocol has them;
 // number32 and number64 read big-endian ones. libmnl's own loops are C macros that C++ cannot
@@ -87,6 +87,12 @@ class Attributes {
  private:
   Bytes bytes_;
 };
+
+// The payload of `parent`'s attribute of this type; empty where there is none.
+inline Bytes nested(const Attribute& parent, std::uint16_t type) {
+  const auto found = Attributes(parent.payload).find(type);
+  return found ? found->payload : Bytes{};
+}
 
 // What lies behind the protocol's own header of `header_length` bytes.
 inline Bytes message_attributes(const nlmsghdr& message, std::size_t header_length) {

@@ -1,10 +1,10 @@
 // base64 decoding, as Go's encoding/json writes byte strings.
 //
-//   decode_base64("eyJuYW1lIjoid2ViIn0=")  // {"name":"web"}
+//   decode_base64("eyJuYW1lIjoid2ViIn0=");  // {"name":"web"}
 //
 // The standard alphabet with padding, and nothing else: no white space, no missing padding, no bits
-// behind the last byte, so that one text has one form. Errors: nothing for any other text. Does not
-// promise: base64url. Source: RFC 4648 section 4.
+// behind the last byte, so that one text has one form. Errors: nothing for any other text. Source:
+// RFC 4648 section 4.
 #pragma once
 
 #include <optional>

@@ -1,8 +1,8 @@
 // Error and Result<T>: how every fallible function of this program reports.
 //
-//   Result<Port> port = parse_port(text);
-//   if (!port) return port.error();
-//   use(*port);
+//   const Result<std::string> text = read_all(STDIN_FILENO, "standard input");
+//   if (!text) return text.error();
+//   use(*text);
 //
 // An Error keeps what was attempted, on which object, and the errno if there was one; it becomes
 // text in message() and a CNI error object in lib/cni, and nowhere else. A Status is the Result of
@@ -31,21 +31,32 @@ enum class ErrorKind {
 
 struct Error {
   ErrorKind kind = ErrorKind::mapping_failed;
-  std::string what;      // what was attempted, or the whole sentence where there is no object
-  std::string object;    // on which object; may be empty
-  int error_number = 0;  // errno, 0 if there was none
-  std::string details;   // the CNI error's "details": a delegate's own words; may be empty
+  std::string what{};     // what was attempted, or the whole sentence where there is no object
+  std::string object{};   // on which object; may be empty
+  int error_number = 0;   // errno, 0 if there was none
+  std::string details{};  // the CNI error's "details": a delegate's own words; may be empty
 
   // "cannot delete element: published-ip { tcp . 8080 }: Operation not permitted"
   [[nodiscard]] std::string message() const;
 };
 
-// The commonest kinds.
+// One of each kind that more than one place reports.
 inline Error mapping_failed(std::string what, std::string object = {}, int error_number = 0) {
-  return {ErrorKind::mapping_failed, std::move(what), std::move(object), error_number, {}};
+  return {ErrorKind::mapping_failed, std::move(what), std::move(object), error_number};
 }
 inline Error invalid_input(std::string what, std::string object = {}) {
-  return {ErrorKind::invalid_input, std::move(what), std::move(object), 0, {}};
+  return {ErrorKind::invalid_input, std::move(what), std::move(object)};
+}
+inline Error unreadable_input(std::string what, std::string object = {}, int error_number = 0) {
+  return {ErrorKind::unreadable_input, std::move(what), std::move(object), error_number};
+}
+inline Error delegate_failed(std::string what, std::string object = {}, int error_number = 0,
+                             std::string details = {}) {
+  return {ErrorKind::delegate_failed, std::move(what), std::move(object), error_number,
+          std::move(details)};
+}
+inline Error unsupported_command(std::string what) {
+  return {ErrorKind::unsupported_command, std::move(what)};
 }
 
 template <typename T>

@@ -4,8 +4,8 @@
 //   fnv1a("abc") == 0xe71fa2190541574b;
 //
 // sha256 is what names an attachment in the kernel, so it must be hard to collide on purpose; fnv1a
-// marks our rules, where nobody profits from a collision. Errors: none. Does not promise: speed for
-// long inputs. Source: FIPS 180-4; RFC 9923 (FNV).
+// marks our rules, where nobody profits from a collision. Errors: none. Source: FIPS 180-4; RFC
+// 9923 (FNV).
 #pragma once
 
 #include <array>

@@ -27,6 +27,10 @@ IpAddress with_host_bits(const IpPrefix& prefix, bool bit) {
 
 }  // namespace
 
+std::uint8_t socket_family(Family family) {
+  return family == Family::ipv4 ? AF_INET : AF_INET6;
+}
+
 std::optional<IpAddress> IpAddress::parse(std::string_view text) {
   std::array<char, INET6_ADDRSTRLEN> buffer{};
   if (text.size() >= buffer.size() || text.find('\0') != std::string_view::npos)
@@ -34,8 +38,7 @@ std::optional<IpAddress> IpAddress::parse(std::string_view text) {
   std::copy(text.begin(), text.end(), buffer.begin());
   const Family family = text.find(':') == std::string_view::npos ? Family::ipv4 : Family::ipv6;
   Octets bytes{};
-  const int af = family == Family::ipv4 ? AF_INET : AF_INET6;
-  if (inet_pton(af, buffer.data(), bytes.data()) != 1) return std::nullopt;
+  if (inet_pton(socket_family(family), buffer.data(), bytes.data()) != 1) return std::nullopt;
   return IpAddress(family, bytes);
 }
 
@@ -69,8 +72,7 @@ IpAddress IpAddress::mapped() const {
 
 std::string IpAddress::to_string() const {
   std::array<char, INET6_ADDRSTRLEN> buffer{};
-  inet_ntop(family_ == Family::ipv4 ? AF_INET : AF_INET6, bytes_.data(), buffer.data(),
-            buffer.size());
+  inet_ntop(socket_family(family_), bytes_.data(), buffer.data(), buffer.size());
   return buffer.data();
 }
 

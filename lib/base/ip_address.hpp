@@ -1,8 +1,8 @@
 // IpAddress and IpPrefix: IPv4 and IPv6 addresses as values.
 //
-//   std::optional<IpAddress> address = IpAddress::parse("::ffff:192.0.2.1");
-//   address->unmapped().to_string();                       // "192.0.2.1"
-//   IpPrefix::parse("10.22.0.2/16")->network().to_string()  // "10.22.0.0/16"
+//   const std::optional<IpAddress> address = IpAddress::parse("::ffff:192.0.2.1");
+//   address->unmapped().to_string();                         // "192.0.2.1"
+//   IpPrefix::parse("10.22.0.2/16")->network().to_string();  // "10.22.0.0/16"
 //
 // Octets are in network order; an IPv4 address uses the first four of the sixteen, the rest are 0.
 // Errors: parse returns nothing for text that is not an address; no zone ("%eth0"), no port.
@@ -25,6 +25,7 @@ enum class Family : std::uint8_t { ipv4, ipv6 };
 constexpr std::size_t address_length(Family family) {
   return family == Family::ipv4 ? 4 : 16;
 }
+std::uint8_t socket_family(Family family);  // AF_INET, AF_INET6
 
 class IpAddress {
  public:
@@ -62,6 +63,7 @@ struct IpPrefix {
   static std::optional<IpPrefix> parse(std::string_view text);  // "address/length"; length needed
   static IpPrefix host(const IpAddress& address);               // /32 or /128
   static IpPrefix everything(Family family) { return {IpAddress::any(family), 0}; }
+  static IpPrefix loopback() { return {{Family::ipv4, {127}}, 8}; }  // 127.0.0.0/8
 
   [[nodiscard]] IpPrefix network() const;  // the bits behind the prefix are 0
   [[nodiscard]] IpAddress last() const;    // the bits behind the prefix are 1

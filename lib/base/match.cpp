@@ -3,8 +3,9 @@
 #include "lib/base/match.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cstdio>
+
+#include "lib/base/bytes.hpp"
 
 namespace portmapper {
 namespace {
@@ -167,11 +168,7 @@ std::uint32_t to_number(const MatchValue& value, std::size_t length) {
 }
 
 std::size_t prefix_bits(const MatchValue& value, std::size_t length) {
-  std::size_t bits = length * 8;
-  for (std::size_t i = 0; i < length; ++i)
-    bits -= static_cast<std::size_t>(
-        std::popcount(static_cast<std::uint8_t>(value.first[i] ^ value.last[i])));
-  return bits;
+  return equal_bits({value.first.data(), length}, {value.last.data(), length});
 }
 
 std::optional<std::uint32_t> parse_ct_state(std::string_view name) {

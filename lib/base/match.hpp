@@ -1,9 +1,9 @@
 // Match: one nft match expression as a value, and the words nft lists it with.
 //
-//   Match match{.field = MatchField::dport, .values = {MatchValue::number(80, 2)},
-//               .transport = Protocol::tcp};
-//   to_string(match);                                         // "tcp dport 80"
-//   as_set(MatchField::mark, {value(5), value(1), value(5)})  // 1 and 5: { 0x1, 0x5 }
+//   const Match match{.field = MatchField::dport, .values = {MatchValue::number(80, 2)},
+//                     .transport = Protocol::tcp};
+//   to_string(match);                             // "tcp dport 80"
+//   as_set(MatchField::mark, {five, one, five});  // one and five, once each: { 0x1, 0x5 }
 //
 // A value is what the packet has, as bytes: `first` and `last` hold the field's length
 // (match_length) in network order, the rest are 0; interface names are padded with NUL. One value

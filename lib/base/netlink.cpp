@@ -16,7 +16,7 @@ namespace {
 constexpr char kSocket[] = "netlink socket";
 
 Error failed(const char* what) {
-  return {ErrorKind::mapping_failed, what, kSocket, errno, {}};
+  return mapping_failed(what, kSocket, errno);
 }
 
 // The kernel takes a request only if it fits the send buffer, 208 KiB unless enlarged.
@@ -89,7 +89,7 @@ Status hand_on(Bytes datagram, LastAnswer& last, const OnReply& on_reply) {
 }  // namespace
 
 Error no_answer(std::string object) {
-  return {ErrorKind::mapping_failed, "the kernel did not answer", std::move(object), 0, {}};
+  return mapping_failed("the kernel did not answer", std::move(object));
 }
 
 Result<Netlink> Netlink::open(int protocol) {

@@ -1,16 +1,17 @@
 // Transport: one netlink conversation with the kernel; Netlink is the real one.
 //
 //   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
-//   netlink->exchange(messages.bytes(), [](const nlmsghdr& reply) { ... });
+//   const Status sent = netlink->exchange(requests, [](const nlmsghdr& reply) { use(reply); });
 //
 // The kernel answers netlink requests while they are sent, so after a send everything is there to
 // be read (a dump continues with each read): exchange reads until the last request is answered or
-// the socket is empty, and never waits. Messages are in host byte order, their attributes as the
-// protocol has them. Errors: mapping_failed with the errno of socket, sendmsg or recv; refusals by
-// the kernel are replies (NLMSG_ERROR), which the caller judges. ENOBUFS: replies were lost, after
-// those that came were handed on; no_answer(): a dump without its end; EBADMSG: a part of a
-// message. Does not promise: that a reply is well-formed beyond its length. Source: netlink(7),
-// kernel net/netlink/af_netlink.c.
+// the socket is empty, and never waits. The headers of messages are in host byte order, their
+// attributes as the protocol has them. Errors: mapping_failed with the errno of socket, setsockopt,
+// sendto or recv; refusals by the kernel are replies (NLMSG_ERROR), which the caller judges, as it
+// does where there is no reply. ENOBUFS: replies were lost, after those that came were handed on;
+// no_answer(): a dump without its end; EMSGSIZE, EBADMSG: a part of a message. peek reads the
+// beginning alone, and no_answer() is its error for silence. Does not promise: that a reply is
+// well-formed beyond its length. Source: netlink(7), kernel net/netlink/af_netlink.c.
 #pragma once
 
 #include <linux/netlink.h>

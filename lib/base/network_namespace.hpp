@@ -1,6 +1,6 @@
 // NetworkNamespace: which network namespace an owner lives in, as recorded with the owner.
 //
-//   NetworkNamespace{.path = "/run/netns/web", .device = 4, .inode = 4026532288, .id = 7}
+//   NetworkNamespace{.path = "/run/netns/web", .device = 4, .inode = 4026532288, .id = 7};
 //
 // `id` is the kernel's number that is never used again before a reboot (Linux 6.18 and later), 0
 // where the kernel has none; inode numbers are used again. All numbers are in host byte order.

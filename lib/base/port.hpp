@@ -1,11 +1,11 @@
 // Port and Protocol: the other two parts of a published port.
 //
-//   std::optional<Port> port = Port::from(8080);
+//   const std::optional<Port> port = Port::from(8080);
 //   parse_protocol("UDP") == Protocol::udp;
 //
-// A Port is 1..65535 in host byte order; nft/encode alone turns it into network order. A Protocol's
-// value is its IP protocol number. Errors: `from` and `parse` return nothing for what is neither.
-// Does not promise: service names. Source: IANA protocol numbers; CNI's portMappings convention.
+// A Port is 1..65535 in host byte order; what writes it into a key or an attribute turns it into
+// network order. A Protocol's value is its IP protocol number. Errors: nothing for a number or a
+// name that is neither. Source: IANA protocol numbers; CNI's portMappings convention.
 #pragma once
 
 #include <compare>

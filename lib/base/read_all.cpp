@@ -7,10 +7,9 @@
 
 namespace portmapper {
 
-Result<std::string> read_all(int fd, std::string_view object) {
-  constexpr std::size_t kLimit = 64U << 20;
+Result<std::string> read_all(int fd, std::string_view object, std::size_t most_bytes) {
   const auto failed = [object](int error_number) {
-    return Error{ErrorKind::unreadable_input, "cannot read", std::string(object), error_number, {}};
+    return unreadable_input("cannot read", std::string(object), error_number);
   };
   std::string text;
   std::array<char, 65536> buffer;  // NOLINT: filled by read
@@ -19,7 +18,7 @@ Result<std::string> read_all(int fd, std::string_view object) {
     if (count == 0) return text;
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) return failed(errno);
-    if (text.size() + static_cast<std::size_t>(count) > kLimit) return failed(EFBIG);
+    if (text.size() + static_cast<std::size_t>(count) > most_bytes) return failed(EFBIG);
     text.append(buffer.data(), static_cast<std::size_t>(count));
   }
 }

@@ -1,8 +1,8 @@
 // UniqueFd: the one owner of a file descriptor; closes it in its destructor.
 //
-//   UniqueFd fd(open(path, O_RDONLY | O_CLOEXEC));
-//   if (!fd) return Error{...errno...};
-//   read(fd.get(), ...);
+//   const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+//   if (!fd) return errno;
+//   use(fd.get());
 //
 // Errors: a negative descriptor is "none"; the caller still has errno. Does not promise to report
 // errors of close(2). Source: POSIX close(2).

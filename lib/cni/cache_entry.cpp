@@ -11,10 +11,6 @@ namespace {
 
 constexpr std::string_view kKind = "cniCacheV1";
 
-Error failure(std::string what) {
-  return {ErrorKind::invalid_input, std::move(what), {}, 0, {}};
-}
-
 std::string read_name(const json::Value& root, std::string_view key,
                       bool (*is_right)(std::string_view), json::Problems& problems) {
   const json::Value value = root.member(key);
@@ -86,7 +82,7 @@ Result<std::optional<std::string>> read_config(const json::Value& root, std::str
   const json::Value value = root.member("config");
   const std::optional<std::string> text = decode_base64(value.text());
   if (value.kind() != json::Kind::string || !text)
-    return failure("config is not a configuration in base64");
+    return invalid_input("config is not a configuration in base64");
   const Result<json::Document> document = json::Document::parse(*text, "its configuration");
   if (!document) return document.error();
   const json::Value config = document->root();
@@ -95,12 +91,12 @@ Result<std::optional<std::string>> read_config(const json::Value& root, std::str
   json::Problems problems;
   if (config.member("name").text() != network)
     problems.about(config.member("name"), "is not the network's name, " + network);
-  if (!problems.empty()) return failure("its configuration: " + problems.text());
+  if (!problems.empty()) return invalid_input("its configuration: " + problems.text());
   if (!root.member("result").present())
     problems.missing(root, "result");
   else
     (void)json::is_object(root.member("result"), problems);
-  if (!problems.empty()) return failure(problems.text());
+  if (!problems.empty()) return invalid_input(problems.text());
   return std::optional(build_config(config, found, root));
 }
 
@@ -113,16 +109,17 @@ Result<CacheEntry> parse_cache_entry(std::string_view text, std::string_view plu
   json::Problems problems;
   const json::Value kind = root.member("kind");
   if (!kind.present())
-    return failure("kind is missing: only libcni 0.8 and later records how an attachment was made");
+    return invalid_input(
+        "kind is missing: only libcni 0.8 and later records how an attachment was made");
   if (kind.text() != kKind) {
     problems.about(kind, "is not \"cniCacheV1\"");
-    return failure(problems.text());
+    return invalid_input(problems.text());
   }
   CacheEntry entry;
   entry.attachment.network = read_name(root, "networkName", is_cni_name, problems);
   entry.attachment.container_id = read_name(root, "containerId", is_cni_name, problems);
   entry.attachment.ifname = read_name(root, "ifName", is_interface_name, problems);
-  if (!problems.empty()) return failure(problems.text());
+  if (!problems.empty()) return invalid_input(problems.text());
   Result<std::optional<std::string>> config = read_config(root, plugin, entry.attachment.network);
   if (!config) return config.error();
   entry.config = std::move(*config);

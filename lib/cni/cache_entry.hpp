@@ -1,7 +1,7 @@
 // CacheEntry: what libcni keeps of one attachment, and what a plugin got on stdin for it.
 //
-//   Result<CacheEntry> entry = parse_cache_entry(text, "nft-port-mapper");
-//   if (entry->config) parse_net_conf(*entry->config, Command::add);
+//   const Result<CacheEntry> entry = parse_cache_entry(text, "nft-port-mapper");
+//   if (entry && entry->config) use(*entry->config);  // what the plugin got on stdin
 //
 // libcni writes the entry to <cache>/results/<network>-<container>-<interface> when all plugins of
 // an ADD succeeded, and removes it after a DEL; podman, containerd, CRI-O and Nomad all use it. It

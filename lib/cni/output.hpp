@@ -4,7 +4,7 @@
 //   version_object("1.0.0");       // {"cniVersion":"1.0.0","supportedVersions":[...]}
 //
 // Each ends in a line feed. Text that came in is escaped, control characters and invalid UTF-8
-// included. Errors: none. Does not promise: the order of keys. Source: CNI SPEC.md section 5.
+// included. Errors: none. Source: CNI SPEC.md section 5.
 #pragma once
 
 #include <string>

@@ -31,23 +31,15 @@ bool has_control_character(std::string_view text) {
   return false;
 }
 
-Error failure(ErrorKind kind, std::string what) {
-  Error error;
-  error.kind = kind;
-  error.what = std::move(what);
-  return error;
-}
-
 Result<Command> read_command(const char* value) {
   if (value == nullptr || *value == '\0')
-    return failure(ErrorKind::invalid_input,
-                   "CNI_COMMAND is not set: this program is a CNI plugin, which container runtimes"
-                   " call; it is not meant to be run by hand");
+    return invalid_input(
+        "CNI_COMMAND is not set: this program is a CNI plugin, which container runtimes"
+        " call; it is not meant to be run by hand");
   for (const CommandName& candidate : kCommands)
     if (candidate.name == value) return candidate.command;
-  return failure(ErrorKind::unsupported_command,
-                 "CNI_COMMAND: " + json::quoted(value) +
-                     " is not one of ADD, DEL, CHECK, GC, STATUS, VERSION");
+  return unsupported_command("CNI_COMMAND: " + json::quoted(value) +
+                             " is not one of ADD, DEL, CHECK, GC, STATUS, VERSION");
 }
 
 // Reads the variables of one command and notes what is wrong with them.
@@ -107,8 +99,7 @@ Result<Request> read_request(const Environment& environment) {
                   "a path: it has control characters")
             : variables.optional("CNI_NETNS");
   }
-  if (!variables.problems().empty())
-    return failure(ErrorKind::invalid_input, variables.problems().text());
+  if (!variables.problems().empty()) return invalid_input(variables.problems().text());
   return request;
 }
 

@@ -81,10 +81,7 @@ Result<std::vector<IpPrefix>> container_addresses(std::string_view result_json,
   Addresses addresses(ifname);
   addresses.read(document->root());
   if (addresses.problems.empty()) return std::move(addresses.found);
-  Error error;
-  error.kind = ErrorKind::invalid_input;
-  error.what = std::string(what) + ": " + addresses.problems.text();
-  return error;
+  return invalid_input(std::string(what) + ": " + addresses.problems.text());
 }
 
 }  // namespace portmapper::cni

@@ -1,6 +1,6 @@
 // The addresses that a CNI result gives to the container's interface.
 //
-//   Result<std::vector<IpPrefix>> addresses = container_addresses(result_json, "eth0");
+//   const auto addresses = container_addresses(text, "eth0", "prevResult");
 //
 // Reads every form: ip4/ip6 (0.1.0, 0.2.0), ips with `version` (0.3.x, 0.4.0), ips of 1.x. With an
 // interfaces list, only addresses of the interface named `ifname` inside a sandbox count, never a

@@ -3,8 +3,8 @@
 //   is_supported("1.0.0");                     // true
 //   version_at_least("0.4.0", "0.4.0");        // true: has CHECK
 //
-// Errors: an unsupported version is `false`, and never guessed. Does not promise: semantic versions
-// beyond the list. Source: CNI SPEC.md, "Released versions".
+// Errors: an unsupported version is `false`, and never guessed. Source: CNI SPEC.md, "Released
+// versions".
 #pragma once
 
 #include <array>

@@ -3,12 +3,10 @@
 #include <algorithm>
 #include <array>
 
+#include "lib/base/table_names.hpp"
+
 namespace portmapper::config {
 namespace {
-
-// Chains of the skeleton, and the names whose maps would be the skeleton's own sets.
-constexpr std::array<std::string_view, 7> kOurNames = {
-    "hairpin", "localnet-guard", "networks", "output", "postrouting", "prerouting", "published"};
 
 // The words that nft 1.0.6 refuses where tests/golden/ruleset.nft has a network chain's name: after
 // `chain`, after `jump`. Found by loading, listing and loading again such a table for each of
@@ -58,12 +56,13 @@ bool is_identifier(std::string_view name) {
 }  // namespace
 
 std::string_view chain_name_complaint(std::string_view name) {
+  static_assert(kMaxChainName == 100);
   if (!is_identifier(name))
     return "is not an nft chain name: a letter, '_' or '.', then letters, digits, '_', '.', '-', "
            "'/'; at most 100 bytes";
   if (std::binary_search(kNftWords.begin(), kNftWords.end(), name))
     return "is a word of nft's own language";
-  if (std::binary_search(kOurNames.begin(), kOurNames.end(), name))
+  if (std::find(kReservedNames.begin(), kReservedNames.end(), name) != kReservedNames.end())
     return "is a name of nft-port-mapper's own";
   return {};
 }

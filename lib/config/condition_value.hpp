@@ -1,7 +1,8 @@
 // Values of conditions: one word of a match as what the field holds.
 //
-//   parse_condition_value(MatchField::ip_saddr, word)  // "10.0.0.1/8": 10.0.0.0-10.255.255.255
-//   expected_of(MatchField::dport)                     // "a port (0-65535) or a range such as ..."
+//   std::string_view why;
+//   parse_condition_value(MatchField::ip_saddr, word, why);  // "10.0.0.1/8": its network
+//   expected_of(MatchField::dport);                          // "a port (0-65535) or ..."
 //
 // What nft 1.0.6 takes, but for what depends on the host (names of hosts and services) and for
 // numbers that begin with 0, which are octal to it. Sets, and lists of ct states, are the caller's.

@@ -1,6 +1,7 @@
 // Words: a list of conditions cut into the words that nft would read.
 //
-//   split_words({"tcp", "dport {80,443}"})  // tcp dport { 80 , 443 }
+//   const std::vector<std::string> elements = {"tcp", "dport {80,443}"};
+//   split_words(elements);  // tcp dport { 80 , 443 }
 //
 // Blanks and tabs part words; braces, commas and operators are words of their own even where they
 // are glued to others; "eth*" in quotes is one word without its quotes. `position` is the index of

@@ -278,7 +278,7 @@ Result<std::vector<Match>> Parser::parse() {
                                           std::to_string(kMaxConditions) + " that a rule can have");
   }
   if (is_right) is_right = check_contradictions();
-  if (!is_right) return Error{ErrorKind::invalid_input, complaint_, {}, 0, {}};
+  if (!is_right) return invalid_input(complaint_);
   return normal_form(std::move(matches_));
 }
 

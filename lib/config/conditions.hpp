@@ -1,7 +1,7 @@
 // Conditions: the keys conditionsV4 and conditionsV6, words of nft match expressions, as matches.
 //
 //   parse_conditions({"ip", "saddr", "192.0.2.0/24", "tcp dport {80,443}"}, Family::ipv4,
-//                    "conditionsV4")   // ip saddr 192.0.2.0/24, tcp dport { 80, 443 }
+//                    "conditionsV4");  // ip saddr 192.0.2.0/24, tcp dport { 80, 443 }
 //
 // portmap joins the elements with blanks, so an element is a word, several, or a whole condition.
 //   ip|ip6 saddr|daddr   iifname|oifname (also after meta)   meta mark|l4proto

@@ -1,7 +1,7 @@
 // The document that the delegate gets on stdin.
 //
-//   std::string input = delegate_input(root, "web", "1.0.0");  // without prevResult
-//   run(with_prev_result(input, *conf.prev_result));           // CHECK and DEL
+//   const std::string input = delegate_input(root, "web", "1.0.0");  // without prevResult
+//   with_prev_result(input, *conf.prev_result);                      // for CHECK and DEL
 //
 // It is the object under `delegate`, each member byte for byte as it came in, but for the members
 // that are the call's and not the delegate's own: name, cniVersion, and, where our document has

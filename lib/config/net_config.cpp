@@ -18,27 +18,20 @@ constexpr std::string_view kWhat = "the configuration";
 constexpr std::string_view kValidAttachments = "cni.dev/valid-attachments";
 constexpr std::int64_t kMaxDelegateTimeout = 86400;  // seconds
 
-Error failure(ErrorKind kind, std::string what) {
-  Error error;
-  error.kind = kind;
-  error.what = std::move(what);
-  return error;
-}
-
 // A config without cniVersion, or with an empty one, is older than the key.
 Result<std::string> read_version(const json::Value& root) {
   const json::Value value = root.member("cniVersion");
   if (!value.present()) return std::string(cni::kOldestCniVersion);
   json::Problems problems;
   const std::optional<std::string_view> text = json::read_string(value, problems);
-  if (!text) return failure(ErrorKind::invalid_input, problems.text());
+  if (!text) return invalid_input(problems.text());
   if (text->empty()) return std::string(cni::kOldestCniVersion);
   if (cni::is_supported(*text)) return std::string(*text);
   std::string complaint = "is not a supported version; those are ";
   for (const std::string_view version : cni::kCniVersions)
     complaint.append(version == cni::kOldestCniVersion ? "" : ", ").append(version);
   problems.about(value, complaint);
-  return failure(ErrorKind::unsupported_version, problems.text());
+  return Error{ErrorKind::unsupported_version, problems.text()};
 }
 
 // Quotes end a name in nft's text, a backslash or an asterisk changes what it means.
@@ -261,8 +254,7 @@ Result<NetConf> parse_net_conf(std::string_view text, cni::Command command) {
   reader.read_options();
   reader.read_mappings();
   reader.read_valid_attachments();
-  if (!reader.problems().empty())
-    return failure(ErrorKind::invalid_input, reader.problems().text());
+  if (!reader.problems().empty()) return invalid_input(reader.problems().text());
   return std::move(reader.conf);
 }
 

@@ -1,15 +1,15 @@
 // NetConf: the network configuration of one call, validated, whichever form it came in.
 //
-//   Result<NetConf> conf = parse_net_conf(stdin_text, Command::add);
+//   const Result<NetConf> conf = parse_net_conf(text, cni::Command::add);
 //   conf->mappings[0].host_port.value();  // 8080
 //
 // The Mesos form (with `delegate`) and the portmap form (with `prevResult`) end here alike; nothing
 // after this knows which one it was, except through `delegate` and `prev_result`. Ports are in host
 // byte order. Errors: invalid_input (101) that lists every problem found, each with its key path,
 // its value and what would be right; unsupported_version (1). DEL is lenient where ADD is not:
-// entries of port mappings that ADD refuses are ignored, since DEL does not need them. Does not
-// promise: that the delegate exists. Source: CNI SPEC.md section 1, CONVENTIONS.md (portMappings),
-// portmap's README, Mesos' cni.md (port mapper), packaging/doc/design.md, "Configuration".
+// entries of port mappings that ADD refuses are ignored, since DEL does not need them. Source: CNI
+// SPEC.md section 1, CONVENTIONS.md (portMappings), portmap's README, Mesos' cni.md (port mapper),
+// packaging/doc/design.md, "Configuration".
 #pragma once
 
 #include <chrono>

@@ -2,7 +2,7 @@
 //
 //   PortMappings mappings(problems);
 //   mappings.read(root.member("runtimeConfig").member("portMappings"), kRuntimeConfigKeys);
-//   conf.mappings = std::move(mappings).take();
+//   const std::vector<PortMapping> all = std::move(mappings).take();
 //
 // Notes every entry that ADD refuses, and two entries that publish one port to different places;
 // identical entries are kept once. An entry without host address publishes the port on any address

@@ -19,7 +19,7 @@ namespace {
 using Chunk = std::array<char, std::size_t{64} << 10>;
 
 Error failure(const char* what) {
-  return {ErrorKind::delegate_failed, what, {}, errno, {}};
+  return delegate_failed(what, {}, errno);
 }
 
 // The ends are separate open files, so O_NONBLOCK on ours is not on the child's.

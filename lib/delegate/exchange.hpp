@@ -1,17 +1,16 @@
 // Exchange: reads and writes a delegate's three pipes, polled together until it exits.
 //
-//   Result<Exchange> exchange = Exchange::open(input);
+//   Result<Exchange> exchange = Exchange::open(text);
 //   Result<Process> process = Process::start(path, "ADD", exchange->child_ends());
-//   Result<End> end = exchange->run(*process, std::chrono::seconds(120));
-//   exchange->output();
+//   const Result<End> end = exchange->run(*process, std::chrono::seconds(120));
+//   use(exchange->output());
 //
 // No pipe is waited for alone: a delegate may write 10 MiB to stderr before it reads stdin, close
 // stdin unread, or close all three and live on. Only its exit, the time limit or too much output
 // end run(); the end of its pipes does not, because a daemon that it started may keep them open for
 // ever: at its exit, what is in the pipes at that moment is read, and no more. Units: bytes,
 // seconds. Errors: delegate_failed with the errno of the call that failed; then, and when the end
-// is not `exited`, the caller kills. Does not promise: that the output is JSON. Source: pipe(7),
-// poll(2), ioctl_tty(2) FIONREAD.
+// is not `exited`, the caller kills. Source: pipe(7), poll(2), ioctl_tty(2) FIONREAD.
 #pragma once
 
 #include <chrono>

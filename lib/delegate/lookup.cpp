@@ -41,20 +41,16 @@ Error nothing_usable(std::string_view type, std::string_view cni_path, bool any_
     what += "no executable file of that name in CNI_PATH " + quoted(cni_path) +
             "; install the plugin there, or add its directory to CNI_PATH";
   }
-  return {ErrorKind::delegate_failed, std::move(what), {}, 0, {}};
+  return delegate_failed(std::move(what));
 }
 
 }  // namespace
 
 Result<std::string> find_plugin(std::string_view type, std::string_view cni_path) {
   if (!is_file_name(type)) {
-    return Error{ErrorKind::delegate_failed,
-                 "delegate.type: " + quoted(type) +
-                     " is not the name of a plugin; give the name of a file in CNI_PATH, "
-                     "without a slash",
-                 {},
-                 0,
-                 {}};
+    return delegate_failed("delegate.type: " + quoted(type) +
+                           " is not the name of a plugin; give the name of a file in CNI_PATH, "
+                           "without a slash");
   }
   bool any_directory = false;
   std::string unusable;

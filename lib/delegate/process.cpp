@@ -121,7 +121,7 @@ Result<Process> Process::start(const std::string& path, std::string_view command
     error = plan.spawn(pid, path, environment.data());
   }
   if (error != 0) {
-    return Error{ErrorKind::delegate_failed, "cannot start delegate", path, error, {}};
+    return delegate_failed("cannot start delegate", path, error);
   }
   // The child is not reaped yet, so the number still means it. A pidfd is always CLOEXEC.
   return Process(pid, above_stderr(UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)))));
@@ -158,8 +158,7 @@ Result<int> Process::wait() {
   }
   if (reaped == 0) errno = ETIMEDOUT;
   if (reaped <= 0) {
-    return Error{
-        ErrorKind::delegate_failed, "cannot determine how the delegate ended", {}, errno, {}};
+    return delegate_failed("cannot determine how the delegate ended", {}, errno);
   }
   return status;
 }

@@ -1,8 +1,9 @@
 // Process: one plugin that was started, from posix_spawn to waitpid.
 //
 //   Result<Process> process = Process::start(path, "ADD", {.in = 5, .out = 8, .err = 10});
-//   poll on process->pidfd(), or ask process->has_exited() now and then where that is -1
-//   Result<int> status = process->wait();
+//   pollfd exit{.fd = process->pidfd(), .events = POLLIN};  // where it is -1, ask has_exited()
+//   poll(&exit, 1, -1);
+//   const Result<int> status = process->wait();
 //
 // The child gets our environment with CNI_COMMAND replaced, the three descriptors as 0, 1 and 2
 // and no other, an empty signal mask and default dispositions. It leads a process group of its

@@ -85,7 +85,7 @@ Result<std::string> PluginRunner::run(const Call& call) {
   std::string what = what_failed(call, *end, status ? *status : 0);
   if (!status) what += ", but has not ended yet";
   if (what.empty()) return std::move(exchange->output());
-  return Error{ErrorKind::delegate_failed, std::move(what), *path, 0, details_of(*exchange)};
+  return delegate_failed(std::move(what), *path, 0, details_of(*exchange));
 }
 
 }  // namespace portmapper::delegate

@@ -1,8 +1,8 @@
 // Runner: runs the plugin that creates the interface, and nothing else.
 //
 //   PluginRunner runner(request.path);  // CNI_PATH
-//   Result<std::string> result = runner.run({.type = "bridge", .command = "ADD", .input = json,
-//                                            .time_limit = std::chrono::seconds(120)});
+//   const auto result = runner.run({.type = "bridge", .command = "ADD", .input = text,
+//                                   .time_limit = std::chrono::seconds(120)});
 //
 // The plugin is looked up in the directories of CNI_PATH and nowhere else; it gets our environment
 // with CNI_COMMAND set, `input` on stdin, our stderr's text passed on. stdin and both output pipes

@@ -1,14 +1,13 @@
 // ChildSignals: the two signal dispositions that running a child needs, while it lives.
 //
 //   const ChildSignals signals;
-//   write(pipe, ...);        // EPIPE, not death by SIGPIPE
-//   waitpid(child, ...);     // has a status, although the runtime may have ignored SIGCHLD
+//   write(pipe_end, "{}", 2);    // EPIPE, not death by SIGPIPE
+//   waitpid(child, nullptr, 0);  // has a status, although the runtime may have ignored SIGCHLD
 //
-// An ignored SIGCHLD is inherited over exec, and then the kernel reaps children without telling
-// how they ended. What was set before comes back in the destructor. Not for more than one thread:
-// dispositions belong to the process. Errors: none; sigaction(2) of these two cannot fail.
-// Does not promise: anything about the child, which gets default dispositions from Process.
-// Source: sigaction(2), "SA_NOCLDWAIT"; waitpid(2), NOTES.
+// An ignored SIGCHLD is inherited over exec, and then the kernel reaps children without telling how
+// they ended. What was set before comes back in the destructor. Not for more than one thread:
+// dispositions belong to the process. Errors: none; sigaction(2) of these two cannot fail. Source:
+// sigaction(2), "SA_NOCLDWAIT"; waitpid(2), NOTES.
 #pragma once
 
 #include <csignal>

@@ -1,8 +1,9 @@
 // StderrRelay: forwards a delegate's stderr to ours, and never waits for the reader.
 //
-//   if (relay.is_idle()) relay.take(chunk);
-//   poll({.fd = relay.fd(), .events = POLLOUT}) -> relay.on_ready(revents);
-//   relay.give_up_if_stalled(now);
+//   if (relay.is_idle()) relay.take(text);
+//   pollfd ours{.fd = relay.fd(), .events = POLLOUT};
+//   if (poll(&ours, 1, 0) == 1) relay.on_ready(ours.revents);
+//   relay.give_up_if_stalled(StderrRelay::Clock::now());
 //
 // Our stderr is shared with the runtime, so it stays as it is (no O_NONBLOCK: that would change
 // the runtime's own). Instead it is written to only when poll(2) says so, at most PIPE_BUF bytes at

@@ -39,10 +39,6 @@ struct Flow {
   std::vector<std::uint8_t> zone;
 };
 
-std::uint8_t af(Family family) {
-  return family == Family::ipv4 ? AF_INET : AF_INET6;
-}
-
 std::optional<IpAddress> address_of(const Attribute& attribute) {
   if (attribute.payload.size() == 4)
     return IpAddress::from_bytes(Family::ipv4, attribute.payload.data());
@@ -129,7 +125,7 @@ class Request {
     header_->nlmsg_type = static_cast<std::uint16_t>(NFNL_SUBSYS_CTNETLINK << 8 | message);
     header_->nlmsg_flags = static_cast<std::uint16_t>(NLM_F_REQUEST | flags);
     auto* body = static_cast<nfgenmsg*>(mnl_nlmsg_put_extra_header(header_, sizeof(nfgenmsg)));
-    body->nfgen_family = af(family);
+    body->nfgen_family = socket_family(family);
     body->version = NFNETLINK_V0;
   }
   void put(std::uint16_t type, Bytes bytes) {
@@ -161,7 +157,7 @@ void put_filter(Request& request, std::optional<std::uint16_t> port) {
 }
 
 Error refused(const char* what, int error_number) {
-  return {ErrorKind::mapping_failed, what, "conntrack flows of UDP ports", error_number, {}};
+  return mapping_failed(what, "conntrack flows of UDP ports", error_number);
 }
 
 // The errno of a refusal among the replies, 0 without one.

@@ -1,7 +1,8 @@
 // Stale flows: conntrack entries of UDP ports that lead to a former endpoint.
 //
-//   UdpPort port{.address = any, .port = 5353, .endpoint = container, .endpoint_port = 53};
-//   delete_stale_flows(netlink, {&port, 1}, local_addresses, Stale::leads_there);  // after DEL
+//   const UdpPort port{.address = *IpAddress::parse("0.0.0.0"), .port = 5353,
+//                      .endpoint = *IpAddress::parse("10.22.0.2"), .endpoint_port = 53};
+//   delete_stale_flows(transport, {&port, 1}, addresses, Stale::leads_there);  // after DEL
 //
 // A UDP client that keeps its source port keeps its flow, and the flow keeps the translation that
 // it began with. After an ADD, the flows to a published port that lead elsewhere are deleted

@@ -5,21 +5,17 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <string_view>
 
+#include "lib/base/read_all.hpp"
 #include "lib/host/open_files.hpp"
 
 namespace portmapper::host {
 namespace {
 
-Error unreadable(const char* what, const std::string& path, int error_number) {
-  return {ErrorKind::unreadable_input, what, path, error_number, {}};
-}
-
 Error untrusted(const std::string& path, const std::string& why) {
-  return {ErrorKind::unreadable_input, path + " " + why, {}, 0, {}};
+  return unreadable_input(path + " " + why);
 }
 
 // Anybody else who could write here could choose where host ports lead.
@@ -44,28 +40,14 @@ EntryKind kind_of(const struct stat& status) {
   return S_ISDIR(status.st_mode) ? EntryKind::directory : EntryKind::other;
 }
 
-Result<std::string> read_up_to(int fd, const std::string& path, std::size_t most_bytes) {
-  std::string text;
-  std::array<char, 65536> buffer;  // NOLINT: filled by read
-  for (;;) {
-    const ssize_t count = read(fd, buffer.data(), buffer.size());
-    if (count == 0) return text;
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return unreadable("cannot read", path, errno);
-    text.append(buffer.data(), static_cast<std::size_t>(count));
-    if (text.size() > most_bytes)
-      return untrusted(path, "has more than " + std::to_string(most_bytes) + " bytes");
-  }
-}
-
 }  // namespace
 
 Result<Directory> Directory::open_at(int parent, const std::string& name, int flags,
                                      const std::string& path) {
   UniqueFd fd(openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | flags));
-  if (!fd) return unreadable("cannot open", path, errno);
+  if (!fd) return unreadable_input("cannot open", path, errno);
   struct stat status {};
-  if (fstat(fd.get(), &status) != 0) return unreadable("cannot open", path, errno);
+  if (fstat(fd.get(), &status) != 0) return unreadable_input("cannot open", path, errno);
   if (const Status trusted = check_owner(status, path); !trusted) return trusted.error();
   return Directory(std::move(fd), path);
 }
@@ -82,12 +64,12 @@ Result<std::vector<DirectoryEntry>> Directory::entries() const {
   // Of its own, since reading moves the position of an open directory.
   const int fd = openat(fd_.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   const OpenDirectory directory(fd < 0 ? nullptr : fdopendir(fd));
-  if (!directory) return unreadable("cannot read", path_, errno);
+  if (!directory) return unreadable_input("cannot read", path_, errno);
   std::vector<DirectoryEntry> found;
   for (;;) {
     errno = 0;
     const dirent* entry = readdir(directory.get());
-    if (entry == nullptr && errno != 0) return unreadable("cannot read", path_, errno);
+    if (entry == nullptr && errno != 0) return unreadable_input("cannot read", path_, errno);
     if (entry == nullptr) break;
     const std::string_view name = entry->d_name;
     if (name == "." || name == "..") continue;
@@ -113,14 +95,17 @@ Result<std::string> Directory::read(const std::string& name, std::size_t most_by
   struct stat status {};
   // Examined before it is opened: opening a device file can have side effects.
   if (fstatat(fd_.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0)
-    return unreadable("cannot open", path, errno);
+    return unreadable_input("cannot open", path, errno);
   if (!S_ISREG(status.st_mode)) return untrusted(path, "is not a regular file");
   const UniqueFd fd(
       openat(fd_.get(), name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
-  if (!fd || fstat(fd.get(), &status) != 0) return unreadable("cannot open", path, errno);
+  if (!fd || fstat(fd.get(), &status) != 0) return unreadable_input("cannot open", path, errno);
   if (!S_ISREG(status.st_mode)) return untrusted(path, "is not a regular file");
   if (const Status trusted = check_owner(status, path); !trusted) return trusted.error();
-  return read_up_to(fd.get(), path, most_bytes);
+  Result<std::string> text = read_all(fd.get(), path, most_bytes);
+  if (!text && text.error().error_number == EFBIG)
+    return untrusted(path, "has more than " + std::to_string(most_bytes) + " bytes");
+  return text;
 }
 
 }  // namespace portmapper::host

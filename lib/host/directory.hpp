@@ -1,7 +1,7 @@
 // Directory: files that a privileged program reads although others may have written them.
 //
-//   Result<Directory> results = Directory::open("/var/lib/cni/results");
-//   for (const DirectoryEntry& entry : *results->entries()) results->read(entry.name, kMostBytes);
+//   const Result<Directory> results = Directory::open("/var/lib/cni/results");
+//   for (const DirectoryEntry& entry : *results->entries()) use(results->read(entry.name, 65536));
 //
 // Only what is reached by name from the open directory: no symbolic link is followed, nothing but
 // regular files is opened (a FIFO would block, a device may have side effects), and directory and

@@ -1,7 +1,6 @@
 // The host's own addresses, in this network namespace.
 //
-//   Result<std::vector<IpAddress>> addresses = local_addresses();  // 127.0.0.1, ::1, 192.0.2.1,
-//   ...
+//   const Result<std::vector<IpAddress>> addresses = local_addresses();  // 127.0.0.1, ::1, ...
 //
 // Errors: mapping_failed with the errno of the rtnetlink dump. Does not promise: addresses that are
 // local only by a route, such as the rest of 127.0.0.0/8 (fib calls them local all the same).

@@ -1,7 +1,7 @@
 // What network namespace a path leads to, and whether a recorded one still exists.
 //
-//   NetworkNamespace netns = identify_netns("/run/netns/web");  // all zero where there is none
-//   netns_state(netns, own);                                    // gone: its owner is dead
+//   const NetworkNamespace netns = identify_netns("/run/netns/web");  // all zero: there is none
+//   netns_state(netns, identify_netns("/proc/self/ns/net"));          // gone: its owner is dead
 //
 // A namespace lives while its path leads to it, or while any process or mount that we can see is in
 // it; and when we lack the privilege to see most processes (CAP_SYS_PTRACE), since a port must not

@@ -46,7 +46,7 @@ void read_addresses_of(const std::string& path, const UniqueFd& own, NetnsAddres
       are_same(fd.get(), own.get()) ? NetnsAddresses::Kind::ours : NetnsAddresses::Kind::another;
   if (inside.kind == NetnsAddresses::Kind::ours) return;
   if (setns(fd.get(), CLONE_NEWNET) != 0) {
-    inside.error = Error{ErrorKind::mapping_failed, "cannot look into", path, errno, {}};
+    inside.error = mapping_failed("cannot look into", path, errno);
     return;
   }
   Result<std::vector<IpAddress>> addresses = local_addresses();

@@ -2,7 +2,7 @@
 //
 //   const OpenFile file(std::fopen("/proc/self/mountinfo", "re"));
 //   const OpenDirectory directory(opendir("/proc"));
-//   if (!file || !directory) ...  // errno says why
+//   if (!file || !directory) return errno;
 //
 // Errors: an empty owner. Does not promise: to report errors of closing. Source: POSIX.
 #pragma once

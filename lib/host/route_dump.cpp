@@ -25,8 +25,7 @@ Status dump_routing(std::uint16_t type, const char* object, const OnReply& on_re
     on_reply(reply);
   });
   if (!status) return status.error();
-  if (error_number != 0)
-    return Error{ErrorKind::mapping_failed, "cannot list", object, error_number, {}};
+  if (error_number != 0) return mapping_failed("cannot list", object, error_number);
   return {};
 }
 

@@ -1,7 +1,7 @@
 // Route dump: all of one kind that rtnetlink has of this network namespace.
 //
-//   Status status = dump_routing(RTM_GETADDR, "the host's addresses", [](const nlmsghdr& reply) {
-//   ... });
+//   const Status status = dump_routing(RTM_GETADDR, "the host's addresses",
+//                                      [](const nlmsghdr& reply) { use(reply); });
 //
 // Errors: mapping_failed with "cannot list", the object and the errno; EINTR when it changed
 // meanwhile. Does not promise: that only messages of that kind are handed on. Source: rtnetlink(7).

@@ -20,8 +20,7 @@ namespace portmapper::host {
 namespace {
 
 Error no_route(const IpAddress& address, int error_number) {
-  return {
-      ErrorKind::mapping_failed, "cannot find the route to", address.to_string(), error_number, {}};
+  return mapping_failed("cannot find the route to", address.to_string(), error_number);
 }
 
 constexpr char kConf[] = "/proc/sys/net/ipv4/conf/";
@@ -34,8 +33,7 @@ std::string path_of(const std::string& device) {
 Status set(const std::string& device, char wanted) {
   const std::string path = path_of(device);
   const auto failed = [&] {
-    return Error{
-        ErrorKind::mapping_failed, std::string("cannot set to ") + wanted, path, errno, {}};
+    return mapping_failed(std::string("cannot set to ") + wanted, path, errno);
   };
   const UniqueFd file(open(path.c_str(), O_RDWR | O_CLOEXEC));
   if (!file) return failed();
@@ -56,7 +54,7 @@ Result<std::string> device_towards(const IpAddress& address) {
   header->nlmsg_type = RTM_GETROUTE;
   header->nlmsg_flags = NLM_F_REQUEST;
   auto* route = static_cast<rtmsg*>(mnl_nlmsg_put_extra_header(header, sizeof(rtmsg)));
-  route->rtm_family = address.family() == Family::ipv4 ? AF_INET : AF_INET6;
+  route->rtm_family = socket_family(address.family());
   route->rtm_dst_len = static_cast<unsigned char>(address.length() * 8);
   mnl_attr_put(header, RTA_DST, address.length(), address.bytes().data());
 
@@ -79,11 +77,7 @@ Result<std::string> device_towards(const IpAddress& address) {
   if (index == 0) return no_route(address, ENODEV);
   // Its errno is not the one of what failed.
   if (if_indextoname(index, name.data()) == nullptr)
-    return Error{ErrorKind::mapping_failed,
-                 "cannot determine the interface towards",
-                 address.to_string(),
-                 0,
-                 {}};
+    return mapping_failed("cannot determine the interface towards", address.to_string());
   return std::string(name.data());
 }
 

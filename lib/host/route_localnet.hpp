@@ -1,7 +1,7 @@
 // route_localnet: lets the host's own 127.0.0.1 reach a container through a published port.
 //
-//   Result<std::string> device = device_towards(address);   // "cni0", by a route lookup
-//   Status status = enable_route_localnet(*device);
+//   const Result<std::string> device = device_towards(address);  // "cni0", by a route lookup
+//   const Status status = enable_route_localnet(*device);
 //
 // Packets from 127.0.0.1 leave the host only where net.ipv4.conf.DEVICE.route_localnet is 1. That
 // also lets the device's neighbours send to 127.0.0.0/8 here, which the chain localnet-guard drops

@@ -3,8 +3,8 @@
 //   std::optional<std::int64_t> value = read_sysctl("net/ipv4/ip_forward");  // 1
 //
 // Names are paths below /proc/sys, since a device's name may have a '.'. Errors: nothing for what
-// does not exist, cannot be read or is no number (its module is not loaded, say). Does not promise:
-// to change any. Source: proc(5), kernel ip-sysctl.rst; capabilities(7), capget(2).
+// does not exist, cannot be read or is no number (its module is not loaded, say). Source: proc(5),
+// kernel ip-sysctl.rst; capabilities(7), capget(2).
 #pragma once
 
 #include <cstdint>

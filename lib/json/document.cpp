@@ -321,10 +321,7 @@ Result<Document> Document::parse(std::string_view text, std::string_view what) {
     complaint = fill(*tree);
   }
   if (complaint.empty()) return Document(std::move(tree));
-  Error error;
-  error.kind = ErrorKind::invalid_input;
-  error.what = std::string(what) + " " + complaint;
-  return error;
+  return invalid_input(std::string(what) + " " + complaint);
 }
 
 }  // namespace portmapper::json

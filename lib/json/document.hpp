@@ -1,10 +1,9 @@
 // Document and Value: a JSON text, checked completely, and its content.
 //
-//   Result<json::Document> document = json::Document::parse(text, "the configuration");
+//   const Result<json::Document> document = json::Document::parse(text, "the configuration");
 //   const json::Value name = document->root().member("name");
-//   if (name.kind() == json::Kind::string) use(name.text());
-//   name.path();                                            // "name"
-//   document->root().member("prevResult").raw();            // its bytes, as they came in
+//   if (name.kind() == json::Kind::string) use(name.text(), name.path());
+//   use(document->root().member("prevResult").raw());  // its bytes, as they came in
 //
 // parse accepts one JSON object and nothing else, and refuses input that readers interpret
 // differently: duplicate keys (as compared after escapes are resolved), NUL bytes, text that is not

@@ -1,16 +1,13 @@
 // Problems and typed reads: everything that is wrong with a document, with path and value.
 //
 //   json::Problems problems;
-//   std::optional<bool> snat = json::read_bool(root.member("snat"), problems);
-//   if (!problems.empty()) return Error{.what = problems.text()};
-//   // snat: "yes" is not true or false; runtimeConfig.portMappings[1].hostPort: 70000 is not in
-//   ...
+//   const std::optional<bool> snat = json::read_bool(root.member("snat"), problems);
+//   if (!problems.empty()) return invalid_input(problems.text());  // snat: 1 is not true or false
 //
-// A read gives nothing for a value of another type or out of range, and notes it; a missing or
-// null value is noted too, so ask present() first where it is optional. Problems keeps the first
-// kShown and counts the others: a list of 200,000 wrong entries makes one short message. Errors:
-// none of its own. Does not promise: an order of the problems but that of the reads.
-// Source: packaging/doc/design.md, "Configuration".
+// A read gives nothing for a value of another type or out of range, and notes it; a missing or null
+// value is noted too, so ask present() first where it is optional. Problems keeps the first kShown
+// and counts the others: a list of 200,000 wrong entries makes one short message. Errors: none of
+// its own. Source: packaging/doc/design.md, "Configuration".
 #pragma once
 
 #include <cstddef>

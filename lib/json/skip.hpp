@@ -4,8 +4,7 @@
 //
 // It matches brackets and strings and looks at nothing else: for text that is checked already it
 // gives the exact end, for other text some position inside the text or npos, never one beyond it.
-// Offsets are in bytes. Errors: npos where the text ends first. Does not promise: validation.
-// Source: RFC 8259.
+// Offsets are in bytes. Errors: npos where the text ends first. Source: RFC 8259.
 #pragma once
 
 #include <cstddef>

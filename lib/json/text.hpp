@@ -1,7 +1,7 @@
 // Text that came from elsewhere, made safe to print: in JSON, in a message, in a log line.
 //
-//   quoted("a\nb");               // "a\nb", with the quotes, on one line
-//   quoted(four_kilobytes);       // "aaaa...aaaa"... (4096 bytes)
+//   quoted("a\nb");                  // "a\nb", with the quotes, on one line
+//   quoted(std::string(4096, 'a'));  // "aaaa...aaaa"... (4096 bytes)
 //
 // Escaped are what JSON demands and, beyond it, whatever a terminal or a log reader takes for more
 // than a letter: DEL, the C1 control characters, the line separators U+2028 and U+2029, and what
@@ -24,8 +24,8 @@ std::size_t first_invalid_utf8(std::string_view text);
 // The content of a JSON string, without the quotes.
 void append_escaped(std::string& out, std::string_view text);
 
-// For messages: in quotes, escaped, shortened. It also breaks up the phrase that makes some
-// runtimes take an error for success (see lib/cni/output.hpp).
+// For messages: in quotes, escaped, shortened. It also breaks up the words that make containerd take
+// a DEL that failed for a success (see lib/delegate/lookup.hpp).
 std::string quoted(std::string_view text);
 
 }  // namespace portmapper::json

@@ -8,6 +8,7 @@
 
 #include "lib/base/ip_address.hpp"
 #include "lib/base/port.hpp"
+#include "nft/key.hpp"
 
 namespace portmapper::nft::foreign {
 namespace {

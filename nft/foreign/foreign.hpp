@@ -1,8 +1,7 @@
 // Foreign: chains, rules and sets of every table, as far as they are understood.
 //
-//   Ruleset all = ...;                 // read_ruleset() of nft/foreign/reader
-//   for (const auto& [name, chain] : all.chains)
-//     if (chain.hook && chain.hook->number == NF_INET_FORWARD) walk(all, chain, packet);
+//   for (const auto& [name, chain] : others.chains)  // of read_ruleset()
+//     if (chain.hook && chain.hook->number == NF_INET_FORWARD) use(walk(others, chain, packet));
 //
 // A rule is a list of conditions and a verdict. A condition is "this part of the packet is one of
 // these values"; what we do not understand keeps nft's word for it and no values, and is neither
@@ -19,6 +18,8 @@
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "lib/base/bytes.hpp"
 
 namespace portmapper::nft::foreign {
 
@@ -130,9 +131,8 @@ std::string to_string(const Condition& condition);
 // "tcp . 8080": an element as nft reads it; nothing where a part of the key has no such form.
 std::optional<std::string> to_string(const Element& element, const std::vector<Operand>& key);
 
-// How many bytes an operand takes in a concatenation.
-constexpr std::size_t padded(std::size_t length) {
-  return (length + 3) & ~std::size_t{3};
+inline Blob blob_of(Bytes bytes) {
+  return {bytes.begin(), bytes.end()};
 }
 
 }  // namespace portmapper::nft::foreign

@@ -15,15 +15,6 @@
 namespace portmapper::nft::foreign {
 namespace {
 
-std::uint8_t family_of(const nlmsghdr& reply) {
-  if (reply.nlmsg_len < NLMSG_LENGTH(sizeof(nfgenmsg))) return NFPROTO_UNSPEC;
-  return *(reinterpret_cast<const std::uint8_t*>(&reply) + NLMSG_HDRLEN);  // nfgen_family
-}
-
-bool is(const nlmsghdr& reply, unsigned type) {
-  return reply.nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | type);
-}
-
 bool is_foreign(const TableId& table) {
   if (table.family == NFPROTO_INET) return table.name != kTable;
   return table.family == NFPROTO_IPV4 || table.family == NFPROTO_IPV6;
@@ -67,7 +58,7 @@ Status read_chains(Transport& transport, Ruleset& ruleset) {
   Query query;
   query.everything(NFT_MSG_GETCHAIN);
   Status status = query.run(transport, [&](const nlmsghdr& reply) {
-    if (!is(reply, NFT_MSG_NEWCHAIN)) return;
+    if (!is_reply(reply, NFT_MSG_NEWCHAIN)) return;
     Chain chain = parse_chain(reply);
     if (!is_foreign(chain.table)) return;
     if (is_on_the_way(chain)) tables.insert(chain.table);
@@ -86,16 +77,12 @@ struct RawElement {
   Verdict verdict{};
 };
 
-Blob nested(const Attribute& parent, std::uint16_t type) {
-  const auto found = Attributes(parent.payload).find(type);
-  return found ? Blob(found->payload.begin(), found->payload.end()) : Blob();
-}
-
 RawElement parse_element(const Attribute& attribute) {
   RawElement element;
   for (const Attribute& part : Attributes(attribute.payload)) {
-    if (part.type == NFTA_SET_ELEM_KEY) element.key = nested(part, NFTA_DATA_VALUE);
-    if (part.type == NFTA_SET_ELEM_KEY_END) element.key_end = nested(part, NFTA_DATA_VALUE);
+    if (part.type == NFTA_SET_ELEM_KEY) element.key = blob_of(nested(part, NFTA_DATA_VALUE));
+    if (part.type == NFTA_SET_ELEM_KEY_END)
+      element.key_end = blob_of(nested(part, NFTA_DATA_VALUE));
     if (part.type == NFTA_SET_ELEM_FLAGS) {
       element.is_end = (part.number32() & NFT_SET_ELEM_INTERVAL_END) != 0;
       element.is_for_all = (part.number32() & NFT_SET_ELEM_CATCHALL) != 0;
@@ -142,7 +129,7 @@ Status read_set_types(Transport& transport, Ruleset& ruleset) {
   Query query;
   query.everything(NFT_MSG_GETSET);
   return query.run(transport, [&](const nlmsghdr& reply) {
-    if (!is(reply, NFT_MSG_NEWSET)) return;
+    if (!is_reply(reply, NFT_MSG_NEWSET)) return;
     Name name{{family_of(reply), {}}, {}};
     Set set;
     for (const Attribute& attribute : Attributes(message_attributes(reply, sizeof(nfgenmsg)))) {
@@ -162,7 +149,7 @@ Status read_elements(Transport& transport, const Name& name, Set& set) {
   Query query;
   query.foreign_elements(name.first.family, name.first.name, name.second);
   Status status = query.run(transport, [&raw](const nlmsghdr& reply) {
-    if (!is(reply, NFT_MSG_NEWSETELEM)) return;
+    if (!is_reply(reply, NFT_MSG_NEWSETELEM)) return;
     const auto list =
         Attributes(message_attributes(reply, sizeof(nfgenmsg))).find(NFTA_SET_ELEM_LIST_ELEMENTS);
     if (!list) return;
@@ -179,7 +166,7 @@ Status read_rules(Transport& transport, Ruleset& ruleset) {
   Query query;
   query.everything(NFT_MSG_GETRULE);
   return query.run(transport, [&](const nlmsghdr& reply) {
-    if (!is(reply, NFT_MSG_NEWRULE)) return;
+    if (!is_reply(reply, NFT_MSG_NEWRULE)) return;
     RuleReply parsed = parse_rule(reply, ruleset.sets);
     const auto chain = ruleset.chains.find(parsed.chain);
     if (chain == ruleset.chains.end()) return;

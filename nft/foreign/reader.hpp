@@ -1,7 +1,7 @@
 // read_ruleset: the chains and rules of all tables but ours, with the sets that their rules look
 // into.
 //
-//   Result<Ruleset> others = read_ruleset(netlink);
+//   const Result<Ruleset> others = read_ruleset(transport);
 //
 // Dumps everything, so it is for the ctl alone. Only tables of the families ip, ip6 and inet that
 // have a base chain at forward, prerouting or output are read. Errors: mapping_failed with object

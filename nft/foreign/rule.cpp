@@ -9,6 +9,7 @@
 #include <array>
 
 #include "nft/foreign/xt.hpp"
+#include "nft/key.hpp"
 
 namespace portmapper::nft::foreign {
 namespace {
@@ -19,10 +20,6 @@ constexpr std::size_t kSlots = 16;  // registers of 4 bytes
 std::size_t slot_of(std::uint32_t reg) {
   if (reg >= NFT_REG32_00) return reg - NFT_REG32_00;
   return reg == NFT_REG_VERDICT ? kSlots : (std::size_t{reg} - 1) * 4;
-}
-
-Blob blob_of(Bytes bytes) {
-  return {bytes.begin(), bytes.end()};
 }
 
 struct Loadable {
@@ -143,8 +140,7 @@ class RuleParser {
   }
   static Bytes value(const Attributes& data, std::uint16_t type) {
     const auto outer = data.find(type);
-    const auto inner = outer ? Attributes(outer->payload).find(NFTA_DATA_VALUE) : std::nullopt;
-    return inner ? inner->payload : Bytes{};
+    return outer ? nested(*outer, NFTA_DATA_VALUE) : Bytes{};
   }
   void load(std::uint32_t reg, const Operand& operand) {
     const std::size_t slot = slot_of(reg);
@@ -303,6 +299,11 @@ class RuleParser {
 
 }  // namespace
 
+std::uint8_t family_of(const nlmsghdr& reply) {
+  if (reply.nlmsg_len < NLMSG_LENGTH(sizeof(nfgenmsg))) return NFPROTO_UNSPEC;
+  return *(reinterpret_cast<const std::uint8_t*>(&reply) + NLMSG_HDRLEN);  // nfgen_family
+}
+
 Verdict parse_verdict(Bytes attributes) {
   const auto code = Attributes(attributes).find(NFTA_VERDICT_CODE);
   const auto chain = Attributes(attributes).find(NFTA_VERDICT_CHAIN);
@@ -336,9 +337,7 @@ Verdict parse_verdict(Bytes attributes) {
 RuleReply parse_rule(const nlmsghdr& reply, const std::map<Name, Set>& sets) {
   RuleReply parsed;
   const Attributes attributes(message_attributes(reply, sizeof(nfgenmsg)));
-  if (reply.nlmsg_len >= NLMSG_LENGTH(sizeof(nfgenmsg)))
-    parsed.chain.first.family =
-        *(reinterpret_cast<const std::uint8_t*>(&reply) + NLMSG_HDRLEN);  // nfgen_family
+  parsed.chain.first.family = family_of(reply);
   const auto table = attributes.find(NFTA_RULE_TABLE);
   const auto chain = attributes.find(NFTA_RULE_CHAIN);
   const auto handle = attributes.find(NFTA_RULE_HANDLE);

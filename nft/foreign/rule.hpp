@@ -1,6 +1,7 @@
 // A rule of any table, from the kernel's reply to conditions and a verdict.
 //
-//   Rule rule = parse_rule(reply, sets);
+//   const RuleReply parsed = parse_rule(reply, others.sets);
+//   for (const Condition& condition : parsed.rule.conditions) use(to_string(condition));
 //
 // Follows the registers: what an expression loads is an operand, what compares it a condition. An
 // expression that it does not know becomes a condition of its own that is neither true nor false,
@@ -17,6 +18,9 @@
 #include "nft/foreign/foreign.hpp"
 
 namespace portmapper::nft::foreign {
+
+// Of the table that a reply is about; NFPROTO_UNSPEC where it does not say.
+std::uint8_t family_of(const nlmsghdr& reply);
 
 struct RuleReply {
   Name chain;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "nft/key.hpp"
+
 namespace portmapper::nft::foreign {
 namespace {
 

@@ -3,7 +3,7 @@
 //
 //   Packet packet;
 //   packet.set(PacketField::dport, {{0x1f, 0x90}});
-//   for (const End& end : walk(ruleset, chain, packet)) ...
+//   for (const End& end : walk(others, chain, packet)) use(end.kind, end.doubts);
 //
 // The ends come in the order in which the packet meets them. All but the last are where some of the
 // packets end: those for which the `doubts` are true, conditions on what the packet does not say

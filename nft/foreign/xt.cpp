@@ -22,24 +22,15 @@ std::optional<T> info_as(Bytes info) {
   return value;
 }
 
-Blob host_number(std::uint32_t number) {
-  Blob blob(sizeof number);
-  std::memcpy(blob.data(), &number, sizeof number);
-  return blob;
-}
-
-Blob port_bytes(std::uint16_t port) {
-  return {static_cast<std::uint8_t>(port >> 8), static_cast<std::uint8_t>(port & 0xff)};
-}
-
 Element ports(std::uint16_t first, std::uint16_t last) {
-  return {port_bytes(first), port_bytes(last)};
+  return {blob_of(network_number(first)), blob_of(network_number(last))};
 }
 
 // "field & bits != 0"
 Condition any_bit(PacketField field, const char* text, std::uint32_t bits, bool inverted) {
-  return {.key = {{field, text, 4, host_number(bits)}},
-          .values = {{host_number(0), host_number(0)}},
+  const Blob none = blob_of(host_number(0));
+  return {.key = {{field, text, 4, blob_of(host_number(bits))}},
+          .values = {{none, none}},
           .inverted = !inverted};
 }
 
@@ -63,9 +54,10 @@ std::optional<std::vector<Condition>> destination_type(const xt_addrtype_info_v1
     return std::nullopt;
   Condition condition{.key = {{PacketField::daddr_type, "fib daddr type", 4}},
                       .inverted = (info.flags & XT_ADDRTYPE_INVERT_DEST) != 0};
-  for (std::uint32_t type = 0; type < 16; ++type)
-    if ((info.dest >> type & 1) != 0)
-      condition.values.push_back({host_number(type), host_number(type)});
+  for (std::uint32_t type = 0; type < 16; ++type) {
+    const Blob value = blob_of(host_number(type));
+    if ((info.dest >> type & 1) != 0) condition.values.push_back({value, value});
+  }
   return {{std::move(condition)}};
 }
 

@@ -1,7 +1,7 @@
 // The matches and targets of iptables-nft, which it keeps in nf_tables as its own binary structs.
 //
-//   std::optional<std::vector<Condition>> conditions = xt_match("multiport", 1, info);
-//   Verdict::Kind kind = xt_target("DNAT");
+//   const std::optional<std::vector<Condition>> conditions = xt_match("multiport", 1, info);
+//   const Verdict::Kind kind = xt_target("DNAT");
 //
 // Understood: conntrack by state or status, addrtype of the destination, tcp, udp and multiport by
 // destination port, comment. Structs are in host byte order. Errors: nothing for what is not

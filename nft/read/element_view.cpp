@@ -3,13 +3,10 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 
+#include "nft/read/query.hpp"
+
 namespace portmapper::nft {
 namespace {
-
-Bytes nested(const Attribute& parent, std::uint16_t type) {
-  const auto found = Attributes(parent.payload).find(type);
-  return found ? found->payload : Bytes{};
-}
 
 // The counter's packets, in NFTA_SET_ELEM_EXPR: a name, and its data.
 std::uint64_t packets_of(const Attribute& expression) {
@@ -32,7 +29,7 @@ ElementView view_of(const Attribute& element) {
 }  // namespace
 
 void for_each_element(const nlmsghdr& reply, const std::function<void(const ElementView&)>& visit) {
-  if (reply.nlmsg_type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWSETELEM)) return;
+  if (!is_reply(reply, NFT_MSG_NEWSETELEM)) return;
   const auto list =
       Attributes(message_attributes(reply, sizeof(nfgenmsg))).find(NFTA_SET_ELEM_LIST_ELEMENTS);
   if (!list) return;

@@ -13,6 +13,10 @@
 
 namespace portmapper::nft {
 
+bool is_reply(const nlmsghdr& reply, unsigned type) {
+  return reply.nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | type);
+}
+
 void Query::generation() {
   messages_.begin(NFT_MSG_GETGEN, 0);
   messages_.end();
@@ -21,8 +25,8 @@ void Query::generation() {
 void Query::elements(const std::string& set, std::span<const Element> elements) {
   asks_for_keys_ = true;
   while (!elements.empty())
-    elements = elements.subspan(
-        encode_elements(messages_, NFT_MSG_GETSETELEM, 0, set, elements, {}, true));
+    elements =
+        elements.subspan(encode_elements(messages_, NFT_MSG_GETSETELEM, 0, set, elements, {}));
 }
 
 void Query::table() {
@@ -31,31 +35,20 @@ void Query::table() {
 }
 
 void Query::chain(const std::string& name) {
-  nlmsghdr* header = messages_.begin(NFT_MSG_GETCHAIN, 0);
-  mnl_attr_put_strz(header, NFTA_CHAIN_TABLE, kTable);
-  mnl_attr_put_strz(header, NFTA_CHAIN_NAME, name.c_str());
-  messages_.end();
+  messages_.write_named(NFT_MSG_GETCHAIN, 0, NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME, name);
 }
 
 void Query::set(const std::string& name) {
-  nlmsghdr* header = messages_.begin(NFT_MSG_GETSET, 0);
-  mnl_attr_put_strz(header, NFTA_SET_TABLE, kTable);
-  mnl_attr_put_strz(header, NFTA_SET_NAME, name.c_str());
-  messages_.end();
+  messages_.write_named(NFT_MSG_GETSET, 0, NFTA_SET_TABLE, NFTA_SET_NAME, name);
 }
 
 void Query::all_elements(const std::string& set) {
-  nlmsghdr* header = messages_.begin(NFT_MSG_GETSETELEM, NLM_F_DUMP);
-  mnl_attr_put_strz(header, NFTA_SET_ELEM_LIST_TABLE, kTable);
-  mnl_attr_put_strz(header, NFTA_SET_ELEM_LIST_SET, set.c_str());
-  messages_.end();
+  messages_.write_named(NFT_MSG_GETSETELEM, NLM_F_DUMP, NFTA_SET_ELEM_LIST_TABLE,
+                        NFTA_SET_ELEM_LIST_SET, set);
 }
 
 void Query::all_rules(const std::string& chain) {
-  nlmsghdr* header = messages_.begin(NFT_MSG_GETRULE, NLM_F_DUMP);
-  mnl_attr_put_strz(header, NFTA_RULE_TABLE, kTable);
-  mnl_attr_put_strz(header, NFTA_RULE_CHAIN, chain.c_str());
-  messages_.end();
+  messages_.write_named(NFT_MSG_GETRULE, NLM_F_DUMP, NFTA_RULE_TABLE, NFTA_RULE_CHAIN, chain);
 }
 
 void Query::all_sets() {
@@ -105,7 +98,7 @@ Status Query::ask(Transport& transport, Exchange exchange, const OnReply& on_rep
       if (ack.error_number != 0 && !absent) error_number = ack.error_number;
       return;
     }
-    if (reply.nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN)) {
+    if (is_reply(reply, NFT_MSG_NEWGEN)) {
       const auto id = Attributes(message_attributes(reply, sizeof(nfgenmsg))).find(NFTA_GEN_ID);
       if (id) generation_ = id->number32();
       return;
@@ -115,8 +108,7 @@ Status Query::ask(Transport& transport, Exchange exchange, const OnReply& on_rep
   if (!sent) return sent.error();
   // No answer does not mean "nothing exists".
   if (error_number == 0 && !answered) return no_answer(object_);
-  if (error_number != 0)
-    return Error{ErrorKind::mapping_failed, "cannot read", object_, error_number, {}};
+  if (error_number != 0) return mapping_failed("cannot read", object_, error_number);
   return {};
 }
 

@@ -2,9 +2,9 @@
 //
 //   Query query;
 //   query.generation();
-//   query.element(owners, keys);
-//   Status status = query.run(transport, [](const nlmsghdr& reply) { ... });
-//   query.found_generation();
+//   query.elements(kOwners, elements);
+//   const Status status = query.run(transport, [](const nlmsghdr& reply) { use(reply); });
+//   use(query.found_generation());
 //
 // `run` hands on the replies with their sequence numbers (1 is the first request); a refusal with
 // ENOENT means "is not there" and is no error. Errors: mapping_failed with the errno of any other
@@ -24,6 +24,9 @@
 #include "nft/transaction.hpp"
 
 namespace portmapper::nft {
+
+// What kind of message of nf_tables a reply is: NFT_MSG_NEWCHAIN, ...
+bool is_reply(const nlmsghdr& reply, unsigned type);
 
 class Query {
  public:

@@ -1,7 +1,8 @@
 // Reader: what of ours the kernel has.
 //
-//   Result<RulesetDiff> ruleset = read_ruleset(netlink, plan.chain);      // is it as we build it?
-//   Result<InstalledPortsAt> held = read_installed_ports(netlink, owner, "hostports");
+//   const Result<Ruleset> ruleset = read_ruleset(transport, plan.chain);
+//   ruleset->diff.intact();  // it is as we build it
+//   const Result<InstalledPortsAt> held = read_installed_ports(transport, owner, "hostports");
 //
 // Everything is read key by key or chain by chain, so it costs the same whatever else the table
 // holds; only what reads whole sets dumps, for list and GC. What does not exist is an answer, not

@@ -47,12 +47,8 @@ NamedChain parse_chain(const nlmsghdr& reply) {
   return chain;
 }
 
-bool is_chain(const nlmsghdr& reply) {
-  return reply.nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWCHAIN);
-}
-
 bool is_dormant_table(const nlmsghdr& reply) {
-  if (reply.nlmsg_type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWTABLE)) return false;
+  if (!is_reply(reply, NFT_MSG_NEWTABLE)) return false;
   const auto flags = Attributes(message_attributes(reply, sizeof(nfgenmsg))).find(NFTA_TABLE_FLAGS);
   return flags && (flags->number32() & NFT_TABLE_F_DORMANT) != 0;
 }
@@ -98,7 +94,7 @@ Result<ReadView> read_chains(Transport& transport, const std::vector<ChainSpec>&
   const Status status = query.run(transport, [&](const nlmsghdr& reply) {
     read.view.is_dormant = read.view.is_dormant || is_dormant_table(reply);
     const std::size_t number = reply.nlmsg_seq - std::size_t{2};  // the generation was the first
-    if (is_chain(reply) && number < chains.size())
+    if (is_reply(reply, NFT_MSG_NEWCHAIN) && number < chains.size())
       read.view.chains[chains[number].name] = parse_chain(reply).view;
   });
   if (!status) return status.error();
@@ -112,7 +108,7 @@ Status read_rules(Transport& transport, const std::string& chain,
   Query query;
   query.all_rules(chain);
   return query.run(transport, [&](const nlmsghdr& reply) {
-    if (reply.nlmsg_type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWRULE)) return;
+    if (!is_reply(reply, NFT_MSG_NEWRULE)) return;
     const auto data =
         Attributes(message_attributes(reply, sizeof(nfgenmsg))).find(NFTA_RULE_USERDATA);
     rules.push_back(data ? parse_rule_tag(data->payload) : 0);
@@ -179,8 +175,7 @@ Result<std::vector<Damage>> read_set_damage(Transport& transport, const std::str
   std::vector<bool> found(sets.size());
   const Status status = query.run(transport, [&](const nlmsghdr& reply) {
     const std::size_t number = reply.nlmsg_seq - std::size_t{1};
-    if (reply.nlmsg_type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWSET) || number >= sets.size())
-      return;
+    if (!is_reply(reply, NFT_MSG_NEWSET) || number >= sets.size()) return;
     found[number] = true;
     if (set_type(reply) != set_type(sets[number]))
       damage.push_back({Damage::Kind::other_type, sets[number].name, to_string(sets[number])});
@@ -207,7 +202,7 @@ Result<std::vector<std::string>> read_network_chains(Transport& transport) {
   Query query;
   query.all_chains();
   const Status status = query.run(transport, [&](const nlmsghdr& reply) {
-    if (!is_chain(reply)) return;
+    if (!is_reply(reply, NFT_MSG_NEWCHAIN)) return;
     const NamedChain chain = parse_chain(reply);
     if (chain.table == kTable && !chain.view.hook && with_maps.contains(chain.name))
       names.emplace_back(chain.name);

@@ -1,7 +1,7 @@
 // Audit: what is damaged in the whole table, and what can be repaired.
 //
 //   const Audit audit = audit_table(contents);
-//   for (const std::string& finding : audit.findings) show(finding);
+//   for (const std::string& finding : audit.findings) use(finding);
 //   nft::commit(transport, audit.repair);  // one batch, refused when anything changed since
 //
 // A pure function. Unlike CHECK, which knows one attachment's configuration, an audit knows only

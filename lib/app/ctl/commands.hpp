@@ -1,10 +1,9 @@
 // The subcommands of nft-port-mapperctl, one function each; lib/app/ctl/ctl holds their table.
 //
-//   Outcome outcome = list(arguments);
+//   const app::Outcome outcome = list(arguments);
 //
 // Each opens what it needs, changes only what its name says, and returns what to print. Errors: an
-// outcome of status 1. Does not promise: an order of calls. Source: packaging/doc/design.md, "The
-// commands".
+// outcome of status 1. Source: packaging/doc/design.md, "The commands".
 #pragma once
 
 #include "lib/app/ctl/ctl.hpp"

@@ -1,7 +1,7 @@
 // nft-port-mapperctl: one table of subcommands, one function each.
 //
-//   Outcome outcome = run_ctl({"list", "--json"});
-//   // main prints outcome.out and outcome.log, and exits with outcome.status
+//   const app::Outcome outcome = run_ctl(words);  // "list", "--json"
+//   write_all(STDOUT_FILENO, outcome.out);        // main prints it, and exits with outcome.status
 //
 // Exit status: 0 all right, 1 a problem was found, 2 wrong usage. Errors: in `log`, with the next
 // step. Does not promise: a stable output of anything but --json. Source: packaging/doc/design.md,

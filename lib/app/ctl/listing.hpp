@@ -1,6 +1,6 @@
 // Listing: every published port of this host, as an operator wants to see it.
 //
-//   Result<std::vector<ListedPort>> ports = list_ports(netlink);
+//   const Result<std::vector<ListedPort>> ports = list_ports(transport);
 //   format_table(*ports, false);  // "PROTO  HOST  ENDPOINT ...", a line for each port
 //   format_json(*ports);          // as schemas/list.schema.json says
 //

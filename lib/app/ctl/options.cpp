@@ -5,10 +5,6 @@
 namespace portmapper::ctl {
 namespace {
 
-Error wrong(std::string what) {
-  return {ErrorKind::invalid_input, std::move(what), {}, 0, {}};
-}
-
 std::string shown(const Option& option) {
   return std::string(option.name) + (option.value.empty() ? "" : " " + std::string(option.value));
 }
@@ -34,19 +30,19 @@ Result<Arguments> parse_arguments(std::span<const std::string> words,
     const auto* option = std::find_if(options.data(), options.data() + options.size(),
                                       [&name](const Option& o) { return o.name == name; });
     if (option == options.data() + options.size())
-      return wrong("there is no option '" + name + "'");
+      return invalid_input("there is no option '" + name + "'");
     std::string value;
     if (equals != std::string::npos) {
-      if (option->value.empty()) return wrong(name + " takes no value");
+      if (option->value.empty()) return invalid_input(name + " takes no value");
       value = word.substr(equals + 1);
     } else if (!option->value.empty()) {
-      if (i + 1 == words.size()) return wrong(name + " needs a value: " + shown(*option));
+      if (i + 1 == words.size()) return invalid_input(name + " needs a value: " + shown(*option));
       value = words[++i];
     }
     arguments.options[name] = std::move(value);
   }
   if (arguments.words.size() > most_words)
-    return wrong("too many words: '" + arguments.words[most_words] + "'");
+    return invalid_input("too many words: '" + arguments.words[most_words] + "'");
   return arguments;
 }
 

@@ -2,8 +2,8 @@
 //
 //   constexpr std::array kOptions = {Option{"--json", "", "print JSON"},
 //                                    Option{"--network", "NAME", "only ports of this network"}};
-//   Result<Arguments> arguments = parse_arguments(words, kOptions, 1);
-//   arguments->has("--json"); arguments->value("--network");
+//   const Result<Arguments> arguments = parse_arguments(words, kOptions, 1);
+//   use(arguments->has("--json"), arguments->value("--network"));
 //
 // "--network=web" and "--network web" are the same; "--" ends the options; a lone "-" is no option.
 // Errors: invalid_input naming the word. Does not promise: short options. Source: GNU conventions.

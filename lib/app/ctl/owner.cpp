@@ -16,12 +16,8 @@ struct Question {
   std::optional<IpAddress> address;
 };
 
-Error wrong(std::string what) {
-  return {ErrorKind::invalid_input, std::move(what), {}, 0, {}};
-}
-
 Result<Question> parse_question(const std::vector<std::string>& words) {
-  if (words.empty()) return wrong("owner needs a port: owner 8080/tcp");
+  if (words.empty()) return invalid_input("owner needs a port: owner 8080/tcp");
   const std::string& word = words.front();
   const std::size_t slash = word.find('/');
   const auto protocol =
@@ -33,13 +29,13 @@ Result<Question> parse_question(const std::vector<std::string>& words) {
                         ? Port::from(number)
                         : std::nullopt;
   if (!protocol || !port)
-    return wrong(
+    return invalid_input(
         "'" + word +
         "' is not PORT/PROTOCOL, for example 8080/tcp; the protocols are tcp, udp and sctp");
   Question question{*protocol, *port, std::nullopt};
   if (words.size() > 1) {
     question.address = IpAddress::parse(words[1]);
-    if (!question.address) return wrong("'" + words[1] + "' is not an IP address");
+    if (!question.address) return invalid_input("'" + words[1] + "' is not an IP address");
     question.address = question.address->unmapped();
   }
   return question;

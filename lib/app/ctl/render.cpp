@@ -16,7 +16,7 @@ namespace {
 Result<std::string> read_config(const std::string& name) {
   if (name == "-") return read_all(STDIN_FILENO, "standard input");
   const UniqueFd file(open(name.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file) return Error{ErrorKind::unreadable_input, "cannot open", name, errno, {}};
+  if (!file) return unreadable_input("cannot open", name, errno);
   return read_all(file.get(), name);
 }
 
@@ -32,11 +32,7 @@ Result<nft::Plan> plan_from(const std::string& text, const Arguments& arguments)
   Result<config::NetConf> conf = config::parse_net_conf(text, cni::Command::add);
   if (!conf) return conf.error();
   if (!conf->prev_result)
-    return Error{ErrorKind::invalid_input,
-                 "prevResult is missing: it holds the container's address",
-                 {},
-                 0,
-                 {}};
+    return invalid_input("prevResult is missing: it holds the container's address");
   cni::Request request;
   request.command = cni::Command::add;
   request.container_id = container_of(arguments);

@@ -1,7 +1,7 @@
 // TableContents: everything that the table has, and what of the host bears on it.
 //
-//   Result<TableContents> contents = read_table(transport);
-//   contents->owners.size();   // the published ports
+//   const Result<TableContents> contents = read_table(transport);
+//   contents->owners.size();  // the published ports
 //
 // Reads whole sets, so it costs as much as there are ports; the generation is read first, so a
 // transaction that carries it is decided on nothing older. Errors: mapping_failed as

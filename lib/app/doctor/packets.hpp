@@ -1,7 +1,7 @@
 // The packets of a published port, as other tables see them at their hooks.
 //
-//   Packet packet = first_packet(port, devices);  // of a connection, at forward: translated
-//   already
+//   // The first of a connection, at forward, where it is translated already.
+//   const nft::foreign::Packet packet = first_packet(port, devices);
 //
 // What a client chooses (its address and port) is not set; it comes by any device of the host but
 // the container's. Bytes as nft/foreign/foreign says. Errors: none. Source: kernel

@@ -9,17 +9,16 @@
 
 #include "lib/app/doctor/doctor.hpp"
 #include "lib/app/doctor/packets.hpp"
+#include "nft/netlink_message.hpp"
+#include "nft/ruleset.hpp"
 
 namespace portmapper::doctor {
 namespace {
 
 using Level = Finding::Level;
 
-constexpr std::int32_t kOurPriority = -99;
-
 bool is_of_family(const nft::foreign::Chain& chain, Family family) {
-  return chain.table.family == NFPROTO_INET ||
-         chain.table.family == (family == Family::ipv4 ? NFPROTO_IPV4 : NFPROTO_IPV6);
+  return chain.table.family == NFPROTO_INET || chain.table.family == nft::protocol_family(family);
 }
 
 std::string place(const nft::foreign::TableId& table, const std::string& chain,
@@ -195,7 +194,8 @@ std::string taking_out(const nft::foreign::TableId& table, const nft::foreign::E
 }
 
 bool translates_before_us(const nft::foreign::Chain& chain) {
-  return chain.hook && chain.hook->type == "nat" && chain.hook->priority <= kOurPriority &&
+  return chain.hook && chain.hook->type == "nat" &&
+         chain.hook->priority <= nft::kTranslationPriority &&
          (chain.hook->number == NF_INET_PRE_ROUTING || chain.hook->number == NF_INET_LOCAL_OUT);
 }
 
@@ -231,10 +231,12 @@ std::vector<Finding> find_earlier_translations(const Host& host) {
     finding.what = place(taker.table, taker.chain, taker.handle) + ": translates " +
                    some_of(taken.ports) + taker.ending;
     finding.why = "chain " + taken.base + " of that table has priority " +
-                  std::to_string(taken.priority) + ", ours have " + std::to_string(kOurPriority) +
+                  std::to_string(taken.priority) + ", ours have " +
+                  std::to_string(nft::kTranslationPriority) +
                   ": connections go where that rule says, not to our container";
     // Of chains at one priority, the kernel asks the newest first.
-    if (taken.priority == kOurPriority) finding.why += ", unless our table was made after that one";
+    if (taken.priority == nft::kTranslationPriority)
+      finding.why += ", unless our table was made after that one";
     if (!taker.is_certain)
       finding.why += "; its conditions depend on the client, or the doctor does not know them";
     finding.command = taker.command;

@@ -1,6 +1,6 @@
 // The CNI commands, one function each; lib/app/plugin/plugin chooses among them.
 //
-//   Result<std::string> out = add(context);
+//   const Result<std::string> out = add(context);
 //
 // Each returns what goes to stdout. Notes for the operator go to the log of `context`, a line each.
 // Errors: as packaging/doc/design.md, "The commands". Does not promise: that a command of an older

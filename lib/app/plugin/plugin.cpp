@@ -23,12 +23,9 @@ Status is_in_version(cni::Command command, const std::string& version) {
   if (command == cni::Command::check) since = "0.4.0";
   if (command == cni::Command::gc || command == cni::Command::status) since = "1.1.0";
   if (cni::version_at_least(version, since)) return {};
-  return Error{ErrorKind::unsupported_command,
-               "CNI_COMMAND " + std::string(to_string(command)) + " needs cniVersion " +
-                   std::string(since) + " or later; the configuration has " + version,
-               {},
-               0,
-               {}};
+  return unsupported_command("CNI_COMMAND " + std::string(to_string(command)) +
+                             " needs cniVersion " + std::string(since) +
+                             " or later; the configuration has " + version);
 }
 
 Result<std::string> run(const cni::Request& request, const std::string& input, std::string& log) {

@@ -1,13 +1,12 @@
 // The CNI plugin: one call of a runtime, from its environment and standard input to what it prints.
 //
-//   Outcome outcome = run_plugin([](const char* name) { return getenv(name); }, read_stdin);
-//   write(2, outcome.log); write(1, outcome.out) or else write(2, outcome.undo()), return 1;
-//   return outcome.status;
+//   const app::Outcome outcome =
+//       run_plugin([](const char* name) { return std::getenv(name); },
+//                  [] { return read_all(STDIN_FILENO, "standard input"); });
 //
 // Standard input is read only for a CNI command, so that a person who runs the program by hand gets
-// an answer. Errors: none; every failure is a CNI error object in `out` and status 1. Does not
-// promise: to be called twice in one process. Source: CNI SPEC.md sections 2 to 5;
-// packaging/doc/design.md, "The commands".
+// an answer. Errors: none; every failure is a CNI error object in `out` and status 1. Source: CNI
+// SPEC.md sections 2 to 5; packaging/doc/design.md, "The commands".
 #pragma once
 
 #include <functional>

@@ -1,7 +1,8 @@
 // Checkpoints: what container runtimes keep on disk of the attachments they made with our plugin.
 //
-//   Scan scan = scan_checkpoints(default_sources(), {});
-//   for (const Reading& reading : scan.readings) reading.cached->config, ->result, ->attachment ...
+//   const Scan scan = scan_checkpoints(default_sources(), {});
+//   for (const Reading& reading : scan.readings)
+//     if (reading.cached && *reading.cached) use((*reading.cached)->config);
 //
 //   libcni  <cache>/results/<network>-<container>-<interface>: podman (as root), containerd, CRI-O
 //           and Nomad all keep it in /var/lib/cni

@@ -1,7 +1,7 @@
 // publish_many: publishes the ports of thousands of attachments in a few batches.
 //
-//   Status mended = mend(transport, plans);                               // skeleton, chains, hairpins
-//   std::vector<Status> each = publish_many(transport, missing, Mode::publish);  // in their order
+//   const Status mended = mend(transport, plans);  // skeleton, network chains, hairpins
+//   const std::vector<Status> each = publish_many(transport, plans, Mode::publish);  // of each
 //
 // mend builds in one batch what is missing or not ours of the skeleton and of the plans' network
 // chains, and adds the hairpins that are not there; what is as we build it is not touched. Plans
@@ -9,7 +9,7 @@
 // be built, the later one wins, as its ADD would have. publish_many then inserts elements alone,
 // some thousands in a batch. A batch that is refused is halved until the plans that were refused
 // stand alone, which are published as an ADD does it. Each plan is in the kernel whole or not at
-// all. Errors: as publish, for each plan. Source: packaging/doc/design.md, "Around the table".
+// all. Errors: as publish, for each plan. Source: packaging/doc/design.md, "Restore".
 #pragma once
 
 #include <span>

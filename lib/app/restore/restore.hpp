@@ -1,6 +1,6 @@
 // Restore: publishes again what a flush removed, from the runtimes' records.
 //
-//   Result<Restored> restored = restore(netlink, default_sources(), Mode::publish);
+//   const Result<Restored> restored = restore(transport, default_sources(), Mode::publish);
 //
 // Only attachments that live: their network namespace exists, is not the host's, and has one of the
 // addresses that their ports lead to. Attachments that are published completely are not changed.
