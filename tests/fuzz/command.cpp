@@ -33,7 +33,7 @@ bool call(const char* command, const std::string& input) {
 void remove_table(Netlink& netlink) {
   Transaction transaction;
   transaction.operations.emplace_back(DeleteTable{});
-  const Status removed = commit(netlink, transaction);
+  const Status removed = to_status(commit(netlink, transaction), transaction);
   demand(static_cast<bool>(removed), "the table is removed");
 }
 

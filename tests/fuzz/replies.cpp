@@ -56,11 +56,12 @@ void judge_holding(Transport& kernel) {
 }
 
 void judge_audit(Transport& kernel) {
-  const Result<Audit> audit = audit_table(kernel);
-  judge(audit);
-  if (!audit) return;
-  for (const std::string& finding : audit->findings) demand_printable(finding);
-  encode(audit->repair);
+  const Result<TableContents> contents = read_table(kernel);
+  judge(contents);
+  if (!contents) return;
+  const Audit audit = audit_table(*contents);
+  for (const std::string& finding : audit.findings) demand_printable(finding);
+  encode(audit.repair);
 }
 
 void judge_flows(Transport& kernel) {
@@ -84,7 +85,10 @@ const std::array<Question, 18> kQuestions = {
     [](Transport& kernel) { judge(read_hairpins(kernel, plan().hairpins)); },
     [](Transport& kernel) { judge(read_emptiness(kernel, "WEB")); },
     [](Transport& kernel) { judge(read_owners(kernel)); },
-    [](Transport& kernel) { judge(commit(kernel, insertion(plan(), {}))); },
+    [](Transport& kernel) {
+      const Transaction transaction = insertion(plan(), {});
+      judge(to_status(commit(kernel, transaction), transaction));
+    },
     [](Transport& kernel) { judge_listing(list_ports(kernel)); },
     judge_audit,
     judge_flows,
