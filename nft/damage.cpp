@@ -1,7 +1,5 @@
 #include "nft/damage.hpp"
 
-#include <algorithm>
-
 #include "nft/names.hpp"
 
 namespace portmapper::nft {
@@ -32,12 +30,6 @@ std::string to_string(const Damage& damage) {
       return set + " has another type than { " + damage.expected + "; }";
   }
   return {};
-}
-
-bool is_missing(const std::vector<Damage>& damage, const std::string& chain) {
-  return std::any_of(damage.begin(), damage.end(), [&chain](const Damage& one) {
-    return one.kind == Damage::Kind::missing_chain && one.object == chain;
-  });
 }
 
 }  // namespace portmapper::nft

@@ -34,6 +34,5 @@ struct Damage {
 };
 
 std::string to_string(const Damage& damage);
-bool is_missing(const std::vector<Damage>& damage, const std::string& chain);
 
 }  // namespace portmapper::nft
