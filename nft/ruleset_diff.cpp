@@ -86,8 +86,9 @@ std::vector<ChainSpec> expected_chains(const NetworkChain* network) {
   return chains;
 }
 
-RulesetDiff diff_ruleset(const RulesetView& view, const NetworkChain* network) {
-  RulesetDiff diff = diff_chains(view, expected_chains(network));
+RulesetDiff diff_ruleset(const RulesetView& view, const std::vector<ChainSpec>& expected,
+                         const NetworkChain* network) {
+  RulesetDiff diff = diff_chains(view, expected);
   diff_networks(view, network, diff.damage);
   return diff;
 }

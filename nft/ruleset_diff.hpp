@@ -1,6 +1,6 @@
 // diff_ruleset: the table's chains and rules, as read, against those that we build.
 //
-//   const RulesetDiff diff = diff_ruleset(view, &plan.chain);  // the skeleton and one network
+//   RulesetDiff diff = diff_ruleset(view, expected_chains(&plan.chain), &plan.chain);
 //   diff.intact();
 //
 // A pure function of a RulesetView, which nft/read fills. Rules are compared by the fingerprint that
@@ -41,7 +41,9 @@ std::vector<ChainSpec> expected_chains(const NetworkChain* network);
 
 ChainSpec guard_chain();  // localnet-guard alone
 
-RulesetDiff diff_ruleset(const RulesetView& view, const NetworkChain* network);
+// `expected`: of expected_chains(network).
+RulesetDiff diff_ruleset(const RulesetView& view, const std::vector<ChainSpec>& expected,
+                         const NetworkChain* network);
 // The same of guard_chain().
 RulesetDiff diff_guard(const RulesetView& view);
 

@@ -78,8 +78,12 @@ Status find_owners_of_unnamed(Transport& transport, std::vector<nft::OccupiedPor
   if (std::none_of(ports.begin(), ports.end(), is_unnamed)) return {};
   const Result<std::vector<nft::OwnerEntry>> entries = nft::read_owners(transport);
   if (!entries) return entries.error();
+  // Where two attachments have one port, since claims were flushed, the kernel's order is no reason.
   std::map<nft::PublishedPort, nft::OwnerHash> owners;
-  for (const nft::OwnerEntry& entry : *entries) owners.emplace(entry.published, entry.owner);
+  for (const nft::OwnerEntry& entry : *entries) {
+    const auto [known, is_new] = owners.emplace(entry.published, entry.owner);
+    if (!is_new) known->second = std::min(known->second, entry.owner);
+  }
   for (nft::OccupiedPort& port : ports)
     if (const auto owner = owners.find(port.port); is_unnamed(port) && owner != owners.end())
       port.owner = owner->second;

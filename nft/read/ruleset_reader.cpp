@@ -128,9 +128,10 @@ Result<ReadView> read_view(Transport& transport, const std::vector<ChainSpec>& c
 }
 
 Result<Ruleset> read_diff(Transport& transport, const NetworkChain* network) {
-  const Result<ReadView> read = read_view(transport, expected_chains(network));
+  const std::vector<ChainSpec> expected = expected_chains(network);
+  const Result<ReadView> read = read_view(transport, expected);
   if (!read) return read.error();
-  return Ruleset{read->generation, diff_ruleset(read->view, network)};
+  return Ruleset{read->generation, diff_ruleset(read->view, expected, network)};
 }
 
 }  // namespace

@@ -293,7 +293,8 @@ nft::Occupancy KernelModel::occupancy(const Question& question) const {
                                .target = target(plan.chain.name, port)};
     if (!occupied.owner && (occupied.claimed || occupied.target))
       for (const nft::OwnerEntry& entry : owners())
-        if (entry.published == port && !occupied.owner) occupied.owner = entry.owner;
+        if (entry.published == port && (!occupied.owner || entry.owner < *occupied.owner))
+          occupied.owner = entry.owner;
     if (occupied.owner) hashes.insert(*occupied.owner);
     occupancy.ports.push_back(std::move(occupied));
   }
@@ -340,7 +341,9 @@ const nft::RulesetDiff& KernelModel::diff(const nft::NetworkChain* network) cons
   }
   const auto found = known.find(key);
   if (found != known.end()) return found->second;
-  return known.emplace(key, nft::diff_ruleset(view_of(chains_), network)).first->second;
+  return known
+      .emplace(key, nft::diff_ruleset(view_of(chains_), nft::expected_chains(network), network))
+      .first->second;
 }
 
 void KernelModel::look(const Question& question, nft::Section section, Snapshot& snapshot) const {
