@@ -82,18 +82,28 @@ void leave_out(Plan& plan, const std::vector<PublishedPort>& taken) {
   });
 }
 
-// Claims without an owner and targets without a claim, as if one attachment had them.
+bool has_port(const InstalledPorts& installed, const PublishedPort& port) {
+  return std::any_of(installed.ports.begin(), installed.ports.end(),
+                     [&port](const InstalledPort& one) { return one.published == port; });
+}
+
+// Claims that no owner entry stands for and targets without a claim, as if one attachment had them.
+// `removable`: whose entries go. A claim of theirs goes with them even where its entry is missing.
 InstalledPorts leftovers(const Plan& plan, const Occupancy& occupancy,
-                         const std::set<PublishedPort>& removed) {
+                         const std::set<PublishedPort>& removed,
+                         const std::set<OwnerHash>& removable) {
   std::set<PublishedPort> wanted;
   for (const Translation& translation : plan.translations)
     if (!removed.contains(translation.published)) wanted.insert(translation.published);
+  const auto is_owned = [&](const OccupiedPort& port) {
+    const auto owner = port.owner ? occupancy.owners.find(*port.owner) : occupancy.owners.end();
+    if (owner == occupancy.owners.end() || owner->second.installed.empty()) return false;
+    return !removable.contains(owner->first) || has_port(owner->second.installed, port.port);
+  };
   InstalledPorts rest;
   rest.chain = plan.chain.name;
   for (const OccupiedPort& port : occupancy.ports) {
-    const auto owner = port.owner ? occupancy.owners.find(*port.owner) : occupancy.owners.end();
-    const bool owned = owner != occupancy.owners.end() && !owner->second.installed.empty();
-    const bool claimed = port.claimed && !owned;
+    const bool claimed = port.claimed && !is_owned(port);
     if (claimed || (wanted.contains(port.port) && port.target))
       rest.ports.push_back({std::nullopt, port.port, claimed, port.target});
   }
@@ -132,10 +142,12 @@ Result<Transaction> resolve_conflicts(Plan& plan, const Occupancy& occupancy) {
   auto ports_of = ports_by_owner(occupancy);
   Transaction transaction;
   std::set<PublishedPort> removed;
+  std::set<OwnerHash> removable;
   Conflicts conflicts;
   for (const auto& [hash, owner] : occupancy.owners) {
     if (owner.installed.empty()) continue;  // its claims remained alone
     if (hash == self || is_dead(owner, plan)) {
+      removable.insert(hash);
       for (const InstalledPort& port : owner.installed.ports) removed.insert(port.published);
       transaction.append(removal(without_wanted_hairpins(owner.installed, plan)));
     } else if (is_of_same_container(owner.installed, plan)) {
@@ -145,7 +157,7 @@ Result<Transaction> resolve_conflicts(Plan& plan, const Occupancy& occupancy) {
     }
   }
   if (!conflicts.empty()) return conflicts.error(plan);
-  transaction.append(removal(leftovers(plan, occupancy, removed)));
+  transaction.append(removal(leftovers(plan, occupancy, removed, removable)));
   return transaction;
 }
 

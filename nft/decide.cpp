@@ -46,6 +46,16 @@ Decision insert_ports(const Plan& plan, const Snapshot& snapshot) {
   return insertion(plan, *snapshot.local_addresses);
 }
 
+// `before`, and then the plan's ports.
+Decision with_ports(Transaction before, const Plan& plan, const Snapshot& snapshot) {
+  Decision ports = insert_ports(plan, snapshot);
+  auto* const inserted = std::get_if<Transaction>(&ports);
+  if (inserted == nullptr) return ports;
+  if (inserted->generation) before.generation = inserted->generation;
+  before.append(std::move(*inserted));
+  return before;
+}
+
 // The pairs of the plan, fitted to what is there.
 Transaction make_room_for_hairpins(Plan& plan, const Snapshot& snapshot) {
   HairpinFit fit = fit_hairpins(plan.hairpins, *snapshot.hairpins);
@@ -104,24 +114,19 @@ Decision decide_add(const Plan& plan, const Snapshot& snapshot) {
     if (!snapshot.network_chains) return ReadMore{Section::network_chains};
     transaction = rebuild({&plan.chain, 1}, snapshot);
   }
+  if (!snapshot.refused.exists) return with_ports(std::move(transaction), plan, snapshot);
+  if (!snapshot.local_addresses) return ReadMore{Section::local_addresses};
+  if (!snapshot.occupancy) return ReadMore{Section::occupancy};
+  if (!snapshot.hairpins) return ReadMore{Section::hairpins};
+  if (plan.is_restored && was_added(plan.attachment, *snapshot.occupancy))
+    return Transaction{.operations = {}, .generation = snapshot.generation};
   Plan wanted = plan;
-  if (snapshot.refused.exists) {
-    if (!snapshot.local_addresses) return ReadMore{Section::local_addresses};
-    if (!snapshot.occupancy) return ReadMore{Section::occupancy};
-    if (!snapshot.hairpins) return ReadMore{Section::hairpins};
-    if (plan.is_restored && was_added(plan.attachment, *snapshot.occupancy)) return Transaction();
-    Result<Transaction> way = resolve_conflicts(wanted, *snapshot.occupancy);
-    if (!way) return way.error();
-    transaction.append(std::move(*way));
-    transaction.append(make_room_for_hairpins(wanted, snapshot));
-    transaction.generation = snapshot.generation;
-  }
-  Decision ports = insert_ports(wanted, snapshot);
-  auto* inserted = std::get_if<Transaction>(&ports);
-  if (inserted == nullptr) return ports;
-  if (inserted->generation) transaction.generation = inserted->generation;
-  transaction.append(std::move(*inserted));
-  return transaction;
+  Result<Transaction> way = resolve_conflicts(wanted, *snapshot.occupancy);
+  if (!way) return way.error();
+  transaction.append(std::move(*way));
+  transaction.append(make_room_for_hairpins(wanted, snapshot));
+  transaction.generation = snapshot.generation;
+  return with_ports(std::move(transaction), wanted, snapshot);
 }
 
 Decision decide_withdrawal(const Withdrawal& withdrawal, const Snapshot& snapshot) {

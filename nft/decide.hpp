@@ -1,7 +1,8 @@
 // decide: what a command wants and what it knows become one transaction.
 //
 //   Decision decision = decide_add(plan, snapshot);
-//   std::get_if<Transaction>(&decision);  // commit it; no operations: there is nothing to do
+//   std::get_if<Transaction>(&decision);  // commit it; no operations: nothing to do, if the
+//                                         // generation that it names is still so
 //   std::get_if<ReadMore>(&decision);     // read this section, then decide again
 //   std::get_if<Error>(&decision);        // a living owner has the port
 //

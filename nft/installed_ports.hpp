@@ -46,9 +46,10 @@ struct InstalledPorts {
   bool operator==(const InstalledPorts&) const = default;
 };
 
-// Whether each of its ports has its claim and its target.
+// Whether each port that it published is there, with its claim and its target.
 inline bool is_whole(const InstalledPorts& installed) {
   return !installed.empty() &&
+         (installed.count == 0 || installed.count == installed.ports.size()) &&
          std::all_of(installed.ports.begin(), installed.ports.end(),
                      [](const InstalledPort& port) { return port.claimed && port.endpoint; });
 }

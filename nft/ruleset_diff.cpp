@@ -9,11 +9,6 @@ namespace {
 
 using Fingerprints = std::vector<std::uint64_t>;
 
-const ChainView* find_chain(const RulesetView& view, const std::string& name) {
-  const auto found = view.chains.find(name);
-  return found == view.chains.end() ? nullptr : &found->second;
-}
-
 bool same_hook(const ChainView& chain, const Hook& hook) {
   return chain.hook && chain.hook->type == hook.type && chain.hook->number == hook.number &&
          chain.hook->priority == hook.priority;
@@ -50,9 +45,9 @@ bool jumps_once(const Fingerprints& found, const std::string& chain) {
 
 void diff_networks(const RulesetView& view, const NetworkChain* network,
                    std::vector<Damage>& damage) {
-  const ChainView* const networks = find_chain(view, kNetworks);
+  const ChainView* const networks = view.find(kNetworks);
   if (networks == nullptr) return;  // that it is missing was said
-  if (network != nullptr && find_chain(view, network->name) != nullptr &&
+  if (network != nullptr && view.find(network->name) != nullptr &&
       !jumps_once(networks->rules, network->name))
     damage.push_back(
         {Damage::Kind::missing_rule, kNetworks, to_string(Rule{.action = Jump{network->name}})});
@@ -63,13 +58,13 @@ void diff_networks(const RulesetView& view, const NetworkChain* network,
 RulesetDiff diff_chains(const RulesetView& view, const std::vector<ChainSpec>& chains) {
   RulesetDiff diff;
   for (const ChainSpec& spec : chains)
-    if (const ChainView* chain = find_chain(view, spec.name)) diff_hook(spec, *chain, diff);
+    if (const ChainView* chain = view.find(spec.name)) diff_hook(spec, *chain, diff);
   if (view.is_dormant) diff.damage.push_back({Damage::Kind::dormant_table});
   for (const ChainSpec& spec : chains)
-    if (find_chain(view, spec.name) == nullptr)
+    if (view.find(spec.name) == nullptr)
       diff.damage.push_back({Damage::Kind::missing_chain, spec.name});
   for (const ChainSpec& spec : chains) {
-    const ChainView* const chain = find_chain(view, spec.name);
+    const ChainView* const chain = view.find(spec.name);
     // Of a missing chain each rule is missing too: a person who reads it wants to know which.
     if (!spec.rules.empty())
       diff_rules(spec, chain == nullptr ? Fingerprints() : chain->rules, diff.damage);
@@ -78,6 +73,12 @@ RulesetDiff diff_chains(const RulesetView& view, const std::vector<ChainSpec>& c
 }
 
 }  // namespace
+
+const ChainView* RulesetView::find(std::string_view name) const {
+  const auto found = std::find_if(chains.begin(), chains.end(),
+                                  [name](const ChainView& chain) { return chain.name == name; });
+  return found == chains.end() ? nullptr : &*found;
+}
 
 std::vector<ChainSpec> expected_chains(const NetworkChain* network) {
   std::vector<ChainSpec> chains = skeleton_chains();
@@ -106,8 +107,8 @@ RulesetDiff diff_guard(const RulesetView& view) {
 
 ChainDamage diff_network_chain(const RulesetView& view, const std::string& name) {
   constexpr std::size_t kFewest = 4;  // the translations; excluded devices come before them
-  const ChainView* const chain = find_chain(view, name);
-  const ChainView* const networks = find_chain(view, kNetworks);
+  const ChainView* const chain = view.find(name);
+  const ChainView* const networks = view.find(kNetworks);
   const Fingerprints rules = chain == nullptr ? Fingerprints() : chain->rules;
   ChainDamage damage;
   if (rules.size() < kFewest) damage.damage.push_back({Damage::Kind::missing_rules, name});

@@ -10,9 +10,9 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "nft/ruleset.hpp"
@@ -21,6 +21,7 @@
 namespace portmapper::nft {
 
 struct ChainView {
+  std::string name{};
   struct BaseHook {
     std::string type;
     std::uint32_t number = 0;
@@ -33,7 +34,9 @@ struct ChainView {
 
 struct RulesetView {
   bool is_dormant = false;
-  std::map<std::string, ChainView> chains;  // those that exist
+  std::vector<ChainView> chains;  // those that exist
+
+  [[nodiscard]] const ChainView* find(std::string_view name) const;
 };
 
 // The chains that a diff needs to see: the skeleton's, and that of `network` where there is one.

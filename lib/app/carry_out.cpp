@@ -1,8 +1,20 @@
 #include "lib/app/carry_out.hpp"
 
 #include "lib/app/retry.hpp"
+#include "nft/read/reader.hpp"
 
 namespace portmapper::app {
+namespace {
+
+// "Nothing to do" has no batch whose generation the kernel would compare.
+Result<bool> has_moved(Transport& transport, const nft::Transaction& nothing) {
+  if (!nothing.generation) return false;
+  const Result<std::uint32_t> now = nft::read_generation(transport);
+  if (!now) return now.error();
+  return *now != *nothing.generation;
+}
+
+}  // namespace
 
 Result<nft::Transaction> read_and_decide(Transport& transport, const Subject& subject,
                                          const Decide& decide, nft::Snapshot& snapshot) {
@@ -30,7 +42,12 @@ CarriedOut carry_out(Transport& transport, const Subject& subject, const Decide&
       return done;
     }
     done.status = {};
-    if (transaction->operations.empty()) return done;
+    if (transaction->operations.empty()) {
+      const Result<bool> moved = has_moved(transport, *transaction);
+      if (moved && *moved) continue;
+      if (!moved) done.status = moved.error();
+      return done;
+    }
     const nft::CommitResult result = commit(transport, *transaction);
     done.is_committed = static_cast<bool>(result);
     if (result) return done;

@@ -56,10 +56,11 @@ std::vector<nft::PublishedPort> published_ports(const nft::Plan& plan) {
 
 // Whether anybody has a port on one address, in the families of the plan.
 Result<bool> has_address_claims(Transport& transport, const nft::Plan& plan) {
-  std::set<Family> families;
-  for (const nft::Translation& translation : plan.translations)
-    families.insert(translation.published.address.family());
-  for (const Family family : families) {
+  for (const Family family : {Family::ipv4, Family::ipv6}) {
+    const bool is_wanted = std::any_of(
+        plan.translations.begin(), plan.translations.end(),
+        [family](const nft::Translation& t) { return t.published.address.family() == family; });
+    if (!is_wanted) continue;
     const Result<bool> empty =
         nft::is_set_empty(transport, nft::claim_set({family, nft::AddressScope::one}));
     if (!empty) return empty.error();

@@ -15,13 +15,18 @@ CarriedOut remove_ports(Transport& transport, const nft::Withdrawal& withdrawal)
 
 }  // namespace
 
-Status publish(Transport& transport, const nft::Plan& plan) {
+Result<bool> publish(Transport& transport, const nft::Plan& plan) {
   const CarriedOut done =
       carry_out(transport, {.plan = &plan, .network = &plan.chain},
                 [&plan](const nft::Snapshot& snapshot) { return nft::decide_add(plan, snapshot); });
   if (done.is_uncertain)
-    (void)remove_ports(transport, {nft::owner_hash(plan.attachment), plan.chain.name});
-  return done.status;
+    (void)remove_ports(transport,
+                       {.owner = nft::owner_hash(plan.attachment),
+                        .chain = plan.chain.name,
+                        .only = plan.is_restored ? std::optional(plan.netns) : std::nullopt,
+                        .only_restored = plan.is_restored});
+  if (!done.status) return done.status.error();
+  return done.is_committed;
 }
 
 Result<nft::InstalledPorts> withdraw(Transport& transport, const nft::Withdrawal& withdrawal,

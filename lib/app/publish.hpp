@@ -1,6 +1,6 @@
 // publish and withdraw: put an attachment's ports into the kernel, and remove them.
 //
-//   const Status status = publish(transport, plan);  // ADD
+//   const Result<bool> published = publish(transport, plan);  // ADD
 //   const nft::OwnerHash owner = nft::owner_hash(attachment);
 //   const auto gone = withdraw(transport, {.owner = owner, .chain = "hostports"}, notes);  // DEL
 //
@@ -22,7 +22,9 @@
 
 namespace portmapper::app {
 
-Status publish(Transport& transport, const nft::Plan& plan);
+// False: there was nothing to do, since all of it is published: by another attachment of the same
+// container, or for a plan of restore's, by the attachment's own ADD.
+Result<bool> publish(Transport& transport, const nft::Plan& plan);
 
 Result<nft::InstalledPorts> withdraw(Transport& transport, const nft::Withdrawal& withdrawal,
                                      std::vector<std::string>& notes);

@@ -245,14 +245,18 @@ Result<std::vector<Hairpin>> read_hairpins(Transport& transport,
   return read_hairpins(transport);
 }
 
+Result<std::uint32_t> read_generation(Transport& transport) {
+  Query query;
+  query.generation();
+  const Status status = query.run(transport, [](const nlmsghdr&) {});
+  if (!status) return status.error();
+  return query.found_generation();
+}
+
 Result<Emptiness> read_emptiness(Transport& transport, const std::string& chain) {
-  Emptiness emptiness;
-  Query generation;
-  generation.generation();
-  if (const Status status = generation.run(transport, [](const nlmsghdr&) {}); !status)
-    return status.error();
-  emptiness.generation = generation.found_generation();
-  emptiness.empty = true;
+  const Result<std::uint32_t> generation = read_generation(transport);
+  if (!generation) return generation.error();
+  Emptiness emptiness{.generation = *generation, .empty = true};
   for (const Suffix suffix : kSuffixes) {
     const Result<bool> empty = is_set_empty(transport, target_map(chain, suffix));
     if (!empty) return empty.error();

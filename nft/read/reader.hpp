@@ -31,6 +31,7 @@ struct Ruleset {
 };
 Result<Ruleset> read_ruleset(Transport& transport, const NetworkChain& network);
 Result<Ruleset> read_skeleton(Transport& transport);
+Result<std::uint32_t> read_generation(Transport& transport);
 Result<bool> has_table(Transport& transport);
 Result<bool> has_guard(Transport& transport);  // chain localnet-guard, as we build it
 

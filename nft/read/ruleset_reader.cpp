@@ -16,9 +16,8 @@
 namespace portmapper::nft {
 namespace {
 
-struct NamedChain {
+struct TableChain {
   std::string_view table;
-  std::string_view name;
   ChainView view;
 };
 
@@ -32,12 +31,12 @@ ChainView::BaseHook parse_hook(const Attribute& hook) {
   return parsed;
 }
 
-NamedChain parse_chain(const nlmsghdr& reply) {
-  NamedChain chain;
+TableChain parse_chain(const nlmsghdr& reply) {
+  TableChain chain;
   const Attributes attributes(message_attributes(reply, sizeof(nfgenmsg)));
   for (const Attribute& attribute : attributes) {
     if (attribute.type == NFTA_CHAIN_TABLE) chain.table = attribute.text();
-    if (attribute.type == NFTA_CHAIN_NAME) chain.name = attribute.text();
+    if (attribute.type == NFTA_CHAIN_NAME) chain.view.name = attribute.text();
     if (attribute.type == NFTA_CHAIN_HOOK) chain.view.hook = parse_hook(attribute);
   }
   if (!chain.view.hook) return chain;
@@ -95,7 +94,7 @@ Result<ReadView> read_chains(Transport& transport, const std::vector<ChainSpec>&
     read.view.is_dormant = read.view.is_dormant || is_dormant_table(reply);
     const std::size_t number = reply.nlmsg_seq - std::size_t{2};  // the generation was the first
     if (is_reply(reply, NFT_MSG_NEWCHAIN) && number < chains.size())
-      read.view.chains[chains[number].name] = parse_chain(reply).view;
+      read.view.chains.push_back(parse_chain(reply).view);
   });
   if (!status) return status.error();
   read.generation = query.found_generation();
@@ -118,12 +117,9 @@ Status read_rules(Transport& transport, const std::string& chain,
 Result<ReadView> read_view(Transport& transport, const std::vector<ChainSpec>& chains) {
   Result<ReadView> read = read_chains(transport, chains);
   if (!read) return read;
-  for (const ChainSpec& chain : chains) {
-    const auto found = read->view.chains.find(chain.name);
-    if (found == read->view.chains.end()) continue;
-    if (const Status status = read_rules(transport, chain.name, found->second.rules); !status)
+  for (ChainView& chain : read->view.chains)
+    if (const Status status = read_rules(transport, chain.name, chain.rules); !status)
       return status.error();
-  }
   return read;
 }
 
@@ -162,7 +158,9 @@ Result<bool> has_guard(Transport& transport) {
 Result<ChainDamage> read_chain_damage(Transport& transport, const std::string& chain) {
   RulesetView view;
   for (const std::string& name : {chain, std::string(kNetworks)})
-    if (const Status status = read_rules(transport, name, view.chains[name].rules); !status)
+    if (const Status status =
+            read_rules(transport, name, view.chains.emplace_back(ChainView{.name = name}).rules);
+        !status)
       return status.error();
   return diff_network_chain(view, chain);
 }
@@ -204,9 +202,9 @@ Result<std::vector<std::string>> read_network_chains(Transport& transport) {
   query.all_chains();
   const Status status = query.run(transport, [&](const nlmsghdr& reply) {
     if (!is_reply(reply, NFT_MSG_NEWCHAIN)) return;
-    const NamedChain chain = parse_chain(reply);
-    if (chain.table == kTable && !chain.view.hook && with_maps.contains(chain.name))
-      names.emplace_back(chain.name);
+    const TableChain chain = parse_chain(reply);
+    if (chain.table == kTable && !chain.view.hook && with_maps.contains(chain.view.name))
+      names.push_back(chain.view.name);
   });
   if (!status) return status.error();
   return names;

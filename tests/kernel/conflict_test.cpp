@@ -119,6 +119,27 @@ TEST_CASE("conflict: a living owner keeps its port though an operator flushed th
   CHECK(ask(lab.client(), Protocol::tcp, "192.0.2.1", 8080) == "a 192.0.2.2");
 }
 
+TEST_CASE("conflict: an owner entry that an operator deleted does not block its port for good") {
+  Lab lab;
+  lab.container("a", "10.22.0.2/16");
+  const std::string b = lab.container("b", "10.22.0.3/16");
+  const Server server(b, "b", Protocol::tcp, "0.0.0.0", 80);
+  const auto delete_second_entry = [&lab] {
+    const std::string text = listing(lab.host());
+    const std::size_t end = text.find("\" . 0x00000001");
+    REQUIRE(end != std::string::npos);
+    nft(lab.host(), "delete element inet nft-port-mapper owners { \"" + text.substr(end - 15, 15) +
+                        "\" . 0x00000001 }");
+  };
+  REQUIRE(Runtime(lab).add("a", {{8080, 80}, {9090, 80}}) == done);
+  delete_second_entry();
+  REQUIRE(Runtime(lab).add("a", {{8080, 80}, {9090, 80}}) == done);
+  delete_second_entry();
+  lab.remove("a");
+  REQUIRE(Runtime(lab).add("b", {{9090, 80}}) == done);
+  CHECK(ask(lab.client(), Protocol::tcp, "192.0.2.1", 9090) == "b 192.0.2.2");
+}
+
 TEST_CASE("conflict: a dead owner of another network leaves no target in that network's map") {
   Lab lab;
   lab.container("a", "10.22.0.2/16");

@@ -136,6 +136,15 @@ TEST_CASE("ctl: flush removes all that is ours, or all of one network, sysctl in
   CHECK(ctl(lab, {"flush"}) == "0\nthere is no table inet nft-port-mapper\n");
 }
 
+TEST_CASE("ctl: flush of a network leaves no target in a table that was saved and loaded again") {
+  Lab lab;
+  lab.container("abc", "10.22.0.2/16");
+  REQUIRE(Runtime(lab).add("abc", {{8080, 80}, {9090, 90}}) == done);
+  nft(lab.host(), "delete table inet nft-port-mapper\n" + listing(lab.host()));
+  CHECK(ctl(lab, {"flush", "--network", "web"}) == "0\nremoved 2 published ports of network web\n");
+  CHECK(listing(lab.host()).find("MESOS-WEB") == std::string::npos);
+}
+
 TEST_CASE("ctl: list --watch prints again, without a terminal's codes, until it is stopped") {
   const Lab lab;
   const RunResult watched = run({"timeout", "3", CTL, "list", "--watch"}, {.ns = lab.host()});

@@ -47,7 +47,7 @@ bool overlap(const std::string& a, const std::string& b) {
 nft::RulesetView view_of(const std::map<std::string, KernelModel::Chain>& chains) {
   nft::RulesetView view;
   for (const auto& [name, chain] : chains) {
-    nft::ChainView& seen = view.chains[name];
+    nft::ChainView& seen = view.chains.emplace_back(nft::ChainView{.name = name});
     seen.rules = chain.rules;
     if (chain.hook)
       seen.hook = nft::ChainView::BaseHook{chain.hook->type, chain.hook->number,

@@ -85,6 +85,43 @@ nft::Decision add_without_looking(const nft::Plan& plan, const nft::Snapshot& sn
   return nft::decide_add(plan, seen);
 }
 
+nft::Decision refuse(const nft::Plan&, const nft::Snapshot&) {
+  return mapping_failed("refused");
+}
+
+// Takes whoever it cannot see for living, and the dead as well.
+nft::Decision add_around_the_dead(const nft::Plan& plan, const nft::Snapshot& snapshot) {
+  nft::Snapshot seen = snapshot;
+  if (seen.occupancy)
+    for (auto& [hash, owner] : seen.occupancy->owners) owner.netns = NamespaceState::exists;
+  return nft::decide_add(plan, seen);
+}
+
+std::vector<nft::Withdrawal> collect_nothing(const std::vector<nft::OwnerEntry>&,
+                                             const std::string&, const std::set<nft::OwnerHash>&,
+                                             const std::string&) {
+  return {};
+}
+
+std::vector<nft::Withdrawal> collect_by_name(const std::vector<nft::OwnerEntry>& entries,
+                                             const std::string& network,
+                                             const std::set<nft::OwnerHash>& valid,
+                                             const std::string& chain) {
+  std::vector<nft::Withdrawal> all = nft::decide_gc(entries, network, valid, chain);
+  for (nft::Withdrawal& withdrawal : all) withdrawal.only.reset();
+  return all;
+}
+
+nft::Decision remove_any_network(const std::string& chain, const nft::Snapshot& snapshot) {
+  return changed(nft::decide_network_removal(chain, snapshot),
+                 [](nft::Transaction& transaction) { transaction.generation.reset(); });
+}
+
+std::vector<nft::Withdrawal> prune_nothing(const std::vector<nft::OwnerEntry>&,
+                                           const std::map<nft::OwnerHash, NamespaceState>&) {
+  return {};
+}
+
 std::vector<nft::Withdrawal> prune_by_name(const std::vector<nft::OwnerEntry>& entries,
                                            const std::map<nft::OwnerHash, NamespaceState>& states) {
   std::vector<nft::Withdrawal> all = nft::decide_prune(entries, states);
@@ -112,7 +149,10 @@ std::vector<Scenario> scenarios(bool large) {
       {"prune beside restarts",
        {a({{kAny}}), b({{kAny}})},
        {.deaths = 1, .prunes = 1 + more, .kills = more}},
-      {"GC and prune", {a({{kAny}}), b({{kOther}})}, {.deaths = 1, .prunes = more, .gcs = 1}},
+      {"GC and prune",
+       {a({{kAny}}), b({{kOther}})},
+       {.deaths = more, .prunes = more, .gcs = 1, .kills = 1}},
+      {"GC beside a restart", {a({{kAny}})}, {.deaths = 1, .gcs = 1, .kills = 1}},
       {"an operator flushes", {a({{kAny}}), c({{kAny}, {kOne}})}, {.adds = 1 + more, .flushes = 1}},
       {"restore after a flush",
        {a({{kAny}}), c({{kOther}})},
@@ -147,6 +187,16 @@ std::vector<Mutation> mutations() {
        "restore beside ADD again",
        {.add = add_as_recorded}},
       {"prune does not name the namespace", "prune beside restarts", {.prune = prune_by_name}},
+      {"ADD refuses", "two containers want one port", {.add = refuse}},
+      {"ADD does not take over from the dead",
+       "two containers want one port",
+       {.add = add_around_the_dead}},
+      {"prune does nothing", "prune beside restarts", {.prune = prune_nothing}},
+      {"GC does nothing", "GC and prune", {.gc = collect_nothing}},
+      {"GC does not name the namespace", "GC beside a restart", {.gc = collect_by_name}},
+      {"GC removes a network that is in use",
+       "GC and prune",
+       {.remove_network = remove_any_network}},
   };
 }
 

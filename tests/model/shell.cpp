@@ -45,7 +45,7 @@ std::string name_of(const Scenario& scenario, const Command& command) {
 
 std::string describe_step(const Scenario& scenario, const Command& command) {
   const std::string name = name_of(scenario, command);
-  if (command.is_done) return "# " + name + ": the runtime forgets the attachment";
+  if (command.is_done) return "# " + name + ": the runtime notes that it succeeded";
   if (command.transaction) {
     std::string text = "# " + name + " commits" +
                        (command.transaction->generation ? "" : ", whatever the generation") + ":\n";
@@ -58,7 +58,7 @@ std::string describe_step(const Scenario& scenario, const Command& command) {
     text.pop_back();
     return text;
   }
-  if (!command.plan && !command.withdrawal)
+  if (!command.plan && !command.withdrawal && !command.network)
     return "# " + name + (waits(command) ? " looks again" : " looks which attachments there are");
   return "# " + name + " reads one section more";
 }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "nft/conflicts.hpp"
+
 namespace portmapper::model {
 namespace {
 
@@ -35,9 +37,9 @@ class Stepper {
   }
 
   void step() {
-    if (command_.is_done) return forget();
+    if (command_.is_done) return note();
     if (command_.transaction) return commit();
-    if (!command_.plan && !command_.withdrawal) return list();
+    if (!command_.plan && !command_.withdrawal && !command_.network) return list();
     read();
     settle();
   }
@@ -48,6 +50,8 @@ class Stepper {
     if (command_.plan) {
       question.plan = &*command_.plan;
       question.network = &command_.plan->chain;
+    } else if (command_.network) {
+      question.chain = *command_.network;
     } else {
       question.owner = command_.withdrawal->owner;
       question.chain = command_.withdrawal->chain;
@@ -56,8 +60,9 @@ class Stepper {
   }
 
   [[nodiscard]] nft::Decision decide() const {
-    return command_.plan ? decisions_.add(*command_.plan, command_.snapshot)
-                         : decisions_.withdraw(*command_.withdrawal, command_.snapshot);
+    if (command_.plan) return decisions_.add(*command_.plan, command_.snapshot);
+    if (command_.network) return decisions_.remove_network(*command_.network, command_.snapshot);
+    return decisions_.withdraw(*command_.withdrawal, command_.snapshot);
   }
 
   void read() {
@@ -72,15 +77,16 @@ class Stepper {
     if (std::holds_alternative<nft::ReadMore>(decision)) return;
     if (std::holds_alternative<Error>(decision)) return finish(false);
     auto transaction = std::get<nft::Transaction>(std::move(decision));
-    if (transaction.operations.empty()) return finish(true);
+    if (transaction.operations.empty() && !transaction.generation) return finish(true);
     command_.transaction = std::make_shared<const nft::Transaction>(std::move(transaction));
   }
 
   void commit() {
     const nft::CommitResult result = world_.kernel.change().commit(*command_.transaction);
+    const bool has_changed = !command_.transaction->operations.empty();
     command_.transaction.reset();
     if (result) {
-      if (command_.kind == Command::Kind::restore && command_.plan)
+      if (has_changed && command_.kind == Command::Kind::restore && command_.plan)
         keep_promise(runtime_of(*command_.plan), *command_.plan);
       return finish(true);
     }
@@ -107,12 +113,19 @@ class Stepper {
     if (command_.kind == Command::Kind::gc) {
       command_.queue =
           decisions_.gc(entries, first.attachment.network, command_.valid, first.chain);
+      command_.networks = {first.chain};
+      for (const nft::OwnerEntry& entry : entries)
+        if (entry.comment.starts_with(first.attachment.network + "/") &&
+            !command_.valid.contains(entry.owner))
+          command_.due.emplace(entry.owner, entry.netns.inode);
       return;
     }
     std::map<nft::OwnerHash, NamespaceState> states;
-    for (const nft::OwnerEntry& entry : entries)
-      states[entry.owner] =
-          living_.contains(entry.netns.inode) ? NamespaceState::exists : NamespaceState::gone;
+    for (const nft::OwnerEntry& entry : entries) {
+      const bool lives = living_.contains(entry.netns.inode);
+      states[entry.owner] = lives ? NamespaceState::exists : NamespaceState::gone;
+      if (!lives) command_.due.emplace(entry.owner, entry.netns.inode);
+    }
     command_.queue = decisions_.prune(entries, states);
   }
 
@@ -145,18 +158,38 @@ class Stepper {
 
   void finish(bool success) {
     Runtime& runtime = world_.runtimes[command_.container];
-    if (command_.kind == Command::Kind::add) {
-      if (success && runtime.living) runtime.promise = command_.plan;
-      if (success) runtime.record = command_.plan;
-      return end();
+    switch (command_.kind) {
+      case Command::Kind::add:
+        command_.is_done = success;
+        if (success && is_incarnation_of(*command_.plan, runtime)) runtime.promise = command_.plan;
+        if (success) return;
+        if (!command_.is_disturbed && has_right(*command_.plan))
+          world_.failure = "an ADD failed though nobody had its ports";
+        return end();
+      case Command::Kind::del:
+        if (!success) world_.failure = "a DEL failed";
+        runtime.withdrawn = success;
+        command_.is_done = true;
+        return;
+      case Command::Kind::restore:
+        if (command_.plan && success) command_.restored.push_back(command_.plan);
+        break;
+      case Command::Kind::prune:
+      case Command::Kind::gc:
+        break;
     }
-    if (command_.kind == Command::Kind::del) {
-      runtime.withdrawn = success;
-      command_.is_done = true;
-      return;
-    }
-    if (command_.plan && success) command_.restored.push_back(command_.plan);
     next();
+  }
+
+  // Whether no other attachment that lives has a port of the plan, or one that overlaps.
+  [[nodiscard]] bool has_right(const nft::Plan& plan) const {
+    const std::vector<nft::PublishedPort> wanted = nft::overlapping_ports(plan, local_addresses());
+    const nft::OwnerHash self = nft::owner_hash(plan.attachment);
+    for (const nft::OwnerEntry& entry : world_.kernel->owners())
+      if (entry.owner != self && living_.contains(entry.netns.inode) &&
+          std::binary_search(wanted.begin(), wanted.end(), entry.published))
+        return false;
+    return true;
   }
 
   // What an operator's flush broke is true again, unless a DEL has begun.
@@ -166,11 +199,20 @@ class Stepper {
       runtime.promise = runtime.record;
   }
 
-  // The other plugins of the DEL have run.
-  void forget() {
-    world_.runtimes[command_.container].record.reset();
-    world_.runtimes[command_.container].is_deleting = false;
+  // The other plugins have run, and the runtime notes what became of the command.
+  void note() {
+    Runtime& runtime = world_.runtimes[command_.container];
+    if (command_.kind == Command::Kind::add) {
+      runtime.record = command_.plan;
+    } else {
+      runtime.record.reset();
+      runtime.is_deleting = false;
+    }
     end();
+  }
+
+  [[nodiscard]] static bool is_incarnation_of(const nft::Plan& plan, const Runtime& runtime) {
+    return runtime.living && plan.netns.inode % 100 == static_cast<unsigned>(runtime.incarnation);
   }
 
   // The next piece of a command that has several; without one it is over.
@@ -179,15 +221,26 @@ class Stepper {
     command_.tries = 0;
     command_.plan.reset();
     command_.withdrawal.reset();
+    command_.network.reset();
     if (!command_.queue.empty()) {
       command_.withdrawal = command_.queue.front();
       command_.queue.erase(command_.queue.begin());
     } else if (!command_.missing.empty()) {
       command_.plan = command_.missing.front();
       command_.missing.erase(command_.missing.begin());
+    } else if (!command_.networks.empty()) {
+      command_.network = command_.networks.back();
+      command_.networks.pop_back();
     } else if (command_.restored.empty()) {
+      check_what_was_due();
       end();
     }
+  }
+
+  void check_what_was_due() {
+    for (const nft::OwnerEntry& entry : world_.kernel->owners())
+      if (command_.due.contains({entry.owner, entry.netns.inode}))
+        world_.failure = "prune or GC left " + entry.comment;
   }
 
   void end() {
@@ -225,7 +278,7 @@ void step(const Scenario& scenario, const Decisions& decisions, World& world, st
 
 bool waits(const Command& command) {
   return command.kind == Command::Kind::restore && command.has_listed && !command.plan &&
-         !command.withdrawal && !command.transaction;
+         !command.withdrawal && !command.network && !command.transaction;
 }
 
 }  // namespace portmapper::model

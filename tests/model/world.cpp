@@ -20,10 +20,11 @@ bool is_under_way(const World& world, Command::Kind kind) {
                      [kind](const Command& command) { return command.kind == kind; });
 }
 
-// A GC that has not looked yet would take what an ADD publishes now for unknown.
-bool forbids_add(const World& world) {
-  return std::any_of(world.commands.begin(), world.commands.end(), [](const Command& command) {
-    return command.kind == Command::Kind::gc && !command.has_listed;
+// A GC that has not looked yet would take what an ADD publishes now for unknown, and later it cannot
+// tell an ADD in the same namespace from the one that it decided on: runtimes keep the two apart.
+bool forbids_add(const World& world, const Runtime& runtime) {
+  return std::any_of(world.commands.begin(), world.commands.end(), [&](const Command& command) {
+    return command.kind == Command::Kind::gc && (!command.has_listed || runtime.living);
   });
 }
 
@@ -182,6 +183,7 @@ void digest_snapshot(std::string& text, const nft::Snapshot& snapshot, std::uint
     }
   }
   if (snapshot.hairpins) text += "H" + std::to_string(snapshot.hairpins->size());
+  if (snapshot.chain_is_empty) text += *snapshot.chain_is_empty ? "C1" : "C0";
   if (snapshot.installed) {
     text += "I";
     digest_ports(text, *snapshot.installed);
@@ -192,13 +194,20 @@ void digest_snapshot(std::string& text, const nft::Snapshot& snapshot, std::uint
 std::string digest_command(const Command& command, std::uint32_t generation) {
   std::string text = std::to_string(static_cast<int>(command.kind)) +
                      std::to_string(command.container) + "|" + std::to_string(command.tries) +
-                     (command.has_listed ? "l" : "") + (command.is_done ? "d" : "");
+                     (command.has_listed ? "l" : "") + (command.is_done ? "d" : "") +
+                     (command.is_disturbed ? "i" : "");
   if (command.plan) digest_plan(text, *command.plan);
   const auto add_withdrawal = [&text](const nft::Withdrawal& withdrawal) {
     text += "W" + std::string(nft::to_string(withdrawal.owner));
     if (withdrawal.only) text += std::to_string(withdrawal.only->inode);
   };
   if (command.withdrawal) add_withdrawal(*command.withdrawal);
+  if (command.network) text += "n";
+  text += static_cast<char>('0' + command.networks.size());
+  for (const auto& [owner, inode] : command.due) {
+    text += nft::to_string(owner);
+    text += static_cast<char>(inode);
+  }
   for (const nft::Withdrawal& withdrawal : command.queue) add_withdrawal(withdrawal);
   text += "m";
   for (const SharedPlan& plan : command.missing) digest_plan(text, *plan);
@@ -245,7 +254,7 @@ std::vector<Event> events(const Scenario& scenario, const World& world) {
   if (world.commands.size() >= budget.at_once) return all;
   for (std::size_t i = 0; i < world.runtimes.size(); ++i) {
     if (is_busy(world, i)) continue;
-    if (world.runtimes[i].adds < budget.adds && !forbids_add(world))
+    if (world.runtimes[i].adds < budget.adds && !forbids_add(world, world.runtimes[i]))
       for (std::size_t plan = 0; plan < scenario.containers[i].plans.size(); ++plan)
         all.push_back({Kind::add, i, plan});
     if (world.runtimes[i].dels < budget.dels && world.runtimes[i].adds > 0)
@@ -258,6 +267,9 @@ std::vector<Event> events(const Scenario& scenario, const World& world) {
 }
 
 World after(const Scenario& scenario, const Decisions& decisions, World world, Event event) {
+  const std::uint32_t generation = world.kernel->generation();
+  const std::size_t stepping =
+      event.kind == Event::Kind::step ? world.commands[event.subject].number : world.next_number;
   switch (event.kind) {
     case Event::Kind::add:
       begin_add(scenario, world, event);
@@ -294,13 +306,20 @@ World after(const Scenario& scenario, const Decisions& decisions, World world, E
       break;
     case Event::Kind::kill:
       ++world.kills;
+      // The runtime does not know what became of it.
+      if (world.commands[event.subject].kind == Command::Kind::add)
+        world.runtimes[world.commands[event.subject].container].promise.reset();
       world.commands.erase(world.commands.begin() + static_cast<std::ptrdiff_t>(event.subject));
       break;
   }
+  if (world.kernel->generation() != generation || event.kind == Event::Kind::die)
+    for (Command& command : world.commands)
+      command.is_disturbed = command.is_disturbed || command.number != stepping;
   return world;
 }
 
 std::string violation(const Scenario& scenario, const World& world) {
+  if (!world.failure.empty()) return world.failure;
   if (std::string shared = shared_port(scenario, world); !shared.empty()) return shared;
   for (std::size_t i = 0; i < world.runtimes.size(); ++i) {
     const Runtime& runtime = world.runtimes[i];
@@ -317,7 +336,7 @@ std::string violation(const Scenario& scenario, const World& world) {
 }
 
 std::string digest(const World& world) {
-  std::string text = world.kernel.text();
+  std::string text = world.kernel.text() + world.failure;
   for (const Runtime& runtime : world.runtimes) {
     text += std::to_string(runtime.incarnation) + (runtime.living ? "l" : "-") +
             (runtime.withdrawn ? "w" : "-") + (runtime.is_deleting ? "x" : "-") +

@@ -34,6 +34,8 @@ struct Decisions {
                                              const std::string&, const std::set<nft::OwnerHash>&,
                                              const std::string&)>
       gc = nft::decide_gc;
+  std::function<nft::Decision(const std::string&, const nft::Snapshot&)> remove_network =
+      nft::decide_network_removal;
 };
 
 struct Container {
@@ -94,10 +96,14 @@ struct Command {
   std::vector<SharedPlan> restored{};           // of restore: to be looked at again
   std::set<nft::OwnerHash> valid{};             // of GC
   bool has_listed = false;                      // prune, GC, restore: have read what there is
-  bool is_done = false;                         // DEL: the runtime has still to forget
+  bool is_done = false;                         // ADD, DEL: the runtime has still to note it
+  std::set<std::pair<nft::OwnerHash, std::uint64_t>> due{};  // prune, GC: must be gone at the end
+  std::vector<std::string> networks{};   // of GC: chains that go if they are empty
+  std::optional<std::string> network{};  // the one that is looked at now
   nft::Snapshot snapshot{};
   std::shared_ptr<const nft::Transaction> transaction{};
   int tries = 0;
+  bool is_disturbed = false;  // somebody changed something since it began
 };
 
 struct Runtime {
@@ -139,6 +145,7 @@ struct World {
   std::vector<Command> commands;
   std::size_t next_number = 0;
   int prunes = 0, gcs = 0, restores = 0, kills = 0, flushes = 0;
+  std::string failure{};  // of a command that had no right to fail
 };
 
 World start(const Scenario& scenario);

@@ -1,4 +1,5 @@
 #include <cerrno>
+#include <map>
 #include <set>
 
 #include "lib/app/ctl/commands.hpp"
@@ -52,34 +53,51 @@ app::Outcome flush_all(Transport& transport) {
   return outcome;
 }
 
+// Owner entries of a table that was saved and loaded again do not tell their chain; the listing found
+// it.
+void fill_chains(std::vector<nft::OwnerEntry>& entries, const std::vector<ListedPort>& ports) {
+  std::map<nft::PublishedPort, std::string> chains;
+  for (const ListedPort& port : ports) chains.emplace(port.published, port.chain);
+  for (nft::OwnerEntry& entry : entries)
+    if (const auto chain = chains.find(entry.published);
+        entry.chain.empty() && chain != chains.end())
+      entry.chain = chain->second;
+}
+
+// The devices that only removed ports needed.
+std::set<std::string> devices_left_alone(std::vector<ListedPort> before,
+                                         const std::set<nft::PublishedPort>& removed) {
+  std::set<std::string> devices = loopback_devices(before);
+  std::erase_if(before, [&](const ListedPort& port) { return removed.contains(port.published); });
+  for (const std::string& device : loopback_devices(before)) devices.erase(device);
+  return devices;
+}
+
 // Of one network: its attachments, and its chains where nothing is left in them.
 app::Outcome flush_network(Transport& transport, const std::string& network) {
   const Result<std::vector<ListedPort>> before = list_ports(transport);
   if (!before) return failure(before.error());
-  const Result<std::vector<nft::OwnerEntry>> entries = nft::read_owners(transport);
+  Result<std::vector<nft::OwnerEntry>> entries = nft::read_owners(transport);
   if (!entries) return failure(entries.error());
+  fill_chains(*entries, *before);
   std::set<std::string> chains = {nft::derived_chain(network)};
   std::vector<std::string> notes;
-  std::size_t removed = 0;
+  std::set<nft::PublishedPort> removed;
   for (const nft::Withdrawal& withdrawal :
        nft::decide_gc(*entries, network, {}, nft::derived_chain(network))) {
     chains.insert(withdrawal.chain);
     const Result<nft::InstalledPorts> gone = app::withdraw(transport, withdrawal, notes);
     if (!gone) return failure(gone.error());
-    removed += gone->ports.size();
+    for (const nft::InstalledPort& port : gone->ports) removed.insert(port.published);
   }
   for (const std::string& chain : chains)
     if (const Status status = app::remove_network_if_empty(transport, chain); !status)
       return failure(status.error());
-  const Result<std::vector<ListedPort>> kept = list_ports(transport);
-  if (!kept) return failure(kept.error());
-  std::set<std::string> devices = loopback_devices(*before);
-  for (const std::string& device : loopback_devices(*kept)) devices.erase(device);
   app::Outcome outcome;
   outcome.log = log_lines(notes);
-  reset_devices(devices, outcome);
+  reset_devices(devices_left_alone(*before, removed), outcome);
   outcome.out =
-      "removed " + std::to_string(removed) + " published ports of network " + network + "\n";
+      "removed " + std::to_string(removed.size()) + " published ports of network " + network + "\n";
   return outcome;
 }
 

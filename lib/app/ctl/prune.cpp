@@ -35,10 +35,15 @@ app::Outcome prune(const Arguments& arguments) {
   for (const nft::Withdrawal& withdrawal : dead) {
     const std::string what = describe(*entries, withdrawal.owner);
     if (!dry_run) {
-      if (const auto gone = app::withdraw(*netlink, withdrawal, notes); !gone) {
+      const auto gone = app::withdraw(*netlink, withdrawal, notes);
+      if (!gone) {
         const app::Outcome failed = failure(gone.error());
         outcome.log += failed.log;
         outcome.status = failed.status;
+        continue;
+      }
+      if (gone->empty()) {
+        outcome.out += "left " + what + ": it was added again, or removed, meanwhile\n";
         continue;
       }
     }

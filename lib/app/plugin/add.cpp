@@ -8,7 +8,8 @@ namespace {
 Status publish_with_effects(const app::CommandContext& context, const nft::Plan& plan) {
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
   if (!netlink) return netlink.error();
-  if (const Status published = app::publish(*netlink, plan); !published) return published;
+  if (const Result<bool> published = app::publish(*netlink, plan); !published)
+    return published.error();
   std::vector<std::string> notes;
   const Status effects = app::effects_of_add(*netlink, plan, notes);
   if (!effects) {

@@ -28,7 +28,7 @@ class Publisher {
         local_(std::move(local)),
         mending_(std::move(mending)) {}
 
-  void publish_all(Plans plans, std::span<Status> results) {
+  void publish_all(Plans plans, std::span<Result<bool>> results) {
     while (!plans.empty()) {
       std::size_t count = 0;
       std::size_t ports = 0;
@@ -41,9 +41,9 @@ class Publisher {
   }
 
  private:
-  void publish_batch(Plans plans, std::span<Status> results) {
+  void publish_batch(Plans plans, std::span<Result<bool>> results) {
     if (try_batch(plans)) {
-      std::fill(results.begin(), results.end(), Status());
+      std::fill(results.begin(), results.end(), true);
     } else if (plans.size() == 1) {
       results.front() = publish_one(*plans.front());
     } else {
@@ -73,13 +73,14 @@ class Publisher {
     return app::Retry::exhausted();
   }
 
-  Status publish_one(const nft::Plan& plan) {
+  Result<bool> publish_one(const nft::Plan& plan) {
     if (mode_ == Mode::publish) return app::publish(transport_, plan);
     nft::Snapshot snapshot{.refused = {.exists = true}};
     const Result<nft::Transaction> decided = app::read_and_decide(
         transport_, {.plan = &plan, .network = &plan.chain},
         [&plan](const nft::Snapshot& seen) { return nft::decide_add(plan, seen); }, snapshot);
-    return decided ? Status() : Status(decided.error());
+    if (!decided) return decided.error();
+    return !decided->operations.empty();
   }
 
   Transport& transport_;
@@ -94,8 +95,8 @@ Status mend(Transport& transport, Plans plans) {
   return app::carry_out(transport, {.plans = plans}, mending_of(plans)).status;
 }
 
-std::vector<Status> publish_many(Transport& transport, Plans plans, Mode mode) {
-  std::vector<Status> results(plans.size());
+std::vector<Result<bool>> publish_many(Transport& transport, Plans plans, Mode mode) {
+  std::vector<Result<bool>> results(plans.size(), true);
   Result<std::vector<IpAddress>> local = host::local_addresses();
   nft::Snapshot snapshot;
   Result<nft::Transaction> before =
@@ -103,7 +104,7 @@ std::vector<Status> publish_many(Transport& transport, Plans plans, Mode mode) {
           ? app::read_and_decide(transport, {.plans = plans}, mending_of(plans), snapshot)
           : Result<nft::Transaction>(nft::Transaction());
   if (!local || !before) {
-    std::fill(results.begin(), results.end(), Status(local ? before.error() : local.error()));
+    std::fill(results.begin(), results.end(), local ? before.error() : local.error());
     return results;
   }
   before->generation.reset();

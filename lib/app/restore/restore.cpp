@@ -231,16 +231,23 @@ class Restorer {
     }
     if (mode_ == Mode::publish)
       if (const Status mended = mend(transport_, living); !mended) return mended.error();
-    const std::vector<Status> results = publish_many(transport_, missing, mode_);
+    const std::vector<Result<bool>> results = publish_many(transport_, missing, mode_);
     std::vector<const nft::Plan*> done;
     for (std::size_t i = 0; i < missing.size(); ++i) {
-      missing_items[i]->standing = results[i] ? Standing::restored : Standing::refused;
-      if (results[i])
-        done.push_back(missing[i]);
-      else
-        missing_items[i]->problem = results[i].error().message();
+      Tracked& tracked = *missing_items[i];
+      if (!results[i]) {
+        tracked.standing = Standing::refused;
+        tracked.problem = results[i].error().message();
+        continue;
+      }
+      tracked.standing = *results[i] ? Standing::restored : Standing::published;
+      if (*results[i]) done.push_back(missing[i]);
     }
-    if (mode_ == Mode::publish) take_effect(done);
+    if (mode_ == Mode::publish && !done.empty()) {
+      // The last DEL of others may have taken the hairpin pairs along, before these were there.
+      if (const Status mended = mend(transport_, done); !mended) return mended.error();
+      take_effect(done);
+    }
     return !done.empty();
   }
 
