@@ -97,6 +97,7 @@ std::vector<Hairpin> hairpins_of(std::span<const Plan* const> plans) {
 
 std::vector<Withdrawal> values_of(const std::map<OwnerHash, Withdrawal>& all) {
   std::vector<Withdrawal> values;
+  values.reserve(all.size());
   for (const auto& [owner, withdrawal] : all) values.push_back(withdrawal);
   return values;
 }
