@@ -20,7 +20,7 @@ constexpr char kMesosResult[] = "network.info";
 constexpr std::size_t kMostBytes = std::size_t{32} << 20;
 
 Error problem(const std::string& path, const std::string& why) {
-  return {ErrorKind::unreadable_input, path + ": " + why, {}, 0, {}};
+  return unreadable_input(path + ": " + why);
 }
 
 Result<std::optional<CachedAttachment>> read_libcni(const host::Directory& results,

@@ -38,10 +38,6 @@ struct Tracked {
   std::string problem;
 };
 
-Error invalid(std::string what) {
-  return {ErrorKind::invalid_input, std::move(what), {}, 0, {}};
-}
-
 bool is_absolute_path(const std::string& path) {
   return path.starts_with('/') && std::none_of(path.begin(), path.end(), [](char c) {
            return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
@@ -52,7 +48,7 @@ bool is_absolute_path(const std::string& path) {
 Result<nft::Plan> plan_again(const CachedAttachment& cached) {
   const Result<config::NetConf> conf = config::parse_net_conf(cached.config, cni::Command::add);
   if (!conf) return conf.error();
-  if (cached.result.empty() && !conf->prev_result) return invalid("it has no result");
+  if (cached.result.empty() && !conf->prev_result) return invalid_input("it has no result");
   cni::Request request;
   request.command = cni::Command::add;
   request.container_id = cached.attachment.container_id;
@@ -64,7 +60,8 @@ Result<nft::Plan> plan_again(const CachedAttachment& cached) {
       app::plan_of(app::CommandContext{request, *conf, runner, log},
                    cached.result.empty() ? *conf->prev_result : cached.result, "the kept result");
   if (plan && !plan->translations.empty() && !is_absolute_path(cached.netns))
-    return invalid("it does not record a network namespace, so it is unknown whether it is alive");
+    return invalid_input(
+        "it does not record a network namespace, so it is unknown whether it is alive");
   if (plan) plan->is_restored = true;
   return plan;
 }
