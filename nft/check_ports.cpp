@@ -38,6 +38,15 @@ void check_port(const Translation& wanted, const InstalledPort& found, const std
                        ", not to " + to_string(wanted.endpoint));
 }
 
+// Where 127.0.0.1 reaches the container by a device of the record, it reaches each of its ports.
+void check_loopback(const InstalledPorts& installed, Findings& findings) {
+  if (installed.localnet_device.empty()) return;
+  for (const InstalledPort& port : installed.ports)
+    if (port.claimed && port.published.address.is_any() &&
+        is_reachable_by_loopback(port.published) && !port.by_loopback)
+      findings.push_back(element(loopback_set(Family::ipv4), port.published) + " is missing");
+}
+
 // The three elements of each published port, as ADD would make them now.
 void check_elements(const Plan& plan, const InstalledPorts& installed, Findings& findings) {
   if (!installed.empty() && installed.chain != plan.chain.name)
@@ -69,6 +78,7 @@ std::vector<std::string> check_ports(Plan plan, const Snapshot& snapshot) {
   const std::vector<Hairpin> hairpins = fit_hairpins(plan.hairpins, *snapshot.hairpins).add;
   leave_out_shared(plan, *snapshot.claims);
   check_elements(plan, *snapshot.installed, findings);
+  check_loopback(*snapshot.installed, findings);
   for (const Hairpin& missing : hairpins)
     findings.push_back("element " + missing.source.to_string() + " . " +
                        missing.destination.to_string() + " is missing in " +

@@ -145,7 +145,9 @@ Result<Transaction> resolve_conflicts(Plan& plan, const Occupancy& occupancy) {
   std::set<OwnerHash> removable;
   Conflicts conflicts;
   for (const auto& [hash, owner] : occupancy.owners) {
-    if (owner.installed.empty()) continue;  // its claims remained alone
+    // Its claims remained alone; its own device may be recorded still.
+    if (owner.installed.empty() && !(hash == self && !owner.installed.localnet_device.empty()))
+      continue;
     if (hash == self || is_dead(owner, plan)) {
       removable.insert(hash);
       for (const InstalledPort& port : owner.installed.ports) removed.insert(port.published);

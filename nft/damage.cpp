@@ -24,6 +24,8 @@ std::string to_string(const Damage& damage) {
       return chain + " has other rules than ours, or in another order";
     case Damage::Kind::foreign_rules:
       return chain + " has rules that are not ours";
+    case Damage::Kind::no_owner:
+      return chain + " does not say whose network's it is";
     case Damage::Kind::missing_set:
       return set + " is missing";
     case Damage::Kind::other_type:

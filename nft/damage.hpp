@@ -23,6 +23,7 @@ struct Damage {
     missing_rules,
     other_rules,  // more rules than ours, or another order
     foreign_rules,
+    no_owner,  // a network chain without its network's name
     missing_set,
     other_type,  // of a set; `expected`: its type
   };

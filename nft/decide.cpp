@@ -6,6 +6,7 @@
 
 #include "nft/conflicts.hpp"
 #include "nft/hairpin_fit.hpp"
+#include "nft/hairpin_tag.hpp"
 
 namespace portmapper::nft {
 namespace {
@@ -14,14 +15,58 @@ bool contains(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-// Skeleton and network chains, with a jump to every network chain there is.
-Transaction rebuild(std::span<const NetworkChain> networks, const Snapshot& snapshot) {
+// Skeleton and network chains, with a jump to every network chain there is. `replaced`: a network
+// chain that tells another owner, or none.
+Decision rebuild(std::span<const NetworkChain> networks, const Snapshot& snapshot,
+                 const std::string& replaced = {}) {
+  if (!snapshot.network_chains) return ReadMore{Section::network_chains};
+  if (!snapshot.unlisted_loopback) return ReadMore{Section::unlisted_loopback};
   std::vector<std::string> jumps = *snapshot.network_chains;
   for (const NetworkChain& network : networks)
     if (!contains(jumps, network.name)) jumps.push_back(network.name);
-  Transaction transaction = build_tables(networks, jumps, snapshot.ruleset->wrong_hooks);
+  std::vector<std::string> first = snapshot.ruleset->wrong_hooks;
+  if (!replaced.empty()) first.push_back(replaced);
+  Transaction transaction = build_tables(networks, jumps, first);
+  transaction.append(loopback_addition(*snapshot.unlisted_loopback));
   transaction.generation = snapshot.generation;
   return transaction;
+}
+
+// An attachment of another network that has ports in the chain.
+const InstalledPorts* other_user(const std::string& chain,
+                                 const std::vector<InstalledPorts>& others) {
+  const auto found = std::find_if(others.begin(), others.end(), [&chain](const InstalledPorts& o) {
+    return o.chain == chain && !o.empty();
+  });
+  return found == others.end() ? nullptr : &*found;
+}
+
+Error chain_is_taken(const NetworkChain& chain, const InstalledPorts& user) {
+  Attachment other;
+  const std::string network =
+      parse_attachment_comment(user.comment, other) ? other.network : user.comment;
+  return invalid_input("chain " + chain.name + " of network " + chain.network +
+                       " is used by network " + network +
+                       " with other excludeDevices or conditions; give each of the two a chain of"
+                       " its own");
+}
+
+// The skeleton and the plan's chain. A chain that other networks use with other restrictions is
+// theirs; one that nobody uses becomes the plan's.
+Decision build_for(const NetworkChain& chain, const Snapshot& snapshot) {
+  const std::optional<ChainOwner>& owner = snapshot.ruleset->chain_owner;
+  if (!owner || chain.network.empty()) return rebuild({&chain, 1}, snapshot);
+  const bool is_owned = !owner->comment.empty();
+  const bool has_same_restrictions = owner->restrictions
+                                         ? *owner->restrictions == restrictions(chain)
+                                         : !snapshot.ruleset->chain_has_other_rules;
+  if (is_owned && has_same_restrictions) return rebuild({&chain, 1}, snapshot);
+  if (is_owned) {
+    if (!snapshot.other_networks) return ReadMore{Section::other_networks};
+    if (const InstalledPorts* const user = other_user(chain.name, *snapshot.other_networks))
+      return chain_is_taken(chain, *user);
+  }
+  return rebuild({&chain, 1}, snapshot, chain.name);
 }
 
 bool has_address(const Plan& plan) {
@@ -56,11 +101,56 @@ Decision with_ports(Transaction before, const Plan& plan, const Snapshot& snapsh
   return before;
 }
 
-// The pairs of the plan, fitted to what is there.
-Transaction make_room_for_hairpins(Plan& plan, const Snapshot& snapshot) {
-  HairpinFit fit = fit_hairpins(plan.hairpins, *snapshot.hairpins);
+// The pairs of the plan, fitted to what is there but for those that are `removed` before.
+Transaction make_room_for_hairpins(Plan& plan, std::vector<Hairpin> existing,
+                                   std::span<const Hairpin> removed) {
+  for (const Hairpin& hairpin : removed) std::erase(existing, hairpin);
+  HairpinFit fit = fit_hairpins(plan.hairpins, existing);
   plan.hairpins = std::move(fit.add);
   return removal(fit.remove);
+}
+
+// Pairs that lead to the plan's subnets and that its network does not want (any more).
+std::vector<Hairpin> unwanted_hairpins(const Plan& plan, const Shared& shared) {
+  std::vector<Hairpin> unwanted;
+  for (const Hairpin& hairpin : shared.hairpins) {
+    const auto is_its = [&](const IpPrefix& subnet) { return subnet == hairpin.destination; };
+    if (std::any_of(plan.subnets.begin(), plan.subnets.end(), is_its) &&
+        std::find(plan.hairpins.begin(), plan.hairpins.end(), hairpin) == plan.hairpins.end())
+      unwanted.push_back(hairpin);
+  }
+  return unwanted;
+}
+
+// Whether an attachment may need the pair. One that does not tell, may.
+bool may_want(const InstalledPorts& installed, const Hairpin& hairpin) {
+  return std::any_of(
+      installed.ports.begin(), installed.ports.end(), [&](const InstalledPort& port) {
+        if (!port.endpoint || !hairpin.destination.contains(IpPrefix::host(port.endpoint->address)))
+          return false;
+        if (!installed.wish) return true;
+        const std::vector<Hairpin> wanted = hairpins_of(*installed.wish, port.endpoint->address);
+        return std::find(wanted.begin(), wanted.end(), hairpin) != wanted.end();
+      });
+}
+
+std::vector<Hairpin> wanted_by_nobody(std::vector<Hairpin> hairpins,
+                                      const std::vector<InstalledPorts>& others) {
+  std::erase_if(hairpins, [&others](const Hairpin& hairpin) {
+    return std::any_of(others.begin(), others.end(), [&hairpin](const InstalledPorts& other) {
+      return may_want(other, hairpin);
+    });
+  });
+  return hairpins;
+}
+
+// Whether the plan's device is one that we open: it is closed, or recorded; or open while our guard is
+// not whole, as after nft flush ruleset. One that is open beside our guard, without a record, is
+// somebody else's.
+bool is_ours(const Plan& plan, const Snapshot& snapshot) {
+  return !plan.localnet_device.empty() &&
+         (!snapshot.shared->device_is_open || snapshot.shared->device_is_recorded ||
+          !snapshot.ruleset->intact());
 }
 
 // Whether the attachment's own ADD has published ports: it knows better than any record.
@@ -95,6 +185,13 @@ std::vector<Hairpin> hairpins_of(std::span<const Plan* const> plans) {
   return {wanted.begin(), wanted.end()};
 }
 
+std::set<std::string> localnet_devices_of(std::span<const Plan* const> plans) {
+  std::set<std::string> devices;
+  for (const Plan* plan : plans)
+    if (!plan->localnet_device.empty()) devices.insert(plan->localnet_device);
+  return devices;
+}
+
 std::vector<Withdrawal> values_of(const std::map<OwnerHash, Withdrawal>& all) {
   std::vector<Withdrawal> values;
   values.reserve(all.size());
@@ -110,11 +207,21 @@ Liveness liveness_of(NamespaceState netns) {
 
 Decision decide_add(const Plan& plan, const Snapshot& snapshot) {
   if (!snapshot.ruleset) return ReadMore{Section::ruleset};
+  if (!snapshot.shared) return ReadMore{Section::shared};
   Transaction transaction;
   if (!snapshot.ruleset->intact() || snapshot.refused.missing) {
-    if (!snapshot.network_chains) return ReadMore{Section::network_chains};
-    transaction = rebuild({&plan.chain, 1}, snapshot);
+    Decision built = build_for(plan.chain, snapshot);
+    if (!std::holds_alternative<Transaction>(built)) return built;
+    transaction = std::get<Transaction>(std::move(built));
   }
+  std::vector<Hairpin> unwanted = unwanted_hairpins(plan, *snapshot.shared);
+  if (!unwanted.empty()) {
+    if (!snapshot.other_networks) return ReadMore{Section::other_networks};
+    unwanted = wanted_by_nobody(std::move(unwanted), *snapshot.other_networks);
+    transaction.append(removal(unwanted));
+    transaction.generation = snapshot.generation;
+  }
+  if (is_ours(plan, snapshot)) transaction.append(localnet_device_added(plan.localnet_device));
   if (!snapshot.refused.exists) return with_ports(std::move(transaction), plan, snapshot);
   if (!snapshot.local_addresses) return ReadMore{Section::local_addresses};
   if (!snapshot.occupancy) return ReadMore{Section::occupancy};
@@ -125,7 +232,7 @@ Decision decide_add(const Plan& plan, const Snapshot& snapshot) {
   Result<Transaction> way = resolve_conflicts(wanted, *snapshot.occupancy);
   if (!way) return way.error();
   transaction.append(std::move(*way));
-  transaction.append(make_room_for_hairpins(wanted, snapshot));
+  transaction.append(make_room_for_hairpins(wanted, *snapshot.hairpins, unwanted));
   transaction.generation = snapshot.generation;
   return with_ports(std::move(transaction), wanted, snapshot);
 }
@@ -140,7 +247,11 @@ Decision decide_withdrawal(const Withdrawal& withdrawal, const Snapshot& snapsho
   // missing, or one that we shared was replaced by a larger one.
   const bool with_hairpins = !snapshot.refused.exists && !snapshot.refused.missing;
   if (with_hairpins && !snapshot.others_publish) return ReadMore{Section::others_publish};
+  const bool has_device = !installed.localnet_device.empty();
+  if (has_device && !snapshot.device_use) return ReadMore{Section::device_use};
   Transaction transaction = removal(installed, with_hairpins);
+  if (has_device && snapshot.device_use->is_recorded && !snapshot.device_use->is_shared)
+    transaction.append(localnet_device_removed(installed.localnet_device));
   if (with_hairpins && !*snapshot.others_publish) transaction.append(hairpins_removal());
   transaction.generation = snapshot.generation;
   return transaction;
@@ -158,12 +269,9 @@ std::vector<Withdrawal> decide_prune(const std::vector<OwnerEntry>& entries,
 std::vector<Withdrawal> decide_gc(const std::vector<OwnerEntry>& entries,
                                   const std::string& network, const std::set<OwnerHash>& valid,
                                   const std::string& chain) {
-  const OwnerHash hash = network_hash(network);
   std::map<OwnerHash, Withdrawal> unknown;
   for (const OwnerEntry& entry : entries) {
-    const bool is_its =
-        entry.network ? *entry.network == hash : is_of_network(entry.comment, network);
-    if (!is_its || valid.contains(entry.owner)) continue;
+    if (!is_of_network(entry, network) || valid.contains(entry.owner)) continue;
     unknown.try_emplace(
         entry.owner,
         Withdrawal{entry.owner, entry.chain.empty() ? chain : entry.chain, entry.netns});
@@ -190,7 +298,14 @@ Decision decide_mending(std::span<const Plan* const> plans, const Snapshot& snap
   if (!snapshot.hairpins) return ReadMore{Section::hairpins};
   const std::vector<NetworkChain> broken = broken_chains(plans, snapshot);
   Transaction transaction;
-  if (!snapshot.ruleset->intact() || !broken.empty()) transaction = rebuild(broken, snapshot);
+  if (!snapshot.ruleset->intact() || !broken.empty()) {
+    Decision built = rebuild(broken, snapshot);
+    if (!std::holds_alternative<Transaction>(built)) return built;
+    transaction = std::get<Transaction>(std::move(built));
+  }
+  if (!snapshot.ruleset->intact())  // as is_ours() says
+    for (const std::string& device : localnet_devices_of(plans))
+      transaction.append(localnet_device_added(device));
   const HairpinFit fit = fit_all_hairpins(hairpins_of(plans), *snapshot.hairpins);
   transaction.append(removal(fit.remove));
   transaction.append(addition(fit.add));
@@ -198,9 +313,14 @@ Decision decide_mending(std::span<const Plan* const> plans, const Snapshot& snap
   return transaction;
 }
 
+Decision decide_skeleton(const Snapshot& snapshot) {
+  if (!snapshot.ruleset) return ReadMore{Section::ruleset};
+  if (snapshot.ruleset->intact()) return Transaction();
+  return rebuild({}, snapshot);
+}
+
 Decision decide_build(const NetworkChain& network, const Snapshot& snapshot) {
   if (!snapshot.ruleset) return ReadMore{Section::ruleset};
-  if (!snapshot.network_chains) return ReadMore{Section::network_chains};
   return rebuild({&network, 1}, snapshot);
 }
 

@@ -69,6 +69,9 @@ Decision decide_network_removal(const std::string& chain, const Snapshot& snapsh
 // Plans come oldest first: where two disagree about a chain, the later counts, as its ADD would.
 Decision decide_mending(std::span<const Plan* const> plans, const Snapshot& snapshot);
 
+// The skeleton alone, where it is not as we build it.
+Decision decide_skeleton(const Snapshot& snapshot);
+
 // The skeleton and the network chain, whatever there is: what STATUS tries.
 Decision decide_build(const NetworkChain& network, const Snapshot& snapshot);
 

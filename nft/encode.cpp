@@ -35,9 +35,12 @@ void put_value(nlmsghdr* header, std::uint16_t attribute, const Key& key) {
 std::string byte_order_userdata(const SetSpec& set) {
   const Owned<nftnl_udata_buf, nftnl_udata_buf_free> buffer(
       nftnl_udata_buf_alloc(NFT_USERDATA_MAXLEN));
-  const std::uint32_t order = set.key.size() == 1 ? 1 : 0;  // a lone ifname is host order
-  nftnl_udata_put_u32(buffer.get(), NFTNL_UDATA_SET_KEYBYTEORDER, order);
-  if (!set.data.empty()) nftnl_udata_put_u32(buffer.get(), NFTNL_UDATA_SET_DATABYTEORDER, 0);
+  const auto order = [](std::span<const FieldType> types) -> std::uint32_t {
+    return types.size() == 1 ? 1 : 0;  // a lone ifname is host order
+  };
+  nftnl_udata_put_u32(buffer.get(), NFTNL_UDATA_SET_KEYBYTEORDER, order(set.key));
+  if (!set.data.empty())
+    nftnl_udata_put_u32(buffer.get(), NFTNL_UDATA_SET_DATABYTEORDER, order(set.data));
   return {static_cast<const char*>(nftnl_udata_buf_data(buffer.get())),
           nftnl_udata_buf_len(buffer.get())};
 }
@@ -92,6 +95,11 @@ class Encoder {
       nftnl_chain_set_u32(chain.get(), NFTNL_CHAIN_HOOKNUM, add.hook->number);
       nftnl_chain_set_s32(chain.get(), NFTNL_CHAIN_PRIO, add.hook->priority);
       nftnl_chain_set_u32(chain.get(), NFTNL_CHAIN_POLICY, NF_ACCEPT);
+    }
+    if (add.owner) {
+      const std::string owner = nft::encode(*add.owner);
+      nftnl_chain_set_data(chain.get(), NFTNL_CHAIN_USERDATA, owner.data(),
+                           static_cast<std::uint32_t>(owner.size()));
     }
     nftnl_chain_nlmsg_build_payload(messages().begin(NFT_MSG_NEWCHAIN, NLM_F_CREATE), chain.get());
     messages().end();

@@ -15,29 +15,48 @@ unsigned shift(Family family) {
   return family == Family::ipv6 ? kIpv6 : 0;
 }
 
+unsigned kind_of(const Hairpin& hairpin) {
+  return hairpin.source.length == 0                                  ? kAll
+         : hairpin.source.network() == hairpin.destination.network() ? kSelf
+                                                                     : kLoopback;
+}
+
 }  // namespace
 
-std::uint8_t hairpin_tag(std::span<const Hairpin> hairpins) {
-  unsigned tag = 0;
+HairpinWish hairpin_wish(std::span<const Hairpin> hairpins) {
+  HairpinWish wish;
   for (const Hairpin& hairpin : hairpins) {
-    if (!hairpin.destination.is_host()) continue;
-    const unsigned bit = hairpin.source.length == 0 ? kAll
-                         : hairpin.source.is_host() ? kSelf
-                                                    : kLoopback;
-    tag |= bit << shift(hairpin.destination.address.family());
+    const Family family = hairpin.destination.address.family();
+    wish.kinds = static_cast<std::uint8_t>(wish.kinds | kind_of(hairpin) << shift(family));
+    (family == Family::ipv4 ? wish.length4 : wish.length6) = hairpin.destination.length;
   }
-  return static_cast<std::uint8_t>(tag);
+  return wish;
+}
+
+std::vector<Hairpin> hairpins_of(const HairpinWish& wish, const IpAddress& endpoint) {
+  const Family family = endpoint.family();
+  const unsigned kinds = static_cast<unsigned>(wish.kinds) >> shift(family);
+  const IpPrefix subnet =
+      IpPrefix{endpoint, family == Family::ipv4 ? wish.length4 : wish.length6}.network();
+  std::vector<Hairpin> hairpins;
+  if (kinds & kSelf) hairpins.push_back({subnet, subnet});
+  if (kinds & kLoopback) hairpins.push_back({IpPrefix::loopback(family), subnet});
+  if (kinds & kAll) hairpins.push_back({IpPrefix::everything(family), subnet});
+  return hairpins;
+}
+
+std::uint8_t hairpin_tag(std::span<const Hairpin> hairpins) {
+  std::vector<Hairpin> own;
+  for (const Hairpin& hairpin : hairpins)
+    if (hairpin.destination.is_host()) own.push_back(hairpin);
+  return hairpin_wish(own).kinds;
 }
 
 std::vector<Hairpin> hairpins_of_tag(std::uint8_t tag, std::span<const IpAddress> endpoints) {
   std::vector<Hairpin> hairpins;
   for (const IpAddress& address : endpoints) {
-    const unsigned bits = static_cast<unsigned>(tag) >> shift(address.family());
-    const IpPrefix container = IpPrefix::host(address);
-    if (bits & kSelf) hairpins.push_back({container, container});
-    if (bits & kLoopback && address.family() == Family::ipv4)
-      hairpins.push_back({IpPrefix::loopback(), container});
-    if (bits & kAll) hairpins.push_back({IpPrefix::everything(address.family()), container});
+    const std::vector<Hairpin> one = hairpins_of({tag, 32, 128}, address);
+    hairpins.insert(hairpins.end(), one.begin(), one.end());
   }
   std::sort(hairpins.begin(), hairpins.end());
   hairpins.erase(std::unique(hairpins.begin(), hairpins.end()), hairpins.end());

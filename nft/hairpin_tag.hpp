@@ -18,6 +18,18 @@
 
 namespace portmapper::nft {
 
+// What an attachment wants of its subnets, whatever their length: kept with the owner too, so that
+// another network knows what it may not take away.
+struct HairpinWish {
+  std::uint8_t kinds = 0;    // as a tag's
+  std::uint8_t length4 = 0;  // of the subnets, bits
+  std::uint8_t length6 = 0;
+
+  bool operator==(const HairpinWish&) const = default;
+};
+HairpinWish hairpin_wish(std::span<const Hairpin> hairpins);
+std::vector<Hairpin> hairpins_of(const HairpinWish& wish, const IpAddress& endpoint);
+
 std::uint8_t hairpin_tag(std::span<const Hairpin> hairpins);
 std::vector<Hairpin> hairpins_of_tag(std::uint8_t tag, std::span<const IpAddress> endpoints);
 

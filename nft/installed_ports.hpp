@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "lib/base/network_namespace.hpp"
+#include "nft/hairpin_tag.hpp"
 #include "nft/names.hpp"
 #include "nft/plan.hpp"
 
@@ -27,6 +28,7 @@ struct InstalledPort {
   PublishedPort published;
   bool claimed = false;              // its claim exists and is this owner's
   std::optional<Endpoint> endpoint;  // its target, where it exists
+  bool by_loopback = false;          // 127.0.0.0/8 reaches it, and by it nobody else's
 
   bool operator==(const InstalledPort&) const = default;
 };
@@ -37,10 +39,12 @@ struct InstalledPorts {
   NetworkNamespace netns;
   std::string chain;  // prefix of the target maps
   std::vector<InstalledPort> ports;
-  bool restored = false;          // made by restore, not by an ADD
-  std::uint32_t count = 0;        // how many ports it published; 0 where its entries do not say
-  std::uint8_t hairpin = 0;       // its hairpin tag
-  std::vector<Hairpin> hairpins;  // those that no other attachment can need
+  bool restored = false;            // made by restore, not by an ADD
+  std::uint32_t count = 0;          // how many ports it published; 0 where its entries do not say
+  std::uint8_t hairpin = 0;         // its hairpin tag
+  std::optional<HairpinWish> wish;  // nothing: an older version's, or a listing was loaded
+  std::vector<Hairpin> hairpins;    // those that no other attachment can need
+  std::string localnet_device;      // by which 127.0.0.0/8 reaches it, as recorded
 
   [[nodiscard]] bool empty() const { return ports.empty(); }
   bool operator==(const InstalledPorts&) const = default;

@@ -100,6 +100,28 @@ Key claim_key(const PublishedPort& port) {
   return key;
 }
 
+Key service_key(const PublishedPort& port) {
+  return claim_key({IpAddress::any(port.address.family()), port.protocol, port.port});
+}
+
+Key device_key(std::string_view device) {
+  std::array<std::uint8_t, 16> name{};
+  std::copy_n(device.begin(), std::min(device.size(), name.size() - 1), name.begin());
+  Key key;
+  key.add(name);
+  return key;
+}
+
+Key device_user_key(const OwnerHash& hash) {
+  return device_key(to_string(hash));
+}
+
+std::string parse_device(std::span<const std::uint8_t> bytes) {
+  if (bytes.size() != 16) return {};
+  const auto* text = reinterpret_cast<const char*>(bytes.data());
+  return {text, strnlen(text, bytes.size())};
+}
+
 Key target_data(const Endpoint& endpoint) {
   Key data;
   add_address(data, endpoint.address);

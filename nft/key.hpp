@@ -66,10 +66,14 @@ const Field& field(FieldType type);
 Key claim_key(const PublishedPort& port);  // [address .] protocol . port
 Key target_data(const Endpoint& endpoint);
 Key owner_key(const OwnerHash& hash, std::uint32_t index);
-Key owner_data(const PublishedPort& port);  // IPv4 addresses as ::ffff:a.b.c.d
+Key owner_data(const PublishedPort& port);   // IPv4 addresses as ::ffff:a.b.c.d
+Key service_key(const PublishedPort& port);  // protocol . port, whatever its address
+Key device_key(std::string_view device);
+Key device_user_key(const OwnerHash& hash);
 Key hairpin_key(const IpPrefix& source, const IpPrefix& destination);      // the first of both
 Key hairpin_key_end(const IpPrefix& source, const IpPrefix& destination);  // the last of both
 
+std::string parse_device(std::span<const std::uint8_t> bytes);  // empty: of another layout
 std::optional<PublishedPort> parse_owner_data(std::span<const std::uint8_t> data);
 std::optional<PublishedPort> parse_claim_key(std::span<const std::uint8_t> key, Suffix suffix);
 std::optional<Endpoint> parse_target_data(std::span<const std::uint8_t> data, Family family);

@@ -41,12 +41,20 @@ std::string target_map(std::string_view chain, Suffix suffix) {
   return with_suffix(chain, suffix);
 }
 
+std::string loopback_set(Family family) {
+  return with_suffix(kLoopback, {family, AddressScope::any});
+}
+
 std::string hairpin_set(Family family) {
   return with_suffix(kHairpin, {family, AddressScope::any});
 }
 
 std::string container_comment(std::string_view container_id) {
   return shortened(kContainerId + std::string(container_id), kCommentLimit);
+}
+
+std::string network_comment(std::string_view network) {
+  return shortened("network: " + std::string(network), kCommentLimit);
 }
 
 std::string attachment_comment(const Attachment& attachment) {

@@ -25,7 +25,12 @@ namespace portmapper::nft {
 inline constexpr char kTable[] = "nft-port-mapper";
 inline constexpr char kTableComment[] = "published container ports";
 inline constexpr char kOwners[] = "owners";
+inline constexpr char kLocalnetDevices[] = "localnet-devices";
+inline constexpr char kLocalnetUsers[] = "localnet-users";
+// The conntrack label of the connections that we translate, and others do not.
+inline constexpr std::uint32_t kLabel = 127;
 using portmapper::kLocalnetGuard;
+using portmapper::kLocalnetGuardInput;
 using portmapper::kNetworks;
 using portmapper::kOutput;
 using portmapper::kPostrouting;
@@ -48,6 +53,7 @@ inline Suffix suffix_of(const PublishedPort& port) {
 
 std::string claim_set(Suffix suffix);
 std::string target_map(std::string_view chain, Suffix suffix);
+std::string loopback_set(Family family);
 std::string hairpin_set(Family family);
 
 std::string container_comment(std::string_view container_id);
@@ -59,6 +65,8 @@ bool parse_attachment_comment(std::string_view comment, Attachment& attachment);
 bool is_of_network(std::string_view comment, std::string_view network);
 inline constexpr std::size_t kLongComment = 90;
 std::string shortened(std::string text, std::size_t limit);
+// Of a network chain: "network: web".
+std::string network_comment(std::string_view network);
 
 // The name of an attachment in `owners`: "k" and 14 digits of base 32, 70 bits of SHA-256.
 using OwnerHash = std::array<char, 15>;

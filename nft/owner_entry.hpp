@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "lib/base/network_namespace.hpp"
 #include "nft/names.hpp"
@@ -26,6 +27,17 @@ struct OwnerEntry {
   std::string chain;
   PublishedPort published;
   std::optional<OwnerHash> network{};  // where the comment may not tell
+};
+
+bool is_of_network(const OwnerEntry& entry, std::string_view network);
+
+// An element of a claim set.
+struct ClaimEntry {
+  PublishedPort published;
+  std::string comment;
+  std::optional<OwnerHash> owner;
+
+  bool operator==(const ClaimEntry&) const = default;
 };
 
 }  // namespace portmapper::nft

@@ -17,10 +17,6 @@ std::optional<IpPrefix> first_of(const std::vector<IpPrefix>& addresses, Family 
   return found == addresses.end() ? std::nullopt : std::optional(*found);
 }
 
-bool reachable_by_loopback(const PublishedPort& port) {
-  return port.address.is_any() || port.address.is_loopback();
-}
-
 void add_hairpins(Plan& plan, const IpPrefix& container, bool masq_all) {
   const Family family = container.address.family();
   const IpPrefix subnet = container.network();
@@ -29,13 +25,12 @@ void add_hairpins(Plan& plan, const IpPrefix& container, bool masq_all) {
     return;
   }
   plan.hairpins.push_back({subnet, subnet});
-  // The kernel cannot DNAT ::1, so there is no loopback pair of IPv6.
   const bool loopback = std::any_of(plan.translations.begin(), plan.translations.end(),
-                                    [family](const Translation& translation) {
-                                      return translation.published.address.family() == family &&
-                                             reachable_by_loopback(translation.published);
+                                    [](const Translation& translation) {
+                                      return is_reachable_by_loopback(translation.published);
                                     });
-  if (loopback && family == Family::ipv4) plan.hairpins.push_back({IpPrefix::loopback(), subnet});
+  if (loopback && family == Family::ipv4)
+    plan.hairpins.push_back({IpPrefix::loopback(Family::ipv4), subnet});
 }
 
 void add_family(Plan& plan, const PlanInput& input, Family family) {
@@ -54,8 +49,9 @@ void add_family(Plan& plan, const PlanInput& input, Family family) {
                            name_of(family) + " address");
     }
   }
-  if (input.snat && container && plan.translations.size() > before)
-    add_hairpins(plan, *container, input.masq_all);
+  if (!container || plan.translations.size() == before) return;
+  plan.subnets.push_back(container->network());
+  if (input.snat) add_hairpins(plan, *container, input.masq_all);
 }
 
 }  // namespace
@@ -69,6 +65,30 @@ Plan make_plan(PlanInput input) {
   plan.netns = std::move(input.netns);
   plan.chain = std::move(input.chain);
   return plan;
+}
+
+bool is_reachable_by_loopback(const PublishedPort& port) {
+  return port.address.family() == Family::ipv4 &&
+         (port.address.is_any() || port.address.is_loopback());
+}
+
+// The pair of 127.0.0.0/8 is in the plan exactly when loopback must reach the container.
+bool wants_loopback(const Plan& plan) {
+  return std::any_of(plan.translations.begin(), plan.translations.end(),
+                     [](const Translation& translation) {
+                       return is_reachable_by_loopback(translation.published);
+                     }) &&
+         std::any_of(plan.hairpins.begin(), plan.hairpins.end(), [](const Hairpin& hairpin) {
+           return hairpin.source.contains(IpPrefix::loopback(Family::ipv4));
+         });
+}
+
+void leave_loopback_out(Plan& plan, const std::string& why) {
+  std::erase_if(plan.hairpins, [](const Hairpin& hairpin) {
+    return hairpin.source == IpPrefix::loopback(Family::ipv4);
+  });
+  plan.localnet_device.clear();
+  plan.notes.push_back("the ports do not answer on the host's 127.0.0.1: " + why);
 }
 
 std::string to_string(const Plan& plan) {

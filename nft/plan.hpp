@@ -24,9 +24,10 @@ namespace portmapper::nft {
 // One CNI network's chain: its name, and what its rules depend on.
 struct NetworkChain {
   std::string name;
-  std::vector<std::string> exclude_devices;
+  std::vector<std::string> exclude_devices{};
   std::vector<Match> conditions_v4{};  // of the connections that are translated
   std::vector<Match> conditions_v6{};
+  std::string network{};  // whose it is; empty: it has no restrictions, and all may use it
 };
 
 struct PlanInput {
@@ -58,11 +59,19 @@ struct Plan {
   NetworkChain chain;
   std::vector<Translation> translations;
   std::vector<Hairpin> hairpins;
+  std::vector<IpPrefix> subnets;   // what the pairs lead to, also where there are none
+  std::string localnet_device{};   // by which 127.0.0.0/8 reaches the container; empty: it does not
   std::vector<std::string> notes;  // what was left out, and why
   bool is_restored = false;        // from a runtime's record, not by its ADD
 };
 
 Plan make_plan(PlanInput input);
+
+// Whether 127.0.0.0/8 is to reach one of the ports, and which.
+bool wants_loopback(const Plan& plan);
+bool is_reachable_by_loopback(const PublishedPort& port);
+// The plan without that, since no interface of the host leads there.
+void leave_loopback_out(Plan& plan, const std::string& why);
 std::string to_string(const Plan& plan);
 
 }  // namespace portmapper::nft

@@ -5,7 +5,8 @@
 //   fingerprint(rule);  // what the rule carries in the kernel, to be known again
 //
 // The text is what `nft list` shows. It leaves out "meta l4proto tcp" before a dnat, and writes
-// "tcp dport" there for "th dport" if a condition demands tcp, as nft 1.0.6 does.
+// "tcp dport" there for "th dport" if a condition demands tcp, as nft 1.0.6 does; and "meta nfproto
+// ipv4" behind a test that only IPv4 has.
 // A rule of the kernel cannot change in place, and one that somebody else wrote does not carry our
 // fingerprint: so comparing fingerprints in order tells whether a chain is as we built it.
 // Errors: none. Does not promise: that nft prints the elements of an anonymous set in our order.
@@ -22,30 +23,43 @@
 
 namespace portmapper::nft {
 
-struct ReturnDevices {  // iifname { "mesos-cni0", "docker0" } return
-  std::vector<std::string> devices;
+// Tests that no configuration writes; a Match is one that a configuration may.
+struct OnlyFamily {  // meta nfproto ipv4
+  Family family;
 };
-struct Translate {  // dnat ip to ip daddr . meta l4proto . th dport map @MESOS-WEB-hostip
+struct ServiceLookup {  // ip daddr . meta l4proto . th dport @published-hostip
+  std::string set;
+  Suffix suffix;
+  bool is_inverted = false;  // meta l4proto . th dport != @loopback-ip
+};
+struct SocketHasAddress {};   // socket wildcard 0
+struct OriginalDirection {};  // ct direction original
+struct NotTranslated {};      // ct status ! dnat
+struct TranslatedByUs {};     // ct status dnat ct label 127
+struct HairpinLookup {        // ip saddr . ip daddr @hairpin-ip
+  Family family;
+};
+
+using Test = std::variant<Match, OnlyFamily, ServiceLookup, SocketHasAddress, OriginalDirection,
+                          NotTranslated, TranslatedByUs, HairpinLookup>;
+
+struct Return {};
+struct Drop {};
+struct Masquerade {};
+struct SetLabel {};  // ct label set 127
+struct Translate {   // dnat ip to ip daddr . meta l4proto . th dport map @MESOS-WEB-hostip
   std::string map;
   Suffix suffix;
 };
 struct Jump {  // jump MESOS-WEB
   std::string chain;
 };
-struct JumpIfLocal {  // fib daddr type local jump networks
-  std::string chain;
-};
-struct MasqueradeHairpin {  // ct status dnat ip saddr . ip daddr @hairpin-ip masquerade
-  Family family;
-};
-struct DropRemoteLoopback {};  // iifname != "lo" ip daddr 127.0.0.0/8 drop
 
-using Action = std::variant<ReturnDevices, Translate, Jump, JumpIfLocal, MasqueradeHairpin,
-                            DropRemoteLoopback>;
+using Action = std::variant<Return, Drop, Masquerade, SetLabel, Translate, Jump>;
 
 struct Rule {
   Action action;
-  std::vector<Match> conditions{};  // all of them come before the action, in order
+  std::vector<Test> conditions{};  // all of them come before the action, in order
 };
 
 std::string to_string(const Rule& rule);

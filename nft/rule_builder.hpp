@@ -54,14 +54,13 @@ class RuleBuilder {
   void to_network_order();
   void compare(std::uint32_t operation, std::span<const std::uint8_t> data);
   void not_between(std::span<const std::uint8_t> first, std::span<const std::uint8_t> last);
-  void lookup(const std::string& set, std::optional<std::uint32_t> data_register = std::nullopt);
+  void lookup(const std::string& set, bool is_inverted = false);
+  void lookup(const std::string& map, std::uint32_t data_register);
   void lookup(const AnonymousSet& set, bool is_inverted);
   void verdict(int code, const char* chain = nullptr);
 
   // meta nfproto ipv4: an inet table sees both families, and the headers differ
   void only_family(Family family);
-  // The same where it would show, see the definition.
-  void only_family_unlisted(Family family);
   // meta l4proto tcp: the headers of other protocols differ
   void only_protocol(Protocol protocol);
 

@@ -1,9 +1,12 @@
 #include "nft/ruleset.hpp"
 
 #include <linux/netfilter.h>
+#include <linux/rtnetlink.h>
 
 #include <algorithm>
 #include <array>
+
+#include "lib/base/hash.hpp"
 
 namespace portmapper::nft {
 namespace {
@@ -18,35 +21,180 @@ constexpr Hook kOutputHook = {"nat", NF_INET_LOCAL_OUT, kTranslationPriority};
 constexpr Hook kPostroutingHook = {"nat", NF_INET_POST_ROUTING, 99};
 // type filter hook prerouting priority raw; what route_localnet must not open (CVE-2020-8558)
 constexpr Hook kLocalnetGuardHook = {"filter", NF_INET_PRE_ROUTING, -300};
+// type filter hook input priority filter; a source route is followed behind prerouting
+constexpr Hook kLocalnetGuardInputHook = {"filter", NF_INET_LOCAL_IN, 0};
+
+constexpr std::array kFamilies = {Family::ipv4, Family::ipv6};
+
+Match to(Family family, const IpPrefix& prefix) {
+  return {.field = family == Family::ipv4 ? MatchField::ip_daddr : MatchField::ip6_daddr,
+          .values = {prefix.is_host() ? MatchValue::address(prefix.address)
+                                      : MatchValue::prefix(prefix)}};
+}
+
+Match not_from_loopback_device() {
+  return {.field = MatchField::iifname,
+          .op = MatchOperator::not_equal,
+          .values = {MatchValue::interface_name("lo")}};
+}
+
+// fib daddr type != local return
+Rule return_unless_local() {
+  return {Return{},
+          {Match{.field = MatchField::fib_daddr_type,
+                 .op = MatchOperator::not_equal,
+                 .values = {MatchValue::number(RTN_LOCAL, 4)}}}};
+}
+
+// ip daddr . meta l4proto . th dport @published-hostip jump networks
+Rule jump_if_published_on_address(Family family) {
+  const Suffix suffix{family, AddressScope::one};
+  return {Jump{kNetworks}, {ServiceLookup{claim_set(suffix), suffix}}};
+}
+
+// meta nfproto ipv4 meta l4proto . th dport @published-ip
+std::vector<Test> published_on_any(Family family) {
+  const Suffix suffix{family, AddressScope::any};
+  return {OnlyFamily{family}, ServiceLookup{claim_set(suffix), suffix}};
+}
+
+Rule jump_if_published_on_any(Family family) {
+  return {Jump{kNetworks}, published_on_any(family)};
+}
+
+// meta nfproto ipv4 meta l4proto . th dport @published-ip socket wildcard 0 return
+Rule return_to_listener_on_address(Family family) {
+  Rule rule{Return{}, published_on_any(family)};
+  rule.conditions.emplace_back(SocketHasAddress{});
+  return rule;
+}
+
+// ip daddr 127.0.0.0/8 meta l4proto . th dport != @loopback-ip return
+Rule return_unless_reachable_by_loopback(Family family) {
+  return {Return{},
+          {to(family, IpPrefix::loopback(family)),
+           ServiceLookup{loopback_set(family), {family, AddressScope::any}, /*is_inverted=*/true}}};
+}
+
+// ip6 daddr fe80::/10 return
+Rule return_link_local() {
+  return {Return{}, {to(Family::ipv6, IpPrefix::link_local())}};
+}
+
+// ip daddr { 127.0.0.53, 127.0.0.54 } return
+Rule return_resolver_stubs() {
+  Match stubs = to(Family::ipv4, IpPrefix::host(*IpAddress::parse("127.0.0.53")));
+  stubs.values.push_back(MatchValue::address(*IpAddress::parse("127.0.0.54")));
+  return {Return{}, {std::move(stubs)}};
+}
+
+std::vector<Rule> prerouting_rules() {
+  std::vector<Rule> rules = {return_unless_local()};
+  for (const Family family : kFamilies) rules.push_back(jump_if_published_on_address(family));
+  rules.push_back(return_link_local());
+  for (const Family family : kFamilies) rules.push_back(return_to_listener_on_address(family));
+  for (const Family family : kFamilies) rules.push_back(jump_if_published_on_any(family));
+  return rules;
+}
+
+// A socket expression here would look at the sender's own socket.
+std::vector<Rule> output_rules() {
+  std::vector<Rule> rules = {return_unless_local()};
+  for (const Family family : kFamilies)
+    rules.push_back(return_unless_reachable_by_loopback(family));
+  for (const Family family : kFamilies) rules.push_back(jump_if_published_on_address(family));
+  rules.push_back(return_resolver_stubs());
+  rules.push_back(return_link_local());
+  for (const Family family : kFamilies) rules.push_back(jump_if_published_on_any(family));
+  return rules;
+}
+
+// ct status dnat ct label 127 ip saddr . ip daddr @hairpin-ip masquerade
+std::vector<Rule> postrouting_rules() {
+  std::vector<Rule> rules;
+  for (const Family family : kFamilies)
+    rules.push_back({Masquerade{}, {TranslatedByUs{}, HairpinLookup{family}}});
+  return rules;
+}
+
+std::vector<Rule> guard_rules() {
+  Match from = to(Family::ipv4, IpPrefix::loopback(Family::ipv4));
+  from.field = MatchField::ip_saddr;
+  return {
+      {Drop{}, {not_from_loopback_device(), to(Family::ipv4, IpPrefix::loopback(Family::ipv4))}},
+      {Drop{}, {not_from_loopback_device(), std::move(from)}}};
+}
+
+std::vector<MatchValue> devices_of(const NetworkChain& network) {
+  std::vector<MatchValue> devices;
+  for (const std::string& device : network.exclude_devices)
+    devices.push_back(MatchValue::interface_name(device));
+  return as_set(MatchField::iifname, std::move(devices));
+}
+
+// iifname { "mesos-cni0", "docker0" }
+Match device_match(std::vector<MatchValue> devices) {
+  return {.field = MatchField::iifname, .values = std::move(devices)};
+}
+
+// What somebody's own DNAT leads to 127.0.0.1 goes on, as an agent's for its metadata does.
+std::vector<Rule> guard_input_rules() {
+  return {{Drop{},
+           {not_from_loopback_device(), to(Family::ipv4, IpPrefix::loopback(Family::ipv4)),
+            OriginalDirection{}, NotTranslated{}}}};
+}
 
 }  // namespace
 
 std::vector<ChainSpec> skeleton_chains() {
-  return {{kPrerouting, kPreroutingHook, {{JumpIfLocal{kNetworks}}}},
-          {kOutput, kOutputHook, {{JumpIfLocal{kNetworks}}}},
-          {kPostrouting,
-           kPostroutingHook,
-           {{MasqueradeHairpin{Family::ipv4}}, {MasqueradeHairpin{Family::ipv6}}}},
-          {kLocalnetGuard, kLocalnetGuardHook, {{DropRemoteLoopback{}}}}};
+  return {{kPrerouting, kPreroutingHook, prerouting_rules()},
+          {kOutput, kOutputHook, output_rules()},
+          {kPostrouting, kPostroutingHook, postrouting_rules()},
+          {kLocalnetGuard, kLocalnetGuardHook, guard_rules()},
+          {kLocalnetGuardInput, kLocalnetGuardInputHook, guard_input_rules()}};
+}
+
+ChainSpec networks_chain(std::span<const std::string> network_chains) {
+  ChainSpec chain{.name = kNetworks, .rules = {{SetLabel{}}}};
+  for (const std::string& name : network_chains) chain.rules.push_back({Jump{name}});
+  return chain;
 }
 
 ChainSpec network_chain(const NetworkChain& network) {
-  ChainSpec chain{.name = network.name, .hook = std::nullopt, .rules = {}};
-  if (!network.exclude_devices.empty()) {
-    std::vector<std::string> devices = network.exclude_devices;
-    std::sort(devices.begin(), devices.end());
-    devices.erase(std::unique(devices.begin(), devices.end()), devices.end());
-    chain.rules.push_back({ReturnDevices{std::move(devices)}});
-  }
+  ChainSpec chain{.name = network.name};
+  if (!network.network.empty())
+    chain.owner = ChainOwner{network_comment(network.network), network_hash(network.network),
+                             restrictions(network)};
+  if (!network.exclude_devices.empty())
+    chain.rules.push_back({Return{}, {device_match(devices_of(network))}});
   // One address before any, as with bind(2).
-  for (const Family family : {Family::ipv4, Family::ipv6})
+  for (const Family family : kFamilies)
     for (const AddressScope scope : {AddressScope::one, AddressScope::any}) {
       const Suffix suffix{family, scope};
-      chain.rules.push_back(
-          {Translate{target_map(network.name, suffix), suffix},
-           family == Family::ipv4 ? network.conditions_v4 : network.conditions_v6});
+      const std::vector<Match>& conditions =
+          family == Family::ipv4 ? network.conditions_v4 : network.conditions_v6;
+      Rule rule{Translate{target_map(network.name, suffix), suffix},
+                {conditions.begin(), conditions.end()}};
+      if (scope == AddressScope::any) rule.conditions.emplace_back(OnlyFamily{family});
+      chain.rules.push_back(std::move(rule));
     }
   return chain;
+}
+
+std::uint64_t restrictions(const NetworkChain& network) {
+  std::string text;
+  for (const MatchValue& device : devices_of(network))
+    text += to_string(device_match({device})) + "\n";
+  for (const auto* conditions : {&network.conditions_v4, &network.conditions_v6}) {
+    for (const Match& match : *conditions) text += to_string(match) + " ";
+    text += "\n";
+  }
+  return fnv1a(text);
+}
+
+bool is_owned_by(const ChainOwner& owner, std::string_view network) {
+  return owner.network ? *owner.network == network_hash(network)
+                       : owner.comment == network_comment(network);
 }
 
 std::string to_string(const Hook& hook) {

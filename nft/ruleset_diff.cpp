@@ -47,12 +47,30 @@ void diff_networks(const RulesetView& view, const NetworkChain* network,
                    std::vector<Damage>& damage) {
   const ChainView* const networks = view.find(kNetworks);
   if (networks == nullptr) return;  // that it is missing was said
+  const Rule label{SetLabel{}};
+  // Before every jump; an operator's rules may stand before it.
+  const auto first = std::find_if(networks->rules.begin(), networks->rules.end(),
+                                  [](std::uint64_t tag) { return tag != 0; });
+  if (first == networks->rules.end() || *first != fingerprint(label))
+    damage.push_back({Damage::Kind::missing_rule, kNetworks, to_string(label)});
   if (network != nullptr && view.find(network->name) != nullptr &&
       !jumps_once(networks->rules, network->name))
     damage.push_back(
         {Damage::Kind::missing_rule, kNetworks, to_string(Rule{.action = Jump{network->name}})});
   if (has_foreign_rules(networks->rules))
     damage.push_back({Damage::Kind::foreign_rules, kNetworks});
+}
+
+// Whose the network chain is, and whether it does what the network wants.
+void diff_network(const RulesetView& view, const NetworkChain& network, RulesetDiff& diff) {
+  const ChainView* const chain = view.find(network.name);
+  if (chain == nullptr) return;
+  diff.chain_owner = chain->owner;
+  std::vector<Damage> damage;
+  diff_rules(network_chain(network), chain->rules, damage);
+  diff.chain_has_other_rules = !damage.empty();
+  if (!network.network.empty() && chain->owner.comment.empty())
+    diff.damage.push_back({Damage::Kind::no_owner, network.name});
 }
 
 RulesetDiff diff_chains(const RulesetView& view, const std::vector<ChainSpec>& chains) {
@@ -82,7 +100,7 @@ const ChainView* RulesetView::find(std::string_view name) const {
 
 std::vector<ChainSpec> expected_chains(const NetworkChain* network) {
   std::vector<ChainSpec> chains = skeleton_chains();
-  chains.push_back({.name = kNetworks, .hook = std::nullopt, .rules = {}});
+  chains.push_back({.name = kNetworks});  // its rules are every network's
   if (network != nullptr) chains.push_back(network_chain(*network));
   return chains;
 }
@@ -91,18 +109,20 @@ RulesetDiff diff_ruleset(const RulesetView& view, const std::vector<ChainSpec>& 
                          const NetworkChain* network) {
   RulesetDiff diff = diff_chains(view, expected);
   diff_networks(view, network, diff.damage);
+  if (network != nullptr) diff_network(view, *network, diff);
   return diff;
 }
 
-ChainSpec guard_chain() {
+std::vector<ChainSpec> guard_chains() {
   std::vector<ChainSpec> chains = skeleton_chains();
-  return std::move(*std::find_if(chains.begin(), chains.end(), [](const ChainSpec& chain) {
-    return chain.name == kLocalnetGuard;
-  }));
+  std::erase_if(chains, [](const ChainSpec& chain) {
+    return chain.name != kLocalnetGuard && chain.name != kLocalnetGuardInput;
+  });
+  return chains;
 }
 
 RulesetDiff diff_guard(const RulesetView& view) {
-  return diff_chains(view, {guard_chain()});
+  return diff_chains(view, guard_chains());
 }
 
 ChainDamage diff_network_chain(const RulesetView& view, const std::string& name) {

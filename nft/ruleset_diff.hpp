@@ -30,6 +30,7 @@ struct ChainView {
   };
   std::optional<BaseHook> hook{};
   std::vector<std::uint64_t> rules{};  // their fingerprints
+  ChainOwner owner{};
 };
 
 struct RulesetView {
@@ -42,12 +43,12 @@ struct RulesetView {
 // The chains that a diff needs to see: the skeleton's, and that of `network` where there is one.
 std::vector<ChainSpec> expected_chains(const NetworkChain* network);
 
-ChainSpec guard_chain();  // localnet-guard alone
+std::vector<ChainSpec> guard_chains();  // localnet-guard and localnet-guard-input
 
 // `expected`: of expected_chains(network).
 RulesetDiff diff_ruleset(const RulesetView& view, const std::vector<ChainSpec>& expected,
                          const NetworkChain* network);
-// The same of guard_chain().
+// The same of guard_chains().
 RulesetDiff diff_guard(const RulesetView& view);
 
 // `name` and `networks` of a view against what every network chain has, whatever its configuration.

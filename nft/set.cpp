@@ -11,6 +11,7 @@ constexpr std::array kService6 = {ipv6_addr, inet_proto, inet_service};
 constexpr std::array kEndpoint4 = {ipv4_addr, inet_service};
 constexpr std::array kEndpoint6 = {ipv6_addr, inet_service};
 constexpr std::array kOwner = {ifname, mark};
+constexpr std::array kDevice = {ifname};
 constexpr std::array kPair4 = {ipv4_addr, ipv4_addr};
 constexpr std::array kPair6 = {ipv6_addr, ipv6_addr};
 
@@ -49,6 +50,21 @@ SetSpec owners_spec() {
   return {.name = kOwners, .key = kOwner, .data = kService6};
 }
 
+// set loopback-ip { type inet_proto . inet_service; }
+SetSpec loopback_spec(Family family) {
+  return {.name = loopback_set(family), .key = kService};
+}
+
+// set localnet-devices { type ifname; }
+SetSpec localnet_devices_spec() {
+  return {.name = kLocalnetDevices, .key = kDevice};
+}
+
+// map localnet-users { type ifname : ifname; }
+SetSpec localnet_users_spec() {
+  return {.name = kLocalnetUsers, .key = kDevice, .data = kDevice};
+}
+
 // set hairpin-ip { type ipv4_addr . ipv4_addr; flags interval; }
 SetSpec hairpin_spec(Family family) {
   return {.name = hairpin_set(family),
@@ -58,11 +74,15 @@ SetSpec hairpin_spec(Family family) {
 
 std::vector<SetSpec> skeleton_sets() {
   std::vector<SetSpec> sets;
-  sets.reserve(kSuffixes.size() + 3);
+  sets.reserve(kSuffixes.size() + 7);
   for (const Suffix suffix : kSuffixes) sets.push_back(claim_spec(suffix));
   sets.push_back(owners_spec());
+  sets.push_back(loopback_spec(Family::ipv4));
+  sets.push_back(loopback_spec(Family::ipv6));
   sets.push_back(hairpin_spec(Family::ipv4));
   sets.push_back(hairpin_spec(Family::ipv6));
+  sets.push_back(localnet_devices_spec());
+  sets.push_back(localnet_users_spec());
   return sets;
 }
 

@@ -27,7 +27,10 @@ struct SetSpec {
 SetSpec claim_spec(Suffix suffix);
 SetSpec target_spec(std::string_view chain, Suffix suffix);
 SetSpec owners_spec();
+SetSpec loopback_spec(Family family);
 SetSpec hairpin_spec(Family family);
+SetSpec localnet_devices_spec();
+SetSpec localnet_users_spec();
 
 std::vector<SetSpec> skeleton_sets();
 std::vector<SetSpec> network_sets(std::string_view chain);

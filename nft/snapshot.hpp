@@ -20,14 +20,19 @@
 #include "nft/damage.hpp"
 #include "nft/installed_ports.hpp"
 #include "nft/names.hpp"
+#include "nft/owner_entry.hpp"
 #include "nft/plan.hpp"
+#include "nft/userdata.hpp"
 
 namespace portmapper::nft {
 
 // Chains and rules of the table against what we build.
 struct RulesetDiff {
-  std::vector<Damage> damage;
-  std::vector<std::string> wrong_hooks;  // base chains of ours that hang elsewhere
+  std::vector<Damage> damage{};
+  std::vector<std::string> wrong_hooks{};  // base chains of ours that hang elsewhere
+  // Of the network chain, where it exists.
+  std::optional<ChainOwner> chain_owner{};
+  bool chain_has_other_rules = false;
 
   [[nodiscard]] bool intact() const { return damage.empty(); }
   bool operator==(const RulesetDiff&) const = default;
@@ -77,6 +82,23 @@ struct Occupancy {
   bool operator==(const Occupancy&) const = default;
 };
 
+// What an attachment shares with others, as far as its ADD touches it.
+struct Shared {
+  std::vector<Hairpin> hairpins;  // of those that lead to the plan's subnets
+  bool device_is_open = false;    // route_localnet of the plan's device
+  bool device_is_recorded = false;
+
+  bool operator==(const Shared&) const = default;
+};
+
+// The device by which 127.0.0.0/8 reaches `installed`.
+struct DeviceUse {
+  bool is_recorded = false;
+  bool is_shared = false;  // another attachment needs it
+
+  bool operator==(const DeviceUse&) const = default;
+};
+
 enum class Section : std::uint8_t {
   ruleset,  // of the plan's chain; or without a plan, of the skeleton
   network_chains,
@@ -91,6 +113,10 @@ enum class Section : std::uint8_t {
   set_damage,       // of the skeleton's sets and the plan's maps
   claims,           // of the plan's ports
   wanted_hairpins,  // `hairpins` as far as the plan's pairs go
+  shared,
+  other_networks,
+  unlisted_loopback,
+  device_use,
 };
 
 struct Snapshot {
@@ -113,6 +139,11 @@ struct Snapshot {
   std::optional<std::map<std::string, ChainDamage>> chain_damage{};
   std::optional<std::vector<Damage>> set_damage{};
   std::optional<std::vector<Claim>> claims{};
+  std::optional<Shared> shared{};
+  std::optional<std::vector<InstalledPorts>> other_networks{};  // all attachments of others
+  // Claims of ports that 127.0.0.0/8 reached before there were sets that say so.
+  std::optional<std::vector<ClaimEntry>> unlisted_loopback{};
+  std::optional<DeviceUse> device_use{};
 
   bool operator==(const Snapshot&) const = default;
 };

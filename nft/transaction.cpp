@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <map>
 #include <set>
 
 #include "nft/hairpin_tag.hpp"
@@ -75,26 +76,35 @@ Transaction of_hairpins(ElementVerb verb, std::span<const Hairpin> hairpins) {
   return transaction;
 }
 
+Transaction of_device(ElementVerb verb, const std::string& device) {
+  Transaction transaction;
+  transaction.operations.emplace_back(
+      Elements{verb, localnet_devices_spec(), {}, {{device_key(device)}}});
+  return transaction;
+}
+
 // The skeleton with `sets` and `chains` of networks.
 Transaction build(std::vector<SetSpec> sets, std::vector<ChainSpec> chains,
-                  std::span<const std::string> jumps, std::span<const std::string> wrong_hooks) {
+                  std::span<const std::string> jumps, std::span<const std::string> replaced) {
   Transaction transaction;
   std::vector<Operation>& operations = transaction.operations;
   operations.emplace_back(AddTable{});
   for (SetSpec& set : skeleton_sets()) operations.emplace_back(AddSet{std::move(set)});
   for (SetSpec& set : sets) operations.emplace_back(AddSet{std::move(set)});
 
-  for (const std::string& chain : wrong_hooks) {
+  if (!replaced.empty()) {  // which may be jumped to
+    operations.emplace_back(AddChain{kNetworks});
+    operations.emplace_back(FlushChain{kNetworks});
+  }
+  for (const std::string& chain : replaced) {
     operations.emplace_back(FlushChain{chain});
     operations.emplace_back(DeleteChain{chain});
   }
-  ChainSpec networks{.name = kNetworks, .hook = std::nullopt, .rules = {}};
-  for (const std::string& chain : jumps) networks.rules.push_back({.action = Jump{chain}});
   // A rule may jump only to what is there, so the chains that are jumped to come first.
-  chains.push_back(std::move(networks));
+  chains.push_back(networks_chain(jumps));
   for (ChainSpec& chain : skeleton_chains()) chains.push_back(std::move(chain));
   for (ChainSpec& chain : chains) {
-    operations.emplace_back(AddChain{chain.name, chain.hook});
+    operations.emplace_back(AddChain{chain.name, chain.hook, chain.owner});
     operations.emplace_back(FlushChain{chain.name});
     for (Rule& rule : chain.rules) operations.emplace_back(AddRule{chain.name, std::move(rule)});
   }
@@ -116,7 +126,9 @@ struct Print {
     return line(std::string("add ") + kind, add.set.name, "{ " + to_string(add.set) + "; }");
   }
   std::string operator()(const AddChain& add) const {
-    return line("add chain", add.name, add.hook ? "{ " + to_string(*add.hook) + " }" : "");
+    std::string rest = add.hook ? "{ " + to_string(*add.hook) + " }" : "";
+    if (add.owner) rest = "{ comment \"" + add.owner->comment + "\"; }";
+    return line("add chain", add.name, rest);
   }
   std::string operator()(const DeleteChain& chain) const {
     return line("delete chain", chain.name, "");
@@ -186,10 +198,16 @@ Transaction insertion_of_ports(const Plan& plan, std::span<const IpAddress> loca
                     .netns = plan.netns,
                     .chain = plan.chain.name,
                     .hairpin = hairpin_tag(plan.hairpins),
+                    .wish = hairpin_wish(plan.hairpins),
                     .restored = plan.is_restored,
                     .count = static_cast<std::uint32_t>(plan.translations.size())};
   if (owner.comment.size() > kLongComment) owner.network = network_hash(plan.attachment.network);
   BySet owners(ElementVerb::create, encode(owner));
+  BySet loopback(ElementVerb::add, encode(ElementData{.comment = comment}));
+  BySet user(ElementVerb::add, encode(ElementData{.comment = attachment_comment(plan.attachment)}));
+  if (!plan.localnet_device.empty())
+    user[localnet_users_spec()].push_back(
+        {device_user_key(hash), {}, device_key(plan.localnet_device)});
   std::uint32_t index = 0;
   for (const Translation& translation : plan.translations) {
     const PublishedPort& port = translation.published;
@@ -199,12 +217,16 @@ Transaction insertion_of_ports(const Plan& plan, std::span<const IpAddress> loca
     targets[target_spec(plan.chain.name, suffix)].push_back(
         {key, {}, target_data(translation.endpoint)});
     owners[owners_spec()].push_back({owner_key(hash, index++), {}, owner_data(port)});
+    if (!plan.localnet_device.empty() && is_reachable_by_loopback(port))
+      loopback[loopback_spec(port.address.family())].push_back({service_key(port)});
   }
   Transaction transaction;
   overlaps(plan, local_addresses).move_to(transaction);
   claims.move_to(transaction);
   targets.move_to(transaction);
   owners.move_to(transaction);
+  loopback.move_to(transaction);
+  user.move_to(transaction);
   return transaction;
 }
 
@@ -216,7 +238,11 @@ Transaction removal(const InstalledPorts& installed, bool with_hairpins) {
     if (port.index) removed[owners_spec()].push_back({owner_key(installed.owner, *port.index)});
     if (port.claimed) removed[claim_spec(suffix)].push_back({key});
     if (port.endpoint) removed[target_spec(installed.chain, suffix)].push_back({key});
+    if (port.by_loopback)
+      removed[loopback_spec(suffix.family)].push_back({service_key(port.published)});
   }
+  if (!installed.localnet_device.empty())
+    removed[localnet_users_spec()].push_back({device_user_key(installed.owner)});
   // Added first, so that removing them does not fail if an operator removed them before.
   BySet present(ElementVerb::add, {});
   for (const Hairpin& hairpin : installed.hairpins) {
@@ -228,6 +254,40 @@ Transaction removal(const InstalledPorts& installed, bool with_hairpins) {
   Transaction transaction;
   present.move_to(transaction);
   removed.move_to(transaction);
+  return transaction;
+}
+
+Transaction localnet_device_added(const std::string& device) {
+  return of_device(ElementVerb::add, device);
+}
+
+Transaction localnet_device_removed(const std::string& device) {
+  return of_device(ElementVerb::remove, device);
+}
+
+std::vector<std::string> closed_devices(const Transaction& transaction) {
+  std::vector<std::string> devices;
+  for (const Operation& operation : transaction.operations) {
+    const auto* const elements = std::get_if<Elements>(&operation);
+    if (elements == nullptr || elements->verb != ElementVerb::remove ||
+        elements->set.name != kLocalnetDevices)
+      continue;
+    for (const Element& element : elements->elements)
+      devices.push_back(parse_device(element.key.bytes()));
+  }
+  return devices;
+}
+
+Transaction loopback_addition(std::span<const ClaimEntry> claims) {
+  std::map<std::string, BySet> by_comment;
+  for (const ClaimEntry& claim : claims) {
+    if (!is_reachable_by_loopback(claim.published)) continue;
+    const auto added = by_comment.try_emplace(claim.comment, ElementVerb::add,
+                                              encode(ElementData{.comment = claim.comment}));
+    added.first->second[loopback_spec(Family::ipv4)].push_back({service_key(claim.published)});
+  }
+  Transaction transaction;
+  for (auto& [comment, elements] : by_comment) elements.move_to(transaction);
   return transaction;
 }
 
@@ -247,24 +307,24 @@ Transaction hairpins_removal() {
 }
 
 Transaction build_tables(const NetworkChain& network, std::span<const std::string> jumps,
-                         std::span<const std::string> wrong_hooks) {
-  return build_tables(std::span(&network, 1), jumps, wrong_hooks);
+                         std::span<const std::string> replaced) {
+  return build_tables(std::span(&network, 1), jumps, replaced);
 }
 
 Transaction build_tables(std::span<const NetworkChain> networks, std::span<const std::string> jumps,
-                         std::span<const std::string> wrong_hooks) {
+                         std::span<const std::string> replaced) {
   std::vector<SetSpec> sets;
   std::vector<ChainSpec> chains;
   for (const NetworkChain& network : networks) {
     for (SetSpec& set : network_sets(network.name)) sets.push_back(std::move(set));
     chains.push_back(network_chain(network));
   }
-  return build(std::move(sets), std::move(chains), jumps, wrong_hooks);
+  return build(std::move(sets), std::move(chains), jumps, replaced);
 }
 
 Transaction build_tables(std::span<const std::string> jumps,
-                         std::span<const std::string> wrong_hooks) {
-  return build({}, {}, jumps, wrong_hooks);
+                         std::span<const std::string> replaced) {
+  return build({}, {}, jumps, replaced);
 }
 
 Transaction delete_network(const std::string& chain, std::span<const std::string> jumps) {
@@ -272,8 +332,8 @@ Transaction delete_network(const std::string& chain, std::span<const std::string
   std::vector<Operation>& operations = transaction.operations;
   // A single jump can be deleted by its handle only, which would have to be read first.
   operations.emplace_back(FlushChain{kNetworks});
-  for (const std::string& other : jumps)
-    operations.emplace_back(AddRule{kNetworks, {.action = Jump{other}}});
+  for (Rule& rule : networks_chain(jumps).rules)
+    operations.emplace_back(AddRule{kNetworks, std::move(rule)});
   operations.emplace_back(FlushChain{chain});
   operations.emplace_back(DeleteChain{chain});
   for (const SetSpec& set : network_sets(chain)) operations.emplace_back(DeleteSet{set.name});

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "nft/installed_ports.hpp"
+#include "nft/owner_entry.hpp"
 #include "nft/plan.hpp"
 #include "nft/ruleset.hpp"
 #include "nft/set.hpp"
@@ -53,7 +54,8 @@ struct AddSet {
 };
 struct AddChain {
   std::string name;
-  std::optional<Hook> hook;
+  std::optional<Hook> hook{};
+  std::optional<ChainOwner> owner{};  // of one that is there it stays what it was
 };
 struct DeleteChain {
   std::string name;
@@ -91,20 +93,26 @@ Transaction insertion(const Plan& plan, std::span<const IpAddress> local_address
 Transaction insertion_of_ports(const Plan& plan, std::span<const IpAddress> local_addresses);
 // All that the kernel holds for one attachment.
 Transaction removal(const InstalledPorts& installed, bool with_hairpins = true);
+// The record of a device that we opened for 127.0.0.0/8, and its end.
+Transaction localnet_device_added(const std::string& device);
+Transaction localnet_device_removed(const std::string& device);
+// The devices whose record a transaction ends: their setting has to end before it.
+std::vector<std::string> closed_devices(const Transaction& transaction);
+// Lets 127.0.0.0/8 reach ports that were published before there was a record of it.
+Transaction loopback_addition(std::span<const ClaimEntry> claims);
 Transaction addition(std::span<const Hairpin> hairpins);
 Transaction removal(std::span<const Hairpin> hairpins);
 // The hairpin elements of all subnets, which nobody needs when nothing is published.
 Transaction hairpins_removal();
 
 // The skeleton, built anew over whatever is left of it. `jumps`: every network chain there is;
-// `wrong_hooks`: base chains that hang elsewhere and have to go first.
-Transaction build_tables(std::span<const std::string> jumps,
-                         std::span<const std::string> wrong_hooks);
+// `replaced`: chains that have to go first, since they hang elsewhere or tell another owner.
+Transaction build_tables(std::span<const std::string> jumps, std::span<const std::string> replaced);
 // The same, and a network chain with its maps; or several.
 Transaction build_tables(const NetworkChain& network, std::span<const std::string> jumps,
-                         std::span<const std::string> wrong_hooks);
+                         std::span<const std::string> replaced);
 Transaction build_tables(std::span<const NetworkChain> networks, std::span<const std::string> jumps,
-                         std::span<const std::string> wrong_hooks);
+                         std::span<const std::string> replaced);
 
 // A network chain and its maps, taken out; `jumps`: the network chains that stay.
 Transaction delete_network(const std::string& chain, std::span<const std::string> jumps);

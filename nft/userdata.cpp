@@ -17,9 +17,11 @@ enum Type : std::uint8_t {
   kChain = 0xa3,
   kHairpin = 0xa4,
   kRuleTag = 0xa5,
-  kCount = 0xa6,     // 8 bytes
-  kNetwork = 0xa7,   // a hash, as kOwner
-  kRestored = 0xa8,  // empty
+  kCount = 0xa6,         // 8 bytes
+  kNetwork = 0xa7,       // a hash, as kOwner
+  kRestored = 0xa8,      // empty
+  kRestrictions = 0xab,  // 8 bytes
+  kHairpinWish = 0xac,   // kinds, length of IPv4, of IPv6: a byte each
 };
 
 void add(std::string& bytes, Type type, std::string_view value) {
@@ -69,6 +71,12 @@ std::string encode(const ElementData& data) {
   }
   if (!data.chain.empty()) add(rest, kChain, data.chain);
   if (data.hairpin != 0) add(rest, kHairpin, {reinterpret_cast<const char*>(&data.hairpin), 1});
+  if (data.wish) {
+    const std::array<char, 3> wish = {static_cast<char>(data.wish->kinds),
+                                      static_cast<char>(data.wish->length4),
+                                      static_cast<char>(data.wish->length6)};
+    add(rest, kHairpinWish, {wish.data(), wish.size()});
+  }
   if (data.count != 0) {
     std::string number;
     append_number(number, data.count);
@@ -102,6 +110,10 @@ ElementData parse_element_data(std::span<const std::uint8_t> bytes) {
     }
     if (type == kNamespacePath) data.netns.path = value;
     if (type == kChain) data.chain = value;
+    if (type == kHairpinWish && value.size() == 3)
+      data.wish =
+          HairpinWish{static_cast<std::uint8_t>(value[0]), static_cast<std::uint8_t>(value[1]),
+                      static_cast<std::uint8_t>(value[2])};
     if (type == kHairpin && value.size() == 1) data.hairpin = static_cast<std::uint8_t>(value[0]);
   });
   return data;
@@ -111,6 +123,27 @@ std::string encode_comment(std::string_view comment) {
   std::string bytes;
   add(bytes, kComment, std::string(comment) + '\0');
   return bytes;
+}
+
+std::string encode(const ChainOwner& owner) {
+  std::string bytes = encode_comment(owner.comment);
+  if (owner.network) add(bytes, kNetwork, to_string(*owner.network));
+  if (owner.restrictions) {
+    std::string number;
+    append_number(number, *owner.restrictions);
+    add(bytes, kRestrictions, number);
+  }
+  return bytes;
+}
+
+ChainOwner parse_chain_owner(std::span<const std::uint8_t> bytes) {
+  ChainOwner owner;
+  for_each(bytes, [&owner](std::uint8_t type, std::string_view value) {
+    if (type == kComment) owner.comment = value.substr(0, value.find('\0'));
+    if (type == kNetwork) owner.network = parse_hash(value);
+    if (type == kRestrictions && value.size() == 8) owner.restrictions = parse_number(value);
+  });
+  return owner;
 }
 
 std::string encode_rule_tag(std::uint64_t fingerprint) {

@@ -17,6 +17,7 @@
 #include <string>
 
 #include "lib/base/network_namespace.hpp"
+#include "nft/hairpin_tag.hpp"
 #include "nft/names.hpp"
 
 namespace portmapper::nft {
@@ -27,8 +28,9 @@ struct ElementData {
   NetworkNamespace netns{};          // on owner entries
   std::string chain{};               // on owner entries: prefix of the target maps
   std::uint8_t hairpin = 0;  // on owner entries: see nft/hairpin_tag; 0: DEL removes no pairs
-  bool restored = false;     // on owner entries: made by restore, not by an ADD
-  std::uint32_t count = 0;   // on owner entries: how many there are of this owner
+  std::optional<HairpinWish> wish{};  // on owner entries
+  bool restored = false;              // on owner entries: made by restore, not by an ADD
+  std::uint32_t count = 0;            // on owner entries: how many there are of this owner
   std::optional<OwnerHash>
       network{};  // on owner entries whose comment was shortened: whose network
 
@@ -39,6 +41,19 @@ std::string encode(const ElementData& data);
 ElementData parse_element_data(std::span<const std::uint8_t> bytes);
 
 std::string encode_comment(std::string_view comment);  // for the table
+
+// On network chains: whose the chain is, and what it restricts. A saved and loaded listing keeps the
+// comment alone.
+struct ChainOwner {
+  std::string comment{};  // "network: web"; empty: nobody's
+  std::optional<OwnerHash> network{};
+  std::optional<std::uint64_t> restrictions{};  // see nft/ruleset
+
+  bool operator==(const ChainOwner&) const = default;
+};
+std::string encode(const ChainOwner& owner);
+ChainOwner parse_chain_owner(std::span<const std::uint8_t> bytes);
+
 std::string encode_rule_tag(std::uint64_t fingerprint);
 std::uint64_t parse_rule_tag(std::span<const std::uint8_t> bytes);  // 0: not a rule of ours
 

@@ -12,7 +12,8 @@ nft::NetworkChain CommandContext::chain() const {
       !conf.exclude_devices.empty() || !conf.conditions_v4.empty() || !conf.conditions_v6.empty();
   std::string name = needs_its_own ? nft::derived_chain(conf.name) : nft::kSharedChain;
   if (conf.chain) name = *conf.chain;
-  return {std::move(name), conf.exclude_devices, conf.conditions_v4, conf.conditions_v6};
+  const std::string network = name == nft::kSharedChain ? std::string() : conf.name;
+  return {std::move(name), conf.exclude_devices, conf.conditions_v4, conf.conditions_v6, network};
 }
 
 Result<nft::Plan> plan_of(const CommandContext& context, std::string_view result,

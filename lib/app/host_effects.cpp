@@ -29,29 +29,13 @@ void forget_flows(Transport& transport, const std::vector<host::UdpPort>& ports,
                     " with the old translation for some seconds");
 }
 
-// The hairpin pair of 127.0.0.0/8 is in the plan exactly when loopback must reach the container.
-const nft::Hairpin* loopback_pair(const nft::Plan& plan) {
-  const auto found = std::find_if(
-      plan.hairpins.begin(), plan.hairpins.end(),
-      [](const nft::Hairpin& hairpin) { return hairpin.source.contains(IpPrefix::loopback()); });
-  return found == plan.hairpins.end() ? nullptr : &*found;
-}
-
 bool only_loopback(const nft::PublishedPort& port) {
   return port.address.family() == Family::ipv4 && port.address.is_loopback();
 }
 
-bool by_loopback(const nft::Translation& translation) {
-  const IpAddress& address = translation.published.address;
-  return address.family() == Family::ipv4 && (address.is_any() || address.is_loopback());
-}
-
 Status open_loopback(const nft::Plan& plan, std::vector<std::string>& notes) {
-  const auto reachable =
-      std::find_if(plan.translations.begin(), plan.translations.end(), by_loopback);
-  if (loopback_pair(plan) == nullptr || reachable == plan.translations.end()) return {};
-  const Result<std::string> device = host::device_towards(reachable->endpoint.address);
-  const Status status = device ? host::enable_route_localnet(*device) : Status(device.error());
+  if (plan.localnet_device.empty()) return {};
+  const Status status = host::enable_route_localnet(plan.localnet_device);
   if (status) return {};
   for (const nft::Translation& translation : plan.translations)
     if (only_loopback(translation.published)) return status.error();
@@ -60,6 +44,31 @@ Status open_loopback(const nft::Plan& plan, std::vector<std::string>& notes) {
 }
 
 }  // namespace
+
+void find_way_of_loopback(nft::Plan& plan) {
+  if (!nft::wants_loopback(plan)) return;
+  const auto reachable = std::find_if(plan.translations.begin(), plan.translations.end(),
+                                      [](const nft::Translation& translation) {
+                                        return is_reachable_by_loopback(translation.published);
+                                      });
+  const IpAddress& container = reachable->endpoint.address;
+  Result<host::Way> way = host::way_to(container);
+  if (!way) return leave_loopback_out(plan, way.error().message());
+  if (!way->is_attached)
+    return leave_loopback_out(plan, "the route to " + container.to_string() + " by " + way->device +
+                                        " is not to a neighbour there");
+  plan.localnet_device = std::move(way->device);
+}
+
+nft::CommitResult commit_closing(Transport& transport, const nft::Transaction& transaction) {
+  const std::vector<std::string> devices = nft::closed_devices(transaction);
+  // One that is gone has no setting either.
+  for (const std::string& device : devices) (void)host::disable_route_localnet(device);
+  nft::CommitResult result = nft::commit(transport, transaction);
+  if (!result)
+    for (const std::string& device : devices) (void)host::enable_route_localnet(device);
+  return result;
+}
 
 Status effects_of_add(Transport& transport, const nft::Plan& plan,
                       std::vector<std::string>& notes) {

@@ -1,10 +1,14 @@
 // Host effects: what an ADD and a DEL do beside nftables: a sysctl for 127.0.0.1, stale UDP flows.
 //
+//   find_way_of_loopback(plan);                                    // before anything is decided
 //   const Status status = effects_of_add(transport, plan, notes);  // after the elements are there
+//   const nft::CommitResult gone = commit_closing(transport, transaction);  // elements of a DEL
 //   effects_of_del(transport, installed, notes);                   // after they are gone
 //
-// Both come after the batch: the localnet-guard is in it, and a flow that ends before the elements
-// change would begin again as it was. Errors: mapping_failed only where a port of 127.0.0.0/8 alone
+// The effects come after the batch: the localnet-guard is in it, and a flow that ends before the
+// elements change would begin again as it was. A device is closed before its record goes, so that
+// none stays open without one; an ADD that began to need it meanwhile makes the kernel refuse the
+// batch, and it is opened again. Errors: mapping_failed only where a port of 127.0.0.0/8 alone
 // could not work; everything else is a note for the operator, since the ports themselves work.
 // Does not promise: that no note repeats. Source: packaging/doc/design.md, "Host effects".
 #pragma once
@@ -15,10 +19,17 @@
 
 #include "lib/base/error.hpp"
 #include "lib/base/netlink.hpp"
+#include "nft/commit.hpp"
 #include "nft/installed_ports.hpp"
 #include "nft/plan.hpp"
 
 namespace portmapper::app {
+
+// By which interface 127.0.0.1 reaches the plan's container, if its ports are to answer there. Only one
+// that the container is attached to may be opened: the default route's would be the uplink.
+void find_way_of_loopback(nft::Plan& plan);
+
+nft::CommitResult commit_closing(Transport& transport, const nft::Transaction& transaction);
 
 Status effects_of_add(Transport& transport, const nft::Plan& plan, std::vector<std::string>& notes);
 // The same for many plans, with one dump of the flows. Each result stands at its plan's index.

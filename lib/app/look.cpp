@@ -5,6 +5,7 @@
 
 #include "lib/host/local_addresses.hpp"
 #include "lib/host/netns.hpp"
+#include "lib/host/route_localnet.hpp"
 #include "nft/conflicts.hpp"
 #include "nft/read/reader.hpp"
 
@@ -129,6 +130,32 @@ Result<nft::Occupancy> read_occupancy(Transport& transport, const nft::Plan& pla
   return occupancy;
 }
 
+Status look_at_shared(Transport& transport, const nft::Plan& plan, Snapshot& snapshot) {
+  if (const Status read = put(nft::read_shared(transport, plan), snapshot.shared); !read)
+    return read;
+  if (!plan.localnet_device.empty())
+    snapshot.shared->device_is_open = host::has_route_localnet(plan.localnet_device);
+  return {};
+}
+
+// All that other networks' attachments have. Only where networks disagree about what they share.
+Result<std::vector<nft::InstalledPorts>> read_other_networks(Transport& transport,
+                                                             const nft::Plan& plan) {
+  const Result<std::vector<nft::OwnerEntry>> entries = nft::read_owners(transport);
+  if (!entries) return entries.error();
+  std::map<nft::OwnerHash, const nft::OwnerEntry*> owners;
+  for (const nft::OwnerEntry& entry : *entries)
+    if (!nft::is_of_network(entry, plan.attachment.network)) owners.emplace(entry.owner, &entry);
+  std::vector<nft::InstalledPorts> others;
+  for (const auto& [hash, entry] : owners) {
+    Result<nft::InstalledPortsAt> held = nft::read_installed_ports(
+        transport, hash, entry->chain.empty() ? plan.chain.name : entry->chain);
+    if (!held) return held.error();
+    others.push_back(std::move(held->installed));
+  }
+  return others;
+}
+
 // Of the plans' chains, those that exist.
 Result<std::map<std::string, nft::ChainDamage>> read_chain_damages(
     Transport& transport, std::span<const nft::Plan* const> plans,
@@ -179,6 +206,14 @@ Status look(Transport& transport, const Subject& subject, nft::Section section,
       return put(nft::read_set_damage(transport, subject.network->name), snapshot.set_damage);
     case nft::Section::claims:
       return put(nft::read_claims(transport, published_ports(*subject.plan)), snapshot.claims);
+    case nft::Section::shared:
+      return look_at_shared(transport, *subject.plan, snapshot);
+    case nft::Section::other_networks:
+      return put(read_other_networks(transport, *subject.plan), snapshot.other_networks);
+    case nft::Section::unlisted_loopback:
+      return put(nft::read_unlisted_loopback(transport), snapshot.unlisted_loopback);
+    case nft::Section::device_use:
+      return put(nft::read_device_use(transport, *snapshot.installed), snapshot.device_use);
     case nft::Section::wanted_hairpins:
       return put(nft::read_hairpins(transport, subject.plan->hairpins), snapshot.hairpins);
   }

@@ -7,10 +7,12 @@ namespace portmapper::app {
 namespace {
 
 CarriedOut remove_ports(Transport& transport, const nft::Withdrawal& withdrawal) {
-  return carry_out(transport, {.owner = withdrawal.owner, .chain = withdrawal.chain},
-                   [&withdrawal](const nft::Snapshot& snapshot) {
-                     return nft::decide_withdrawal(withdrawal, snapshot);
-                   });
+  return carry_out(
+      transport, {.owner = withdrawal.owner, .chain = withdrawal.chain},
+      [&withdrawal](const nft::Snapshot& snapshot) {
+        return nft::decide_withdrawal(withdrawal, snapshot);
+      },
+      commit_closing);
 }
 
 }  // namespace

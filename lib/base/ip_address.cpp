@@ -90,6 +90,13 @@ std::optional<IpPrefix> IpPrefix::parse(std::string_view text) {
   return IpPrefix{*address, length};
 }
 
+IpPrefix IpPrefix::loopback(Family family) {
+  if (family == Family::ipv4) return {{Family::ipv4, {127}}, 8};
+  IpAddress::Octets one{};
+  one.back() = 1;
+  return host({Family::ipv6, one});
+}
+
 IpPrefix IpPrefix::host(const IpAddress& address) {
   return {address, static_cast<std::uint8_t>(address.length() * 8)};
 }

@@ -63,7 +63,8 @@ struct IpPrefix {
   static std::optional<IpPrefix> parse(std::string_view text);  // "address/length"; length needed
   static IpPrefix host(const IpAddress& address);               // /32 or /128
   static IpPrefix everything(Family family) { return {IpAddress::any(family), 0}; }
-  static IpPrefix loopback() { return {{Family::ipv4, {127}}, 8}; }  // 127.0.0.0/8
+  static IpPrefix loopback(Family family);  // 127.0.0.0/8, ::1/128
+  static IpPrefix link_local() { return {{Family::ipv6, {0xfe, 0x80}}, 10}; }  // fe80::/10
 
   [[nodiscard]] IpPrefix network() const;  // the bits behind the prefix are 0
   [[nodiscard]] IpAddress last() const;    // the bits behind the prefix are 1

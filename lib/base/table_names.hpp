@@ -17,13 +17,16 @@ inline constexpr char kPrerouting[] = "prerouting";
 inline constexpr char kOutput[] = "output";
 inline constexpr char kPostrouting[] = "postrouting";
 inline constexpr char kLocalnetGuard[] = "localnet-guard";
-// What the names of claim sets and hairpin sets begin with, as those of a network's maps do with its
-// chain's name.
+inline constexpr char kLocalnetGuardInput[] = "localnet-guard-input";
+// What the names of claim sets, loopback sets and hairpin sets begin with, as those of a network's maps
+// do with its chain's name.
 inline constexpr char kPublished[] = "published";
+inline constexpr char kLoopback[] = "loopback";
 inline constexpr char kHairpin[] = "hairpin";
 
-inline constexpr std::array<std::string_view, 7> kReservedNames = {
-    kNetworks, kPrerouting, kOutput, kPostrouting, kLocalnetGuard, kPublished, kHairpin};
+inline constexpr std::array<std::string_view, 9> kReservedNames = {
+    kNetworks,           kPrerouting, kOutput,   kPostrouting, kLocalnetGuard,
+    kLocalnetGuardInput, kPublished,  kLoopback, kHairpin};
 
 // Leaves room for the suffixes of the network's maps, and for a jump to it in one line of a listing.
 inline constexpr std::size_t kMaxChainName = 100;

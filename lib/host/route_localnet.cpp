@@ -46,7 +46,7 @@ Status set(const std::string& device, char wanted) {
 
 }  // namespace
 
-Result<std::string> device_towards(const IpAddress& address) {
+Result<Way> way_to(const IpAddress& address) {
   Result<Netlink> netlink = Netlink::open(NETLINK_ROUTE);
   if (!netlink) return netlink.error();
   alignas(nlmsghdr) std::array<std::uint8_t, 256> buffer{};
@@ -56,9 +56,11 @@ Result<std::string> device_towards(const IpAddress& address) {
   auto* route = static_cast<rtmsg*>(mnl_nlmsg_put_extra_header(header, sizeof(rtmsg)));
   route->rtm_family = socket_family(address.family());
   route->rtm_dst_len = static_cast<unsigned char>(address.length() * 8);
+  route->rtm_flags = RTM_F_FIB_MATCH;  // the route itself, not what it makes of this address
   mnl_attr_put(header, RTA_DST, address.length(), address.bytes().data());
 
   unsigned index = 0;
+  bool is_attached = false;
   int error_number = 0;
   bool answered = false;
   const Status status =
@@ -67,8 +69,11 @@ Result<std::string> device_towards(const IpAddress& address) {
         const Acknowledgement ack = acknowledgement(reply);
         if (ack.present) error_number = ack.error_number;
         if (reply.nlmsg_type != RTM_NEWROUTE) return;
-        const auto device = Attributes(message_attributes(reply, sizeof(rtmsg))).find(RTA_OIF);
-        if (device) index = device->raw<unsigned>();
+        const Attributes attributes(message_attributes(reply, sizeof(rtmsg)));
+        if (const auto device = attributes.find(RTA_OIF)) index = device->raw<unsigned>();
+        const auto* const found = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(&reply));
+        is_attached =
+            found->rtm_dst_len > 0 && !attributes.find(RTA_GATEWAY) && !attributes.find(RTA_VIA);
       });
   if (!status) return status.error();
   if (!answered) return no_answer("the route to " + address.to_string());
@@ -78,7 +83,13 @@ Result<std::string> device_towards(const IpAddress& address) {
   // Its errno is not the one of what failed.
   if (if_indextoname(index, name.data()) == nullptr)
     return mapping_failed("cannot determine the interface towards", address.to_string());
-  return std::string(name.data());
+  return Way{name.data(), is_attached};
+}
+
+bool has_route_localnet(const std::string& device) {
+  const UniqueFd file(open(path_of(device).c_str(), O_RDONLY | O_CLOEXEC));
+  char value = 0;
+  return file && read(file.get(), &value, 1) == 1 && value == '1';
 }
 
 Status enable_route_localnet(const std::string& device) {
@@ -94,9 +105,7 @@ std::vector<std::string> devices_with_route_localnet() {
   const OpenDirectory directory(opendir(kConf));
   while (const dirent* entry = directory ? readdir(directory.get()) : nullptr) {
     const std::string device = entry->d_name;
-    const UniqueFd file(open(path_of(device).c_str(), O_RDONLY | O_CLOEXEC));
-    char value = 0;
-    if (file && read(file.get(), &value, 1) == 1 && value == '1') devices.push_back(device);
+    if (has_route_localnet(device)) devices.push_back(device);
   }
   std::sort(devices.begin(), devices.end());
   return devices;

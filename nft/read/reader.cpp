@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
 
 #include "nft/hairpin_fit.hpp"
 #include "nft/hairpin_tag.hpp"
@@ -28,13 +29,13 @@ std::uint32_t index_of(Bytes owner_key_bytes) {
 
 // Asks for one key each, `kMoreKeys` at a time, and hands on what is there with the port's number.
 template <typename Set, typename Visit>
-Status read_each(Transport& transport, const std::vector<PublishedPort>& ports, Set set,
-                 Visit visit) {
+Status read_each(Transport& transport, const std::vector<PublishedPort>& ports,
+                 Key (*key_of)(const PublishedPort&), Set set, Visit visit) {
   for (std::size_t first = 0; first < ports.size(); first += kMoreKeys) {
     const std::size_t last = std::min(ports.size(), first + kMoreKeys);
     Query query;
     for (std::size_t i = first; i < last; ++i) {
-      const Element element{claim_key(ports[i])};
+      const Element element{key_of(ports[i])};
       query.elements(set(suffix_of(ports[i])), {&element, 1});
     }
     const Status status = query.run(transport, [&](const nlmsghdr& reply) {
@@ -57,6 +58,7 @@ void take_entry(InstalledPorts& installed, const ElementView& element) {
     installed.netns = data.netns;
     if (!data.chain.empty()) installed.chain = data.chain;
     installed.hairpin = data.hairpin;
+    installed.wish = data.wish;
     installed.restored = data.restored;
     installed.count = data.count <= kMostPorts ? data.count : 0;
   }
@@ -73,14 +75,24 @@ Status read_entries(Transport& transport, InstalledPortsAt& held) {
     const std::uint32_t end =
         installed.count == 0 ? next + count : std::min(next + count, installed.count);
     Query query;
-    if (next == 0) query.generation();
+    if (next == 0) {
+      query.generation();
+      const Element user{device_user_key(installed.owner)};
+      query.elements(kLocalnetUsers, {&user, 1});
+    }
     for (std::uint32_t index = next; index < end; ++index) {
       const Element key{owner_key(installed.owner, index)};
       query.elements(kOwners, {&key, 1});
     }
     const std::size_t before = installed.ports.size();
     const Status status = query.run(transport, [&](const nlmsghdr& reply) {
-      for_each_element(reply, [&](const ElementView& element) { take_entry(installed, element); });
+      const bool is_user = next == 0 && reply.nlmsg_seq == 2;
+      for_each_element(reply, [&](const ElementView& element) {
+        if (is_user)
+          installed.localnet_device = parse_device(element.data);
+        else
+          take_entry(installed, element);
+      });
     });
     if (!status) return status.error();
     if (next == 0) held.generation = query.found_generation();
@@ -90,8 +102,9 @@ Status read_entries(Transport& transport, InstalledPortsAt& held) {
   }
 }
 
-// Which of the ports have a claim of this owner, and a target.
-Status read_claims_and_targets(Transport& transport, InstalledPorts& installed) {
+// Which of the ports have a claim of this owner, and a target. `lost`: those that another claims.
+Status read_claims_and_targets(Transport& transport, InstalledPorts& installed,
+                               std::set<PublishedPort>& lost) {
   std::vector<PublishedPort> ports;
   ports.reserve(installed.ports.size());
   for (const InstalledPort& port : installed.ports) ports.push_back(port.published);
@@ -104,9 +117,43 @@ Status read_claims_and_targets(Transport& transport, InstalledPorts& installed) 
     // A claim that was saved and loaded again names no owner; the owner entry does.
     const bool ours = claim.exists && (!claim.owner || *claim.owner == installed.owner);
     installed.ports[i].claimed = ours;
+    if (claim.exists && !ours) lost.insert(ports[i]);
     // Without a claim the target is a leftover; with another's claim it is the other's.
     if (ours || !claim.exists) installed.ports[i].endpoint = (*targets)[i];
   }
+  return {};
+}
+
+// Which of the ports the loopback sets have, of those that no other's claim on another address of
+// 127.0.0.0/8 needs there.
+Status read_loopback(Transport& transport, InstalledPorts& installed,
+                     const std::set<PublishedPort>& lost) {
+  std::vector<std::size_t> numbers;
+  std::vector<PublishedPort> ports;
+  for (std::size_t i = 0; i < installed.ports.size(); ++i) {
+    const InstalledPort& port = installed.ports[i];
+    if (lost.contains(port.published) || !is_reachable_by_loopback(port.published)) continue;
+    numbers.push_back(i);
+    ports.push_back(port.published);
+  }
+  const Status status = read_each(
+      transport, ports, service_key, [](Suffix suffix) { return loopback_set(suffix.family); },
+      [&](std::size_t number, const ElementView&) {
+        installed.ports[numbers[number]].by_loopback = true;
+      });
+  if (!status) return status;
+  const bool may_share = std::any_of(
+      ports.begin(), ports.end(), [](const PublishedPort& port) { return !port.address.is_any(); });
+  if (!may_share) return {};
+  const auto claims = read_claim_set(transport, {Family::ipv4, AddressScope::one});
+  if (!claims) return claims.error();
+  for (InstalledPort& port : installed.ports)
+    port.by_loopback =
+        port.by_loopback && std::none_of(claims->begin(), claims->end(), [&](const ClaimEntry& c) {
+          return c.published.address.is_loopback() && c.published.port == port.published.port &&
+                 c.published.protocol == port.published.protocol &&
+                 c.published.address != port.published.address;
+        });
   return {};
 }
 
@@ -133,8 +180,12 @@ Result<InstalledPortsAt> read_installed_ports(Transport& transport, const OwnerH
   held.installed.chain = chain;
   if (const Status status = read_entries(transport, held); !status) return status.error();
   if (held.installed.empty()) return held;
-  if (const Status status = read_claims_and_targets(transport, held.installed); !status)
+  std::set<PublishedPort> lost;
+  if (const Status status = read_claims_and_targets(transport, held.installed, lost); !status)
     return status.error();
+  if (!held.installed.localnet_device.empty())
+    if (const Status status = read_loopback(transport, held.installed, lost); !status)
+      return status.error();
   std::vector<IpAddress> endpoints;
   for (const InstalledPort& port : held.installed.ports)
     if (held.installed.hairpin != 0 && port.endpoint) endpoints.push_back(port.endpoint->address);
@@ -184,7 +235,7 @@ Result<std::vector<Claim>> read_claims(Transport& transport,
                                        const std::vector<PublishedPort>& ports) {
   std::vector<Claim> claims(ports.size());
   const Status status = read_each(
-      transport, ports, [](Suffix suffix) { return claim_set(suffix); },
+      transport, ports, claim_key, [](Suffix suffix) { return claim_set(suffix); },
       [&](std::size_t number, const ElementView& element) {
         const ElementData data = parse_element_data(element.userdata);
         claims[number] = {true, data.comment, data.owner};
@@ -198,7 +249,7 @@ Result<std::vector<std::optional<Endpoint>>> read_targets(Transport& transport,
                                                           const std::vector<PublishedPort>& ports) {
   std::vector<std::optional<Endpoint>> targets(ports.size());
   const Status status = read_each(
-      transport, ports, [&](Suffix suffix) { return target_map(chain, suffix); },
+      transport, ports, claim_key, [&](Suffix suffix) { return target_map(chain, suffix); },
       [&](std::size_t number, const ElementView& element) {
         targets[number] = parse_target_data(element.data, ports[number].address.family());
       });
@@ -245,6 +296,113 @@ Result<std::vector<Hairpin>> read_hairpins(Transport& transport,
   return read_hairpins(transport);
 }
 
+Result<Shared> read_shared(Transport& transport, const Plan& plan) {
+  // What holds the pair of a source and the first address of a subnet: the subnet's own pair, that of
+  // 127.0.0.0/8, that of everything.
+  std::vector<IpPrefix> subnets;
+  Query query;
+  for (const IpPrefix& subnet : plan.subnets) {
+    const Family family = subnet.address.family();
+    const IpPrefix outside = IpPrefix::host(IpPrefix::everything(family).last());
+    for (const IpPrefix& source :
+         {IpPrefix::host(subnet.address), IpPrefix::loopback(family), outside}) {
+      const Element element{hairpin_key(source, subnet)};
+      query.elements(hairpin_set(family), {&element, 1});
+      subnets.push_back(subnet);
+    }
+  }
+  const Element device{device_key(plan.localnet_device)};
+  if (!plan.localnet_device.empty()) query.elements(kLocalnetDevices, {&device, 1});
+  Shared shared;
+  const Status status = query.run(transport, [&](const nlmsghdr& reply) {
+    const std::size_t number = reply.nlmsg_seq - std::size_t{1};
+    for_each_element(reply, [&](const ElementView& element) {
+      if (number >= subnets.size()) {
+        shared.device_is_recorded = true;
+        return;
+      }
+      const auto pair =
+          parse_hairpin_key(element.key, element.key_end, subnets[number].address.family());
+      if (!pair || pair->second != subnets[number]) return;
+      const Hairpin hairpin{pair->first, pair->second};
+      if (std::find(shared.hairpins.begin(), shared.hairpins.end(), hairpin) ==
+          shared.hairpins.end())
+        shared.hairpins.push_back(hairpin);
+    });
+  });
+  if (!status) return status.error();
+  return shared;
+}
+
+Result<DeviceUse> read_device_use(Transport& transport, const InstalledPorts& installed) {
+  DeviceUse use;
+  const Element device{device_key(installed.localnet_device)};
+  Query record;
+  record.elements(kLocalnetDevices, {&device, 1});
+  const Status read = record.run(transport, [&use](const nlmsghdr& reply) {
+    for_each_element(reply, [&use](const ElementView&) { use.is_recorded = true; });
+  });
+  if (!read) return read.error();
+  const auto look = [&](const nlmsghdr& reply) {
+    for_each_element(reply, [&](const ElementView& element) {
+      use.is_shared = use.is_shared || (parse_device(element.data) == installed.localnet_device &&
+                                        parse_device(element.key) != to_string(installed.owner));
+    });
+  };
+  Query users;
+  users.all_elements(kLocalnetUsers);
+  // Where many need it, the beginning tells.
+  if (const Status status = users.peek(transport, look); !status) return status.error();
+  if (use.is_shared) return use;
+  if (const Status status = users.run(transport, look); !status) return status.error();
+  return use;
+}
+
+Result<std::vector<std::string>> read_localnet_devices(Transport& transport) {
+  std::vector<std::string> devices;
+  Query query;
+  query.all_elements(kLocalnetDevices);
+  const Status status = query.run(transport, [&devices](const nlmsghdr& reply) {
+    for_each_element(reply, [&devices](const ElementView& element) {
+      devices.push_back(parse_device(element.key));
+    });
+  });
+  if (!status) return status.error();
+  return devices;
+}
+
+Result<std::map<OwnerHash, std::string>> read_localnet_users(Transport& transport) {
+  std::map<OwnerHash, std::string> users;
+  Query query;
+  query.all_elements(kLocalnetUsers);
+  const Status status = query.run(transport, [&users](const nlmsghdr& reply) {
+    for_each_element(reply, [&users](const ElementView& element) {
+      OwnerHash owner{};
+      if (element.key.size() < owner.size()) return;
+      std::copy_n(element.key.begin(), owner.size(), owner.begin());
+      users.emplace(owner, parse_device(element.data));
+    });
+  });
+  if (!status) return status.error();
+  return users;
+}
+
+Result<std::vector<ClaimEntry>> read_unlisted_loopback(Transport& transport) {
+  bool is_listed = false;
+  Query query;
+  query.set(loopback_set(Family::ipv4));
+  const Status status = query.run(transport, [&is_listed](const nlmsghdr&) { is_listed = true; });
+  if (!status) return status.error();
+  std::vector<ClaimEntry> claims;
+  if (is_listed) return claims;
+  for (const AddressScope scope : {AddressScope::any, AddressScope::one}) {
+    const auto some = read_claim_set(transport, {Family::ipv4, scope});
+    if (!some) return some.error();
+    claims.insert(claims.end(), some->begin(), some->end());
+  }
+  return claims;
+}
+
 Result<std::uint32_t> read_generation(Transport& transport) {
   Query query;
   query.generation();
@@ -288,10 +446,13 @@ Result<std::vector<OwnerEntry>> read_owners(Transport& transport) {
   return entries;
 }
 
-Result<std::vector<ClaimEntry>> read_claim_set(Transport& transport, Suffix suffix) {
+namespace {
+
+Result<std::vector<ClaimEntry>> read_services(Transport& transport, const std::string& set,
+                                              Suffix suffix) {
   std::vector<ClaimEntry> entries;
   Query query;
-  query.all_elements(claim_set(suffix));
+  query.all_elements(set);
   const Status status = query.run(transport, [&](const nlmsghdr& reply) {
     for_each_element(reply, [&](const ElementView& element) {
       const auto published = parse_claim_key(element.key, suffix);
@@ -302,6 +463,16 @@ Result<std::vector<ClaimEntry>> read_claim_set(Transport& transport, Suffix suff
   });
   if (!status) return status.error();
   return entries;
+}
+
+}  // namespace
+
+Result<std::vector<ClaimEntry>> read_claim_set(Transport& transport, Suffix suffix) {
+  return read_services(transport, claim_set(suffix), suffix);
+}
+
+Result<std::vector<ClaimEntry>> read_loopback_set(Transport& transport, Family family) {
+  return read_services(transport, loopback_set(family), {family, AddressScope::any});
 }
 
 Result<std::vector<TargetEntry>> read_target_map(Transport& transport, const std::string& chain,

@@ -72,6 +72,15 @@ Result<std::vector<Hairpin>> read_hairpins(Transport& transport);
 Result<std::vector<Hairpin>> read_hairpins(Transport& transport,
                                            const std::vector<Hairpin>& wanted);
 
+// What the plan's attachment shares with others; whether its device is open is not known here.
+Result<Shared> read_shared(Transport& transport, const Plan& plan);
+// Who needs the device of `installed`: as long as many do, a peek tells.
+Result<DeviceUse> read_device_use(Transport& transport, const InstalledPorts& installed);
+Result<std::vector<std::string>> read_localnet_devices(Transport& transport);
+Result<std::map<OwnerHash, std::string>> read_localnet_users(Transport& transport);
+// Nothing where the sets exist that tell which ports 127.0.0.0/8 reaches.
+Result<std::vector<ClaimEntry>> read_unlisted_loopback(Transport& transport);
+
 // Whether the four target maps of a network chain have no element.
 struct Emptiness {
   std::uint32_t generation = 0;
@@ -81,12 +90,9 @@ Result<Emptiness> read_emptiness(Transport& transport, const std::string& chain)
 
 Result<std::vector<OwnerEntry>> read_owners(Transport& transport);
 
-struct ClaimEntry {
-  PublishedPort published;
-  std::string comment;
-  std::optional<OwnerHash> owner;
-};
 Result<std::vector<ClaimEntry>> read_claim_set(Transport& transport, Suffix suffix);
+// The elements of a loopback set, as ports on any address.
+Result<std::vector<ClaimEntry>> read_loopback_set(Transport& transport, Family family);
 
 struct TargetEntry {
   PublishedPort published;

@@ -37,6 +37,8 @@ TableChain parse_chain(const nlmsghdr& reply) {
   for (const Attribute& attribute : attributes) {
     if (attribute.type == NFTA_CHAIN_TABLE) chain.table = attribute.text();
     if (attribute.type == NFTA_CHAIN_NAME) chain.view.name = attribute.text();
+    if (attribute.type == NFTA_CHAIN_USERDATA)
+      chain.view.owner = parse_chain_owner(attribute.payload);
     if (attribute.type == NFTA_CHAIN_HOOK) chain.view.hook = parse_hook(attribute);
   }
   if (!chain.view.hook) return chain;
@@ -150,7 +152,7 @@ Result<bool> has_table(Transport& transport) {
 }
 
 Result<bool> has_guard(Transport& transport) {
-  const Result<ReadView> read = read_view(transport, {guard_chain()});
+  const Result<ReadView> read = read_view(transport, guard_chains());
   if (!read) return read.error();
   return diff_guard(read->view).intact();
 }

@@ -122,14 +122,15 @@ TEST_CASE("accident: after `nft delete table` or `nft flush ruleset` the next AD
 TEST_CASE("accident: a rule that was deleted is back after the next ADD") {
   const Scene scene;
   const std::string table = "delete rule inet nft-port-mapper ";
-  for (const std::string& rule : {std::string("MESOS-WEB $HANDLE{iifname }"),
-                                  std::string("MESOS-WEB $HANDLE{dnat ip to ip daddr}"),
-                                  std::string("MESOS-WEB $HANDLE{dnat ip to meta}"),
-                                  std::string("MESOS-WEB $HANDLE{dnat ip6 to meta}"),
-                                  std::string("networks $HANDLE{jump MESOS-WEB}"),
-                                  std::string("postrouting $HANDLE{ct status dnat ip saddr}"),
-                                  std::string("postrouting $HANDLE{ct status dnat ip6 saddr}"),
-                                  std::string("localnet-guard $HANDLE{iifname != }")})
+  for (const std::string& rule :
+       {std::string("MESOS-WEB $HANDLE{iifname }"),
+        std::string("MESOS-WEB $HANDLE{dnat ip to ip daddr}"),
+        std::string("MESOS-WEB $HANDLE{meta nfproto ipv4 dnat}"),
+        std::string("MESOS-WEB $HANDLE{meta nfproto ipv6 dnat}"),
+        std::string("networks $HANDLE{jump MESOS-WEB}"),
+        std::string("postrouting $HANDLE{ct status dnat ct label 127 ip saddr}"),
+        std::string("postrouting $HANDLE{ct status dnat ct label 127 ip6 saddr}"),
+        std::string("localnet-guard $HANDLE{iifname != }")})
     check_accident(scene, table + rule, Elements::stay);
 }
 
@@ -137,7 +138,7 @@ TEST_CASE("accident: rules replaced, reordered or added by hand are as ours afte
   const Scene scene;
   const std::string table = "inet nft-port-mapper ";
   const std::string first = "MESOS-WEB $HANDLE{dnat ip to ip daddr}";
-  const std::string any = "MESOS-WEB $HANDLE{dnat ip to meta}";
+  const std::string any = "MESOS-WEB $HANDLE{meta nfproto ipv4 dnat}";
   for (const std::string& script : {
            // replaced
            "replace rule " + table + any + " return",

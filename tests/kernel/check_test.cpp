@@ -69,18 +69,52 @@ const std::string lacks_network_rules =
     "chain MESOS-WEB lacks rule: iifname { \"docker0\", \"mesos-cni0\" } return; "
     "chain MESOS-WEB lacks rule: dnat ip to ip daddr . meta l4proto . th dport map "
     "@MESOS-WEB-hostip; "
-    "chain MESOS-WEB lacks rule: dnat ip to meta l4proto . th dport map @MESOS-WEB-ip; "
+    "chain MESOS-WEB lacks rule: meta nfproto ipv4 dnat ip to meta l4proto . th dport map "
+    "@MESOS-WEB-ip; "
     "chain MESOS-WEB lacks rule: dnat ip6 to ip6 daddr . meta l4proto . th dport map "
     "@MESOS-WEB-hostip6; "
-    "chain MESOS-WEB lacks rule: dnat ip6 to meta l4proto . th dport map @MESOS-WEB-ip6";
+    "chain MESOS-WEB lacks rule: meta nfproto ipv6 dnat ip6 to meta l4proto . th dport map "
+    "@MESOS-WEB-ip6";
 const std::string lacks_masquerades =
-    "chain postrouting lacks rule: ct status dnat ip saddr . ip daddr @hairpin-ip masquerade; "
-    "chain postrouting lacks rule: ct status dnat ip6 saddr . ip6 daddr @hairpin-ip6 masquerade";
-const std::string lacks_prerouting_jump =
-    "chain prerouting lacks rule: fib daddr type local jump networks";
-const std::string lacks_output_jump = "chain output lacks rule: fib daddr type local jump networks";
+    "chain postrouting lacks rule: ct status dnat ct label 127 ip saddr . ip daddr @hairpin-ip "
+    "masquerade; "
+    "chain postrouting lacks rule: ct status dnat ct label 127 ip6 saddr . ip6 daddr @hairpin-ip6 "
+    "masquerade";
+const std::string lacks_prerouting_rules =
+    "chain prerouting lacks rule: fib daddr type != local return; "
+    "chain prerouting lacks rule: ip daddr . meta l4proto . th dport @published-hostip jump "
+    "networks; "
+    "chain prerouting lacks rule: ip6 daddr . meta l4proto . th dport @published-hostip6 jump "
+    "networks; "
+    "chain prerouting lacks rule: ip6 daddr fe80::/10 return; "
+    "chain prerouting lacks rule: meta nfproto ipv4 meta l4proto . th dport @published-ip socket "
+    "wildcard 0 return; "
+    "chain prerouting lacks rule: meta nfproto ipv6 meta l4proto . th dport @published-ip6 socket "
+    "wildcard 0 return; "
+    "chain prerouting lacks rule: meta nfproto ipv4 meta l4proto . th dport @published-ip jump "
+    "networks; "
+    "chain prerouting lacks rule: meta nfproto ipv6 meta l4proto . th dport @published-ip6 jump "
+    "networks";
+const std::string lacks_output_rules =
+    "chain output lacks rule: fib daddr type != local return; "
+    "chain output lacks rule: ip daddr 127.0.0.0/8 meta l4proto . th dport != @loopback-ip return; "
+    "chain output lacks rule: ip6 daddr ::1 meta l4proto . th dport != @loopback-ip6 return; "
+    "chain output lacks rule: ip daddr . meta l4proto . th dport @published-hostip jump networks; "
+    "chain output lacks rule: ip6 daddr . meta l4proto . th dport @published-hostip6 jump "
+    "networks; "
+    "chain output lacks rule: ip daddr { 127.0.0.53, 127.0.0.54 } return; "
+    "chain output lacks rule: ip6 daddr fe80::/10 return; "
+    "chain output lacks rule: meta nfproto ipv4 meta l4proto . th dport @published-ip jump "
+    "networks; "
+    "chain output lacks rule: meta nfproto ipv6 meta l4proto . th dport @published-ip6 jump "
+    "networks";
 const std::string lacks_guard =
-    "chain localnet-guard lacks rule: iifname != \"lo\" ip daddr 127.0.0.0/8 drop";
+    "chain localnet-guard lacks rule: iifname != \"lo\" ip daddr 127.0.0.0/8 drop; "
+    "chain localnet-guard lacks rule: iifname != \"lo\" ip saddr 127.0.0.0/8 drop";
+const std::string lacks_guard_input =
+    "chain localnet-guard-input lacks rule: iifname != \"lo\" ip daddr 127.0.0.0/8 ct direction "
+    "original ct status ! dnat drop";
+const std::string lacks_label = "chain networks lacks rule: ct label set 127";
 const std::string no_owners =
     "element of 0.0.0.0:8080/tcp in owners is missing; "
     "element of 192.0.2.1:5353/udp in owners is missing; "
@@ -256,35 +290,35 @@ TEST_CASE("check: a port that another container took is missing") {
 TEST_CASE("check: a base chain that is gone, or hangs elsewhere, is named") {
   check_each({
       {"flush chain prerouting; delete chain prerouting",
-       "chain prerouting is missing; " + lacks_prerouting_jump},
-      {"flush chain output; delete chain output", "chain output is missing; " + lacks_output_jump},
+       "chain prerouting is missing; " + lacks_prerouting_rules},
+      {"flush chain output; delete chain output", "chain output is missing; " + lacks_output_rules},
       {"flush chain postrouting; delete chain postrouting",
        "chain postrouting is missing; " + lacks_masquerades},
       {"flush chain localnet-guard; delete chain localnet-guard",
        "chain localnet-guard is missing; " + lacks_guard},
       {"flush chain networks; flush chain MESOS-WEB; delete chain MESOS-WEB",
-       "chain MESOS-WEB is missing; " + lacks_network_rules},
+       "chain MESOS-WEB is missing; " + lacks_network_rules + "; " + lacks_label},
       {"flush chain prerouting; flush chain output; flush chain networks; delete chain networks",
-       "chain networks is missing; " + lacks_prerouting_jump + "; " + lacks_output_jump},
+       "chain networks is missing; " + lacks_prerouting_rules + "; " + lacks_output_rules},
       {"flush chain prerouting; delete chain prerouting; add chain prerouting { type nat hook "
        "prerouting priority -98; }",
        "chain prerouting has another hook or priority than { type nat hook prerouting priority "
        "-99; policy accept; }; " +
-           lacks_prerouting_jump},
+           lacks_prerouting_rules},
       {"flush chain prerouting; delete chain prerouting; add chain prerouting { type filter hook "
        "prerouting priority -99; }",
        "chain prerouting has another hook or priority than { type nat hook prerouting priority "
        "-99; policy accept; }; " +
-           lacks_prerouting_jump},
+           lacks_prerouting_rules},
       {"flush chain output; delete chain output; add chain output { type nat hook input priority "
        "-99; }",
        "chain output has another hook or priority than { type nat hook output priority -99; policy "
        "accept; }; " +
-           lacks_output_jump},
+           lacks_output_rules},
       {"flush chain output; delete chain output; add chain output",
        "chain output has another hook or priority than { type nat hook output priority -99; policy "
        "accept; }; " +
-           lacks_output_jump},
+           lacks_output_rules},
       {"flush chain postrouting; delete chain postrouting; add chain postrouting { type nat hook "
        "postrouting priority 100; }",
        "chain postrouting has another hook or priority than { type nat hook postrouting priority "
@@ -307,17 +341,30 @@ TEST_CASE("check: a rule that is gone, changed or in another place is named") {
     const char* begin;  // of the rule where nft lists a set of it in an order of its own
   };
   constexpr std::array places = {
-      Place{"prerouting", "fib daddr type local jump networks", ""},
-      Place{"output", "fib daddr type local jump networks", ""},
-      Place{"postrouting", "ct status dnat ip saddr . ip daddr @hairpin-ip masquerade", ""},
-      Place{"postrouting", "ct status dnat ip6 saddr . ip6 daddr @hairpin-ip6 masquerade", ""},
+      Place{"prerouting", "fib daddr type != local return", ""},
+      Place{"prerouting", "ip daddr . meta l4proto . th dport @published-hostip jump networks", ""},
+      Place{"prerouting",
+            "meta nfproto ipv6 meta l4proto . th dport @published-ip6 socket wildcard 0 return",
+            ""},
+      Place{"output", "ip daddr 127.0.0.0/8 meta l4proto . th dport != @loopback-ip return", ""},
+      Place{"output", "ip daddr { 127.0.0.53, 127.0.0.54 } return", "ip daddr {"},
+      Place{"output", "ip6 daddr fe80::/10 return", ""},
+      Place{"localnet-guard-input",
+            "iifname != \"lo\" ip daddr 127.0.0.0/8 ct direction original ct status ! dnat drop",
+            ""},
+      Place{"postrouting", "ct status dnat ct label 127 ip saddr . ip daddr @hairpin-ip masquerade",
+            ""},
+      Place{"postrouting",
+            "ct status dnat ct label 127 ip6 saddr . ip6 daddr @hairpin-ip6 masquerade", ""},
       Place{"localnet-guard", "iifname != \"lo\" ip daddr 127.0.0.0/8 drop", ""},
       Place{"MESOS-WEB", "iifname { \"docker0\", \"mesos-cni0\" } return", "iifname {"},
       Place{"MESOS-WEB", "dnat ip to ip daddr . meta l4proto . th dport map @MESOS-WEB-hostip", ""},
-      Place{"MESOS-WEB", "dnat ip to meta l4proto . th dport map @MESOS-WEB-ip", ""},
+      Place{"MESOS-WEB", "meta nfproto ipv4 dnat ip to meta l4proto . th dport map @MESOS-WEB-ip",
+            ""},
       Place{"MESOS-WEB", "dnat ip6 to ip6 daddr . meta l4proto . th dport map @MESOS-WEB-hostip6",
             ""},
-      Place{"MESOS-WEB", "dnat ip6 to meta l4proto . th dport map @MESOS-WEB-ip6", ""}};
+      Place{"MESOS-WEB", "meta nfproto ipv6 dnat ip6 to meta l4proto . th dport map @MESOS-WEB-ip6",
+            ""}};
   Checked checked;
   for (const Place& place : places) {
     const std::string chain = place.chain;
@@ -359,9 +406,10 @@ TEST_CASE("check: our own rules in another order are named") {
                 "\nadd rule" + in_table + chain + " " + rule);
   };
   swap("MESOS-WEB", "dnat ip to ip daddr");
-  swap("postrouting", "ct status dnat ip saddr");
+  swap("postrouting", "ct status dnat ct label 127 ip saddr");
   CHECK(checked.check() ==
-        finding("chain postrouting lacks rule: ct status dnat ip saddr . ip daddr @hairpin-ip "
+        finding("chain postrouting lacks rule: ct status dnat ct label 127 ip saddr . ip daddr "
+                "@hairpin-ip "
                 "masquerade; chain postrouting has other rules than ours, or in another order; "
                 "chain MESOS-WEB lacks rule: dnat ip to ip daddr . meta l4proto . th dport map "
                 "@MESOS-WEB-hostip; "
@@ -392,17 +440,27 @@ TEST_CASE("check: the jump to the network chain is missed wherever else one lead
 
 TEST_CASE("check: a set of another type, or one that is gone, is named") {
   check_each({
-      {"delete set published-ip; add set published-ip { type inet_service . inet_proto; }",
-       "set published-ip has another type than { type inet_proto . inet_service; }; element of "
-       "0.0.0.0:8080/tcp in published-ip is missing or another's"},
-      {"delete set published-hostip; add set published-hostip { type inet_proto . inet_service; }",
-       "set published-hostip has another type than { type ipv4_addr . inet_proto . inet_service; "
-       "}; element of 192.0.2.1:5353/udp in published-hostip is missing or another's"},
-      {"delete set published-ip6; add set published-ip6 { type inet_proto . inet_service; flags "
+      {"flush chain prerouting; flush chain output; delete set published-ip; add set published-ip "
+       "{ type inet_service . inet_proto; }",
+       lacks_prerouting_rules + "; " + lacks_output_rules +
+           "; set published-ip has another type than { type inet_proto . inet_service; }; element "
+           "of "
+           "0.0.0.0:8080/tcp in published-ip is missing or another's"},
+      {"flush chain prerouting; flush chain output; delete set published-hostip; add set "
+       "published-hostip { type inet_proto . inet_service; }",
+       lacks_prerouting_rules + "; " + lacks_output_rules +
+           "; set published-hostip has another type than { type ipv4_addr . inet_proto . "
+           "inet_service; "
+           "}; element of 192.0.2.1:5353/udp in published-hostip is missing or another's"},
+      {"flush chain prerouting; flush chain output; delete set published-ip6; add set "
+       "published-ip6 { type inet_proto . inet_service; flags "
        "interval; }",
-       "set published-ip6 has another type than { type inet_proto . inet_service; }; element of "
-       "[::]:8080/tcp in published-ip6 is missing or another's"},
-      {"delete set published-hostip6", "set published-hostip6 is missing"},
+       lacks_prerouting_rules + "; " + lacks_output_rules +
+           "; set published-ip6 has another type than { type inet_proto . inet_service; }; element "
+           "of "
+           "[::]:8080/tcp in published-ip6 is missing or another's"},
+      {"flush chain prerouting; flush chain output; delete set published-hostip6",
+       lacks_prerouting_rules + "; " + lacks_output_rules + "; set published-hostip6 is missing"},
       {"delete map owners; add map owners { type ifname . mark : ipv4_addr . inet_proto . "
        "inet_service; }",
        "set owners has another type than { type ifname . mark : ipv6_addr . inet_proto . "
@@ -439,14 +497,22 @@ TEST_CASE("check: a set of another type, or one that is gone, is named") {
 TEST_CASE("check: without the table everything is missing") {
   Checked checked;
   checked.nft("delete table inet nft-port-mapper");
-  CHECK(checked.check() ==
-        finding("chain prerouting is missing; chain output is missing; chain postrouting is "
-                "missing; chain localnet-guard is missing; chain networks is missing; chain "
-                "MESOS-WEB is missing; " +
-                lacks_prerouting_jump + "; " + lacks_output_jump + "; " + lacks_masquerades + "; " +
-                lacks_guard + "; " + lacks_network_rules +
-                "; set published-ip is missing; set published-hostip is missing; set published-ip6 "
-                "is missing; set published-hostip6 is missing; and 13 more"));
+  CHECK(
+      checked.check() ==
+      finding(
+          "chain prerouting is missing; chain output is missing; chain postrouting is "
+          "missing; chain localnet-guard is missing; chain localnet-guard-input is missing; chain "
+          "networks is missing; chain MESOS-WEB is missing; " +
+          lacks_prerouting_rules +
+          "; chain output lacks rule: fib daddr type != local return; chain output"
+          " lacks rule: ip daddr 127.0.0.0/8 meta l4proto . th dport != @loopback-ip return; chain "
+          "output"
+          " lacks rule: ip6 daddr ::1 meta l4proto . th dport != @loopback-ip6 return; chain "
+          "output lacks"
+          " rule: ip daddr . meta l4proto . th dport @published-hostip jump networks; chain output "
+          "lacks"
+          " rule: ip6 daddr . meta l4proto . th dport @published-hostip6 jump networks; and 35 "
+          "more"));
   CHECK(checked.add() == done);
   CHECK(checked.check() == "ok");
 }

@@ -131,9 +131,12 @@ TEST_CASE("coexistence: nothing of ours accepts in a filter hook, and no mark is
   const Lab& lab = hosts.lab;
   REQUIRE(Runtime(lab, example_options).add("abc", example_ports) == done);
   CHECK(lines_with(lab, "type filter") ==
-        "type filter hook prerouting priority raw; policy accept;");
+        "type filter hook prerouting priority raw; policy accept;, type filter hook input priority"
+        " filter; policy accept;");
   CHECK(lines_with(lab, "accept") == lines_with(lab, "; policy accept;"));
-  CHECK(lines_with(lab, "drop") == "iifname != \"lo\" ip daddr 127.0.0.0/8 drop");
+  CHECK(lines_with(lab, "drop") ==
+        "iifname != \"lo\" ip daddr 127.0.0.0/8 drop, iifname != \"lo\" ip saddr 127.0.0.0/8 drop,"
+        " iifname != \"lo\" ip daddr 127.0.0.0/8 ct direction original ct status ! dnat drop");
   CHECK(lines_with(lab, "mark set") == "");
   CHECK(lines_with(lab, "notrack") == "");
 }

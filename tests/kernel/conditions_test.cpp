@@ -148,8 +148,8 @@ void load_again(const std::string& ns) {
   test::nft(ns, saved);
 }
 
-// The expressions and the elements of anonymous sets, without names, numbers and what is ours
-// alone: the tag of each rule, and the test of the family that nft does not list.
+// The expressions and the elements of anonymous sets, without names, numbers and the tag of each
+// rule, which is ours alone.
 std::string expressions(const std::string& ns) {
   const RunResult dump =
       run({"nft", "--debug=netlink", "list", "chain", "inet", "nft-port-mapper", "c"}, {.ns = ns});
@@ -162,7 +162,7 @@ std::string expressions(const std::string& ns) {
       line.erase(set + 5, line.find_first_not_of("0123456789", set + 5) - set - 5);
     if (line.starts_with("\telement"))
       elements.push_back(line + "\n");
-    else if (line.starts_with("  [") && line.find("ct load src_ip") == std::string::npos)
+    else if (line.starts_with("  ["))
       text += line + "\n";
   }
   std::sort(elements.begin(), elements.end());
@@ -188,7 +188,15 @@ void check(const std::string& ns, const std::string& unconditioned, const Case& 
 
   flush(ns);
   const std::string dnat = item.family == v4 ? "dnat ip to" : "dnat ip6 to";
-  test::nft(ns, replaced(unconditioned, "\t\t" + dnat, "\t\t" + item.words + " " + dnat));
+  const std::string nfproto = item.family == v4 ? "meta nfproto ipv4 " : "meta nfproto ipv6 ";
+  // nft lists no family behind what only that family has.
+  const bool tells_family = std::any_of(conditions->begin(), conditions->end(), [](const Match& m) {
+    return m.field <= MatchField::ip6_daddr;
+  });
+  const std::string with_words =
+      replaced(unconditioned, "\t\t" + dnat, "\t\t" + item.words + " " + dnat);
+  test::nft(ns, replaced(with_words, "\t\t" + nfproto + dnat,
+                         "\t\t" + item.words + " " + (tells_family ? "" : nfproto) + dnat));
   if (item.nft == Nft::settles) {
     CHECK(difference(listing(ns), ours) != "");
     load_again(ns);

@@ -116,6 +116,9 @@ TEST_CASE("conflict: a living owner keeps its port though an operator flushed th
   nft(lab.host(), "flush set inet nft-port-mapper published-ip");
   CHECK(Runtime(lab).add("b", {{8080, 80}}) ==
         conflict("b", published_by("0.0.0.0:8080/tcp", "a")));
+  // Without its claim a port is not looked at; its own ADD and check --repair claim it again.
+  CHECK(probe(lab.client(), Protocol::tcp, "192.0.2.1", 8080) == "refused");
+  REQUIRE(Runtime(lab).add("a", {{8080, 80}}) == done);
   CHECK(ask(lab.client(), Protocol::tcp, "192.0.2.1", 8080) == "a 192.0.2.2");
 }
 

@@ -221,6 +221,7 @@ TEST_CASE("gc: an attachment that cannot be removed does not keep the next one")
   REQUIRE(Runtime(lab, web_chain).add("ghi", {{9091, 80}}, {.result = result_number(3)}) == done);
   // An operator made the set of "abc" one that the kernel does not change while a rule uses it.
   nft(lab.host(),
+      "flush chain inet nft-port-mapper prerouting\nflush chain inet nft-port-mapper output\n"
       "delete set inet nft-port-mapper published-hostip\n"
       "add set inet nft-port-mapper published-hostip { type ipv4_addr . inet_proto . inet_service; "
       "flags constant; elements = { 192.0.2.1 . udp . 8001 }; }\n"

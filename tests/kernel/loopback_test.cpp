@@ -53,7 +53,8 @@ std::string outcome(const std::string& ns, std::uint16_t port) {
 }
 
 void remove_guard(const Lab& lab) {
-  nft(lab.host(), "flush chain inet nft-port-mapper localnet-guard");
+  for (const char* chain : {"localnet-guard", "localnet-guard-input"})
+    nft(lab.host(), std::string("flush chain inet nft-port-mapper ") + chain);
 }
 
 // A container that publishes a port, its neighbour, and both of them and the LAN on the attack.
@@ -86,7 +87,10 @@ TEST_CASE("loopback: the host reaches a port on its 127.0.0.1, whatever bridge n
     lab.bridge_netfilter(bridge_netfilter);
     for (const Protocol protocol : both) {
       CHECK(ask(lab.host(), protocol, "127.0.0.1", 8080) == "abc 10.22.0.1");
-      CHECK(ask(lab.host(), protocol, "127.0.0.53", 8080) == "abc 10.22.0.1");
+      CHECK(ask(lab.host(), protocol, "127.0.0.9", 8080) == "abc 10.22.0.1");
+      // systemd-resolved's own addresses stay the host's.
+      for (const char* stub : {"127.0.0.53", "127.0.0.54"})
+        CHECK(probe(lab.host(), protocol, stub, 8080) == "refused");
     }
   }
 }
@@ -206,7 +210,11 @@ TEST_CASE("loopback: a container cannot send as the host's 127.0.0.1") {
   CHECK(probe(attacked.abc, Protocol::udp, "192.0.2.1", 9999, {.source_address = "127.0.0.1"}) ==
         "timeout");
   CHECK_FALSE(arrived());
-  // Be aware: without rp_filter, route_localnet lets the rest of 127.0.0.0/8 in as a source.
+  CHECK(probe(attacked.abc, Protocol::udp, "192.0.2.1", 9999, {.source_address = "127.0.0.9"}) ==
+        "timeout");
+  CHECK_FALSE(arrived());
+  // Without rp_filter, route_localnet lets all but 127.0.0.1 in as a source: the guard stops it.
+  remove_guard(lab);
   probe(attacked.abc, Protocol::udp, "192.0.2.1", 9999, {.source_address = "127.0.0.9"});
   CHECK(arrived());
 }
@@ -236,7 +244,7 @@ TEST_CASE("loopback: the guard is in the kernel before route_localnet is set") {
   REQUIRE(added.err == "");
   const std::string calls = traced.calls();
   const std::size_t batch = calls.rfind("NFNL_MSG_BATCH_BEGIN");
-  const std::size_t opening = calls.find("/proc/sys/net/ipv4/conf/cni0/route_localnet");
+  const std::size_t opening = calls.find("/proc/sys/net/ipv4/conf/cni0/route_localnet\", O_RDWR");
   REQUIRE(batch != std::string::npos);
   REQUIRE(opening != std::string::npos);
   CHECK(batch < opening);

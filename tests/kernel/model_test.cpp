@@ -20,8 +20,10 @@ namespace {
 constexpr std::array kAddSections = {nft::Section::ruleset,        nft::Section::network_chains,
                                      nft::Section::address_claims, nft::Section::local_addresses,
                                      nft::Section::occupancy,      nft::Section::hairpins,
-                                     nft::Section::chain_damage};
-constexpr std::array kDelSections = {nft::Section::installed, nft::Section::others_publish};
+                                     nft::Section::chain_damage,   nft::Section::shared,
+                                     nft::Section::other_networks, nft::Section::unlisted_loopback};
+constexpr std::array kDelSections = {nft::Section::installed, nft::Section::others_publish,
+                                     nft::Section::device_use};
 constexpr std::array kNetworkSections = {nft::Section::chain_is_empty,
                                          nft::Section::network_chains};
 
@@ -31,6 +33,8 @@ nft::Snapshot comparable(nft::Snapshot snapshot) {
   if (snapshot.hairpins) std::sort(snapshot.hairpins->begin(), snapshot.hairpins->end());
   if (snapshot.network_chains)
     std::sort(snapshot.network_chains->begin(), snapshot.network_chains->end());
+  if (snapshot.shared)
+    std::sort(snapshot.shared->hairpins.begin(), snapshot.shared->hairpins.end());
   return snapshot;
 }
 

@@ -37,8 +37,11 @@ struct Table {
  private:
   explicit Table(const std::string& text) {
     const std::string key = "[ \t]tcp \\. (\\d+) ";
+    // Its elements look like those of the claims.
+    const std::size_t loopback = text.find("set loopback-ip {");
+    const std::string claimed = text.substr(0, loopback);
     const std::string counter = "counter packets 0 bytes 0 ";
-    claims = all_matches(text, key + "comment \"container_id: ([^\"]+)\"", 1);
+    claims = all_matches(claimed, key + "comment \"container_id: ([^\"]+)\"", 1);
     tags = all_matches(text, key + counter + "comment \"container_id: ([^\"]+)\"", 1);
     addresses =
         all_matches(text, key + counter + "comment \"[^\"]+\" : 10\\.22\\.1\\.(\\d+) \\. 80", 1);

@@ -49,6 +49,7 @@ nft::RulesetView view_of(const std::map<std::string, KernelModel::Chain>& chains
   for (const auto& [name, chain] : chains) {
     nft::ChainView& seen = view.chains.emplace_back(nft::ChainView{.name = name});
     seen.rules = chain.rules;
+    seen.owner = chain.owner;
     if (chain.hook)
       seen.hook = nft::ChainView::BaseHook{chain.hook->type, chain.hook->number,
                                            chain.hook->priority, NF_ACCEPT};
@@ -103,7 +104,8 @@ struct KernelModel::Apply {
   }
   int operator()(const nft::AddChain& add) {
     if (!kernel.has_table_) return ENOENT;
-    changed |= kernel.chains_.try_emplace(add.name, Chain{add.hook, {}, {}}).second;
+    const nft::ChainOwner owner = add.owner.value_or(nft::ChainOwner());
+    changed |= kernel.chains_.try_emplace(add.name, Chain{add.hook, owner, {}, {}}).second;
     return 0;
   }
   int operator()(const nft::DeleteChain& chain) {
@@ -125,7 +127,6 @@ struct KernelModel::Apply {
     if (chain == kernel.chains_.end()) return ENOENT;
     std::string target;
     if (const auto* jump = std::get_if<nft::Jump>(&add.rule.action)) target = jump->chain;
-    if (const auto* jump = std::get_if<nft::JumpIfLocal>(&add.rule.action)) target = jump->chain;
     if (!target.empty()) {
       if (!kernel.chains_.contains(target)) return ENOENT;
       chain->second.jumps.insert(target);
@@ -263,6 +264,7 @@ nft::InstalledPorts KernelModel::installed(const nft::OwnerHash& owner,
       installed.netns = data.netns;
       if (!data.chain.empty()) installed.chain = data.chain;
       installed.hairpin = data.hairpin;
+      installed.wish = data.wish;
       installed.restored = data.restored;
       installed.count = data.count;
     }
@@ -336,7 +338,7 @@ const nft::RulesetDiff& KernelModel::diff(const nft::NetworkChain* network) cons
   static std::map<std::string, nft::RulesetDiff> known;
   std::string key = network == nullptr ? "" : network->name;
   for (const auto& [name, chain] : chains_) {
-    key += "/" + name;
+    key += "/" + name + chain.owner.comment;
     for (const std::uint64_t rule : chain.rules) key += "," + std::to_string(rule);
   }
   const auto found = known.find(key);
@@ -390,6 +392,31 @@ void KernelModel::look(const Question& question, nft::Section section, Snapshot&
         if (chains_.contains(plan->chain.name))
           snapshot.chain_damage->emplace(
               plan->chain.name, nft::diff_network_chain(view_of(chains_), plan->chain.name));
+      break;
+    case nft::Section::shared:
+      snapshot.shared.emplace();
+      for (const nft::Hairpin& hairpin : hairpins())
+        for (const IpPrefix& subnet : question.plan->subnets)
+          if (hairpin.destination == subnet &&
+              (hairpin.source.contains(subnet) ||
+               hairpin.source.contains(IpPrefix::loopback(subnet.address.family()))))
+            snapshot.shared->hairpins.push_back(hairpin);
+      break;
+    case nft::Section::other_networks: {
+      std::set<nft::OwnerHash> others;
+      for (const nft::OwnerEntry& entry : owners())
+        if (!nft::is_of_network(entry, question.plan->attachment.network))
+          others.insert(entry.owner);
+      snapshot.other_networks.emplace();
+      for (const nft::OwnerHash& other : others)
+        snapshot.other_networks->push_back(installed(other, question.plan->chain.name));
+      break;
+    }
+    case nft::Section::unlisted_loopback:  // no version of this model is older
+      snapshot.unlisted_loopback.emplace();
+      break;
+    case nft::Section::device_use:
+      snapshot.device_use.emplace();
       break;
     case nft::Section::set_damage:
     case nft::Section::claims:

@@ -49,6 +49,7 @@ class KernelModel {
   };
   struct Chain {
     std::optional<nft::Hook> hook;
+    nft::ChainOwner owner;
     std::vector<std::uint64_t> rules;
     std::set<std::string> jumps;
   };

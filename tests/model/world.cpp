@@ -188,6 +188,13 @@ void digest_snapshot(std::string& text, const nft::Snapshot& snapshot, std::uint
     text += "I";
     digest_ports(text, *snapshot.installed);
   }
+  if (snapshot.shared) text += "S" + std::to_string(snapshot.shared->hairpins.size());
+  if (snapshot.other_networks) {
+    text += "W";
+    for (const nft::InstalledPorts& other : *snapshot.other_networks) digest_ports(text, other);
+  }
+  if (snapshot.unlisted_loopback) text += "U";
+  if (snapshot.device_use) text += "D";
   if (snapshot.others_publish) text += *snapshot.others_publish ? "P1" : "P0";
 }
 

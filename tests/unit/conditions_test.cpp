@@ -302,12 +302,13 @@ TEST_CASE("conditions: a rule is said as nft lists it, and its fingerprint follo
     network.conditions_v4 = *parse_conditions({words}, Family::ipv4, "conditionsV4");
     return network_chain(network).rules[1];
   };
-  CHECK(to_string(rule_of("")) == "dnat ip to meta l4proto . th dport map @c-ip");
+  CHECK(to_string(rule_of("")) == "meta nfproto ipv4 dnat ip to meta l4proto . th dport map @c-ip");
   CHECK(to_string(rule_of("iifname lo")) ==
-        "iifname \"lo\" dnat ip to meta l4proto . th dport map @c-ip");
+        "iifname \"lo\" meta nfproto ipv4 dnat ip to meta l4proto . th dport map @c-ip");
   CHECK(to_string(rule_of("ip saddr 10.0.0.1 tcp dport 80")) ==
         "ip saddr 10.0.0.1 tcp dport 80 dnat ip to meta l4proto . tcp dport map @c-ip");
-  CHECK(to_string(rule_of("meta l4proto udp")) == "dnat ip to meta l4proto . udp dport map @c-ip");
+  CHECK(to_string(rule_of("meta l4proto udp")) ==
+        "meta nfproto ipv4 dnat ip to meta l4proto . udp dport map @c-ip");
   CHECK(fingerprint(rule_of("tcp dport 80")) ==
         fingerprint(rule_of("meta l4proto tcp th dport 80")));
   CHECK(fingerprint(rule_of("tcp dport 80")) != fingerprint(rule_of("tcp dport 81")));
@@ -323,7 +324,7 @@ TEST_CASE("conditions: every set of a batch has a number of its own") {
   for (const test::Request& request : test::requests_in(batch.messages.bytes()))
     if (request.name() == "NEWSET")
       sets.push_back(request.attributes().find(NFTA_SET_ID).value().number32());
-  CHECK(sets.size() == 11 + 1 + 2 * 2);
+  CHECK(sets.size() == 15 + 1 + 2 * 2 + 1);
   std::sort(sets.begin(), sets.end());
   CHECK(std::adjacent_find(sets.begin(), sets.end()) == sets.end());
 }
@@ -337,7 +338,7 @@ TEST_CASE("conditions: those of one family stand before both dnat rules of that 
   CHECK(text ==
         "iifname \"eth0\" return\n"
         "ct state new dnat ip to ip daddr . meta l4proto . th dport map @c-hostip\n"
-        "ct state new dnat ip to meta l4proto . th dport map @c-ip\n"
+        "ct state new meta nfproto ipv4 dnat ip to meta l4proto . th dport map @c-ip\n"
         "ip6 saddr fd00::/8 dnat ip6 to ip6 daddr . meta l4proto . th dport map @c-hostip6\n"
         "ip6 saddr fd00::/8 dnat ip6 to meta l4proto . th dport map @c-ip6\n");
 }

@@ -27,8 +27,6 @@ Host healthy() {
   host.forwards = 1;
   host.forwards6 = 1;
   host.has_table = true;
-  host.is_guarded = true;
-  host.localnet_devices = {"cni0"};
   host.bridge_calls = 0;
   host.bridge_calls6 = 0;
   host.connections = 10;
@@ -123,16 +121,19 @@ TEST_CASE("doctor: forwarding matters for the families of the ports that are the
         " net.ipv4.ip_forward=1\n");
 }
 
-TEST_CASE("doctor: route_localnet is our business only with a table of ours") {
+TEST_CASE("doctor: route_localnet without the guard is a problem, with and without a table") {
   Host host = healthy();
-  host.is_guarded = false;
-  host.localnet_devices = {"a", "b", "c", "d", "e", "f"};
+  host.exposed_devices = {"a", "b", "c", "d", "e", "f"};
   CHECK(told(diagnose(host)) ==
         "problem: route_localnet is set without the guard on a, b, c, d and 2 more |"
         " neighbours on such an interface reach services on the host's 127.0.0.1"
         " (CVE-2020-8558) | nft-port-mapperctl check --repair\n");
   host.has_table = false;
-  CHECK(told(diagnose(host)) == "");
+  host.exposed_devices = {"a"};
+  CHECK(told(diagnose(host)) ==
+        "problem: route_localnet is set without the guard on a | neighbours on such an interface"
+        " reach services on the host's 127.0.0.1 (CVE-2020-8558) | nft-port-mapperctl check"
+        " --repair\n");
 }
 
 TEST_CASE("doctor: a conntrack table is nearly full from 90 per cent on") {

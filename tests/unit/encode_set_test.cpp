@@ -41,10 +41,23 @@ std::string chain_of(const std::string& name, std::optional<Hook> hook) {
   return text.substr(text.find("3: "));
 }
 
-std::string rule_of(const Action& action) {
+std::string rule_of(const Rule& rule) {
   Messages messages;
-  encode_rule(messages, "c", Rule{action}, 7);
+  encode_rule(messages, "c", rule, 7);
   return expressions(requests_in(messages.bytes()).back());
+}
+
+Rule skeleton_rule(const std::string& name, std::size_t number) {
+  for (const ChainSpec& chain : skeleton_chains())
+    if (chain.name == name) return chain.rules.at(number);
+  FAIL("no chain " << name);
+  return {};
+}
+
+Match devices(const std::vector<std::string>& names) {
+  Match match{.field = MatchField::iifname, .values = {}};
+  for (const std::string& name : names) match.values.push_back(MatchValue::interface_name(name));
+  return match;
 }
 
 std::string text(std::string_view words) {  // with its NUL
@@ -140,6 +153,17 @@ TEST_CASE("base chains: hook and priority, policy, type") {
   CHECK(chain_of("localnet-guard", chains[3].hook) ==
         "3: " + text("localnet-guard") +
             ", 4: '08000100 00000000 '08000200 fffffed4, 5: 00000001, 7: "_native + text("filter"));
+  CHECK(chain_of("localnet-guard-input", chains[4].hook) ==
+        "3: " + text("localnet-guard-input") +
+            ", 4: '08000100 00000001 '08000200 00000000, 5: 00000001, 7: "_native + text("filter"));
+}
+
+TEST_CASE("the record of devices: a lone name is in the host's byte order, as key and as data") {
+  // NFTNL_UDATA_SET_KEYBYTEORDER and _DATABYTEORDER
+  const std::string key = std::string{0, 4} + memory_of(1);
+  const std::string data = std::string{1, 4} + memory_of(1);
+  CHECK(set_of(localnet_devices_spec()).ends_with(", 13: " + hex(key)));
+  CHECK(set_of(localnet_users_spec()).ends_with(", 13: " + hex(key + data)));
 }
 
 TEST_CASE("a network chain has a name and nothing else") {
@@ -156,11 +180,11 @@ TEST_CASE("a rule carries chain and fingerprint") {
   CHECK(attribute_of(attributes, NFTA_RULE_TABLE).text() == "nft-port-mapper");
   CHECK(attribute_of(attributes, NFTA_RULE_CHAIN).text() == "networks");
   CHECK(parse_rule_tag(attribute_of(attributes, NFTA_RULE_USERDATA).payload) == fingerprint(rule));
-  CHECK(rule_of(rule.action) == jump_to("MESOS-WEB"));
+  CHECK(rule_of(rule) == jump_to("MESOS-WEB"));
 }
 
 TEST_CASE("iifname \"a\" return: compared in all sixteen bytes") {
-  CHECK(rule_of(ReturnDevices{{"a"}}) ==
+  CHECK(rule_of({Return{}, {devices({"a"})}}) ==
         "meta 1: 00000001, 2: 00000006\n"
         "cmp 1: 00000001, 2: 00000000, 3: '14000100 61000000 00000000 00000000 00000000\n"
         "immediate 1: 00000000, 2: '0c000280 '08000100 fffffffb\n"_native);
@@ -168,7 +192,7 @@ TEST_CASE("iifname \"a\" return: compared in all sixteen bytes") {
 
 TEST_CASE("iifname { a, b } return: a constant anonymous set of two, filled before the rule") {
   Messages messages;
-  encode_rule(messages, "c", Rule{ReturnDevices{{"a", "b-fifteen-bytes"}}}, 7);
+  encode_rule(messages, "c", Rule{Return{}, {devices({"a", "b-fifteen-bytes"})}}, 7);
   const auto requests = requests_in(messages.bytes());
   CHECK(summaries(requests) ==
         "NEWSET create #1\nNEWSETELEM create #2\nNEWRULE create append #3\n");
@@ -193,7 +217,7 @@ TEST_CASE("iifname { a, b } return: a constant anonymous set of two, filled befo
 }
 
 TEST_CASE("dnat of one IPv4 address: address, protocol and port side by side") {
-  CHECK(rule_of(Translate{"c-hostip", kOne4}) ==
+  CHECK(rule_of({Translate{"c-hostip", kOne4}}) ==
         "meta 1: 00000001, 2: 0000000f\n"
         "cmp 1: 00000001, 2: 00000000, 3: '05000100 02000000\n"
         "payload 1: 00000001, 2: 00000001, 3: 00000010, 4: 00000004\n"
@@ -206,7 +230,7 @@ TEST_CASE("dnat of one IPv4 address: address, protocol and port side by side") {
 }
 
 TEST_CASE("dnat of one IPv6 address: the address takes the first four slots") {
-  CHECK(rule_of(Translate{"c-hostip6", kOne6}) ==
+  CHECK(rule_of({Translate{"c-hostip6", kOne6}}) ==
         "meta 1: 00000001, 2: 0000000f\n"
         "cmp 1: 00000001, 2: 00000000, 3: '05000100 0a000000\n"
         "payload 1: 00000001, 2: 00000001, 3: 00000018, 4: 00000010\n"
@@ -218,49 +242,88 @@ TEST_CASE("dnat of one IPv6 address: the address takes the first four slots") {
             "nat 1: 00000001, 2: 0000000a, 3: 00000001, 5: 00000002\n");
 }
 
-TEST_CASE("dnat of any address: a conntrack address of the family keeps the other family out") {
-  CHECK(rule_of(Translate{"c-ip", kAny4}) ==
-        "ct 1: 00000001, 2: 00000013, 3: 00\n"
+TEST_CASE("dnat of any address: the other family is neither looked up nor counted") {
+  CHECK(rule_of({Translate{"c-ip", kAny4}, {OnlyFamily{Family::ipv4}}}) ==
+        "meta 1: 00000001, 2: 0000000f\n"
+        "cmp 1: 00000001, 2: 00000000, 3: '05000100 02000000\n"
         "meta 1: 00000001, 2: 00000010\n"
         "payload 1: 00000009, 2: 00000002, 3: 00000002, 4: 00000002\n"
-        "lookup 1: " +
+        "lookup 1: "_native +
             text("c-ip") +
             ", 2: 00000001, 3: 00000001\n"
             "nat 1: 00000001, 2: 00000002, 3: 00000001, 5: 00000009\n");
-  CHECK(rule_of(Translate{"c-ip6", kAny6}) ==
-        "ct 1: 00000001, 2: 00000015, 3: 00\n"
+  CHECK(rule_of({Translate{"c-ip6", kAny6}, {OnlyFamily{Family::ipv6}}}) ==
+        "meta 1: 00000001, 2: 0000000f\n"
+        "cmp 1: 00000001, 2: 00000000, 3: '05000100 0a000000\n"
         "meta 1: 00000001, 2: 00000010\n"
         "payload 1: 00000009, 2: 00000002, 3: 00000002, 4: 00000002\n"
-        "lookup 1: " +
+        "lookup 1: "_native +
             text("c-ip6") +
             ", 2: 00000001, 3: 00000001\n"
             "nat 1: 00000001, 2: 0000000a, 3: 00000001, 5: 00000002\n");
 }
 
-TEST_CASE("fib daddr type local jump: the type is in host byte order") {
-  CHECK(rule_of(JumpIfLocal{"networks"}) ==
+TEST_CASE("fib daddr type != local return: the type is in host byte order") {
+  CHECK(rule_of(skeleton_rule("prerouting", 0)) ==
         "fib 1: 00000001, 2: 00000003, 3: 00000002\n"
-        "cmp 1: 00000001, 2: 00000000, 3: '08000100 "_native +
-            hex(memory_of(2)) + "\n" + jump_to("networks"));
+        "cmp 1: 00000001, 2: 00000001, 3: '08000100 "_native +
+            hex(memory_of(2)) +
+            "\nimmediate 1: 00000000, 2: '0c000280 '08000100 fffffffb\n"_native);
 }
 
-TEST_CASE("masquerade of hairpins: dnat'ed, then source and destination side by side") {
-  const std::string mask = hex(memory_of(0x20));  // IPS_DST_NAT
+TEST_CASE("published on any address, socket wildcard 0: one byte of the socket's answer") {
+  CHECK(rule_of(skeleton_rule("prerouting", 4)) ==
+        "meta 1: 00000001, 2: 0000000f\n"
+        "cmp 1: 00000001, 2: 00000000, 3: '05000100 02000000\n"
+        "meta 1: 00000001, 2: 00000010\n"
+        "payload 1: 00000009, 2: 00000002, 3: 00000002, 4: 00000002\n"
+        "lookup 1: "_native +
+            text("published-ip") +
+            ", 2: 00000001\n"
+            "socket 1: 00000002, 2: 00000001\n"
+            "cmp 1: 00000001, 2: 00000000, 3: '05000100 00000000\n"
+            "immediate 1: 00000000, 2: '0c000280 '08000100 fffffffb\n"_native);
+}
+
+TEST_CASE("a loopback destination whose port is not in the set: the lookup is inverted") {
+  CHECK(rule_of(skeleton_rule("output", 1)) ==
+        "meta 1: 00000001, 2: 0000000f\n"
+        "cmp 1: 00000001, 2: 00000000, 3: '05000100 02000000\n"
+        "payload 1: 00000001, 2: 00000001, 3: 00000010, 4: 00000001\n"
+        "cmp 1: 00000001, 2: 00000000, 3: '05000100 7f000000\n"
+        "meta 1: 00000001, 2: 00000010\n"
+        "payload 1: 00000009, 2: 00000002, 3: 00000002, 4: 00000002\n"
+        "lookup 1: "_native +
+            text("loopback-ip") +
+            ", 2: 00000001, 5: 00000001\n"
+            "immediate 1: 00000000, 2: '0c000280 '08000100 fffffffb\n"_native);
+}
+
+TEST_CASE(
+    "masquerade of hairpins: dnat'ed and labelled, then source and destination side by side") {
+  const std::string label = std::endian::native == std::endian::little
+                                ? "00000000 00000000 00000000 00000080"
+                                : "80000000 00000000 00000000 00000000";
+  const std::string zero = "00000000 00000000 00000000 00000000";
   const std::string head =
       "ct 1: 00000001, 2: 00000002\n"
       "bitwise 1: 00000001, 2: 00000001, 3: 00000004, 4: '08000100 "_native +
-      mask +
+      hex(memory_of(0x20)) +  // IPS_DST_NAT
       ", 5: '08000100 00000000\n"
       "cmp 1: 00000001, 2: 00000001, 3: '08000100 00000000\n"
-      "meta 1: 00000001, 2: 0000000f\n"_native;
-  CHECK(rule_of(MasqueradeHairpin{Family::ipv4}) ==
+      "ct 1: 00000001, 2: 0000000d\n"
+      "bitwise 1: 00000001, 2: 00000001, 3: 00000010, 4: '14000100 "_native +
+      label + ", 5: '14000100 "_native + zero +
+      "\ncmp 1: 00000001, 2: 00000001, 3: '14000100 "_native + zero +
+      "\nmeta 1: 00000001, 2: 0000000f\n"_native;
+  CHECK(rule_of(skeleton_rule("postrouting", 0)) ==
         head +
             "cmp 1: 00000001, 2: 00000000, 3: '05000100 02000000\n"
             "payload 1: 00000001, 2: 00000001, 3: 0000000c, 4: 00000004\n"
             "payload 1: 00000009, 2: 00000001, 3: 00000010, 4: 00000004\n"
             "lookup 1: "_native +
             text("hairpin-ip") + ", 2: 00000001\nmasq\n");
-  CHECK(rule_of(MasqueradeHairpin{Family::ipv6}) ==
+  CHECK(rule_of(skeleton_rule("postrouting", 1)) ==
         head +
             "cmp 1: 00000001, 2: 00000000, 3: '05000100 0a000000\n"
             "payload 1: 00000001, 2: 00000001, 3: 00000008, 4: 00000010\n"
@@ -270,12 +333,34 @@ TEST_CASE("masquerade of hairpins: dnat'ed, then source and destination side by 
 }
 
 TEST_CASE("iifname != \"lo\" ip daddr 127.0.0.0/8 drop: one byte of the address is enough") {
-  CHECK(rule_of(DropRemoteLoopback{}) ==
-        "meta 1: 00000001, 2: 00000006\n"
-        "cmp 1: 00000001, 2: 00000001, 3: '14000100 6c6f0000 00000000 00000000 00000000\n"
-        "meta 1: 00000001, 2: 0000000f\n"
-        "cmp 1: 00000001, 2: 00000000, 3: '05000100 02000000\n"
-        "payload 1: 00000001, 2: 00000001, 3: 00000010, 4: 00000001\n"
-        "cmp 1: 00000001, 2: 00000000, 3: '05000100 7f000000\n"
-        "immediate 1: 00000000, 2: '0c000280 '08000100 00000000\n"_native);
+  const std::string head =
+      "meta 1: 00000001, 2: 00000006\n"
+      "cmp 1: 00000001, 2: 00000001, 3: '14000100 6c6f0000 00000000 00000000 00000000\n"
+      "meta 1: 00000001, 2: 0000000f\n"
+      "cmp 1: 00000001, 2: 00000000, 3: '05000100 02000000\n"
+      "payload 1: 00000001, 2: 00000001, 3: 000000"_native;
+  const std::string loopback =
+      ", 4: 00000001\ncmp 1: 00000001, 2: 00000000, 3: '05000100 7f000000\n"_native;
+  const std::string drop = "immediate 1: 00000000, 2: '0c000280 '08000100 00000000\n"_native;
+  CHECK(rule_of(skeleton_rule("localnet-guard", 0)) == head + "10" + loopback + drop);
+  CHECK(rule_of(skeleton_rule("localnet-guard", 1)) == head + "0c" + loopback + drop);
+  // In input, but for what somebody's own DNAT leads there.
+  CHECK(rule_of(skeleton_rule("localnet-guard-input", 0)) ==
+        head + "10" + loopback +
+            "ct 1: 00000001, 2: 00000001\n"
+            "cmp 1: 00000001, 2: 00000000, 3: '05000100 00000000\n"
+            "ct 1: 00000001, 2: 00000002\n"
+            "bitwise 1: 00000001, 2: 00000001, 3: 00000004, 4: '08000100 "_native +
+            hex(memory_of(0x20)) +
+            ", 5: '08000100 00000000\n"
+            "cmp 1: 00000001, 2: 00000000, 3: '08000100 00000000\n"_native +
+            drop);
+}
+
+TEST_CASE("ct label set 127: bit 127 of a number in the host's order") {
+  const std::string label = std::endian::native == std::endian::little
+                                ? "00000000 00000000 00000000 00000080"
+                                : "80000000 00000000 00000000 00000000";
+  CHECK(rule_of({SetLabel{}}) ==
+        "immediate 1: 00000001, 2: '14000100 "_native + label + "\nct 2: 0000000d, 4: 00000001\n");
 }

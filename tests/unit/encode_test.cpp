@@ -69,23 +69,37 @@ TEST_CASE("the batch that builds the skeleton") {
   const Batch batch = encode(build_tables({"c", {"a", "b"}}, std::vector<std::string>{"c"},
                                           std::vector<std::string>{"output"}));
   CHECK(summaries(requests_in(batch.messages.bytes())) ==
+        // The table, the skeleton's sets and the network's maps.
         "BEGIN #1\nNEWTABLE create #2\n"
         "NEWSET create #3\nNEWSET create #4\nNEWSET create #5\nNEWSET create #6\n"
-        "NEWSET create #7\nNEWSET create #8\nNEWSET create #9\n"
-        "NEWSET create #10\nNEWSET create #11\nNEWSET create #12\nNEWSET create #13\n"
-        "DELRULE #14\nDELCHAIN #15\n"
-        "NEWCHAIN create #16\nDELRULE #17\n"
-        "NEWSET create #18\nNEWSETELEM create #19\nNEWRULE create append #20\n"
-        "NEWRULE create append #21\nNEWRULE create append #22\n"
-        "NEWRULE create append #23\nNEWRULE create append #24\n"
-        "NEWCHAIN create #25\nDELRULE #26\nNEWRULE create append #27\n"
-        "NEWCHAIN create #28\nDELRULE #29\nNEWRULE create append #30\n"
+        "NEWSET create #7\nNEWSET create #8\nNEWSET create #9\nNEWSET create #10\n"
+        "NEWSET create #11\nNEWSET create #12\nNEWSET create #13\n"
+        "NEWSET create #14\nNEWSET create #15\nNEWSET create #16\nNEWSET create #17\n"
+        // What goes first, behind the jumps.
+        "NEWCHAIN create #18\nDELRULE #19\nDELRULE #20\nDELCHAIN #21\n"
+        // c, networks
+        "NEWCHAIN create #22\nDELRULE #23\n"
+        "NEWSET create #24\nNEWSETELEM create #25\nNEWRULE create append #26\n"
+        "NEWRULE create append #27\nNEWRULE create append #28\n"
+        "NEWRULE create append #29\nNEWRULE create append #30\n"
         "NEWCHAIN create #31\nDELRULE #32\nNEWRULE create append #33\n"
-        "NEWCHAIN create #34\nDELRULE #35\nNEWRULE create append #36\nNEWRULE create append #37\n"
-        "NEWCHAIN create #38\nDELRULE #39\nNEWRULE create append ack #40\nEND #41\n");
+        "NEWRULE create append #34\n"
+        // prerouting, output with the set of the resolver's addresses, postrouting, the guards
+        "NEWCHAIN create #35\nDELRULE #36\nNEWRULE create append #37\n"
+        "NEWRULE create append #38\nNEWRULE create append #39\nNEWRULE create append #40\n"
+        "NEWRULE create append #41\nNEWRULE create append #42\nNEWRULE create append #43\n"
+        "NEWRULE create append #44\n"
+        "NEWCHAIN create #45\nDELRULE #46\nNEWRULE create append #47\n"
+        "NEWRULE create append #48\nNEWRULE create append #49\nNEWRULE create append #50\n"
+        "NEWRULE create append #51\n"
+        "NEWSET create #52\nNEWSETELEM create #53\nNEWRULE create append #54\n"
+        "NEWRULE create append #55\nNEWRULE create append #56\nNEWRULE create append #57\n"
+        "NEWCHAIN create #58\nDELRULE #59\nNEWRULE create append #60\nNEWRULE create append #61\n"
+        "NEWCHAIN create #62\nDELRULE #63\nNEWRULE create append #64\nNEWRULE create append #65\n"
+        "NEWCHAIN create #66\nDELRULE #67\nNEWRULE create append ack #68\nEND #69\n");
   // The three messages of the rule with a set are one operation.
-  CHECK(batch.operations[17] == batch.operations[19]);
-  CHECK(batch.operations[16] + 1 == batch.operations[17]);
+  CHECK(batch.operations[23] == batch.operations[25]);
+  CHECK(batch.operations[22] + 1 == batch.operations[23]);
 }
 
 TEST_CASE("a batch begins and ends for nf_tables, everything between is of family inet") {

@@ -123,9 +123,11 @@ std::string asked(const FakeTransport& kernel, std::size_t exchange) {
 
 // What asks for owner entries: `count` messages, one key each, from that index on.
 std::string asking_owners(std::uint32_t index, std::uint32_t count) {
-  std::string text = index == 0 ? "GETGEN #1\n" : "";
+  std::string text;
+  if (index == 0)
+    text = "GETGEN #1\n" + keyed("GETSETELEM #2", "localnet-users", device_user_key(kOwner));
   for (std::uint32_t i = 0; i < count; ++i)
-    text += keyed("GETSETELEM #" + std::to_string(i + (index == 0 ? 2 : 1)), "owners",
+    text += keyed("GETSETELEM #" + std::to_string(i + (index == 0 ? 3 : 1)), "owners",
                   owner_key(kOwner, index + i));
   return text;
 }
@@ -285,13 +287,13 @@ TEST_CASE("entries of another layout, and messages that are no elements, are pas
                                    Attrs().nest(NFTA_LIST_ELEM, owner_entry(0, kTcp).attributes()));
   kernel.answers.push_back(Replies()
                                .generation(1, 7)
-                               .elements(2, {{short_key, copy(owner_data(kTcp))}})
-                               .elements(2, {{copy(owner_key(kOwner, 0)), short_data}})
-                               .elements(2, {{copy(owner_key(kOwner, 0))}})
-                               .elements(2, {{{}, copy(owner_data(kTcp))}})
-                               .elements(2, {{}})
-                               .nft_message(NFT_MSG_NEWSET, 2, whole)
-                               .error(5, ENOENT));
+                               .elements(3, {{short_key, copy(owner_data(kTcp))}})
+                               .elements(3, {{copy(owner_key(kOwner, 0)), short_data}})
+                               .elements(3, {{copy(owner_key(kOwner, 0))}})
+                               .elements(3, {{{}, copy(owner_data(kTcp))}})
+                               .elements(3, {{}})
+                               .nft_message(NFT_MSG_NEWSET, 3, whole)
+                               .error(6, ENOENT));
   CHECK(read(kernel) == "hostports   0\n");
 }
 
@@ -302,15 +304,15 @@ TEST_CASE("elements that are cut short are passed over") {
   for (std::uint16_t length = 0; length < inner.size() + 4; length += 4) {
     const Bytes kept = Bytes(inner).first(length == 0 ? 0U : length - 4U);
     const auto claimed = static_cast<std::uint16_t>(length == 0 ? 2 : kept.size() + 8);
-    replies.nft_message(NFT_MSG_NEWSETELEM, 2,
+    replies.nft_message(NFT_MSG_NEWSETELEM, 3,
                         Attrs().nest(NFTA_SET_ELEM_LIST_ELEMENTS,
                                      Attrs().put_with_length(NFTA_LIST_ELEM, claimed, kept)));
   }
   // No list, an empty list, and no attribute at all.
-  replies.nft_message(NFT_MSG_NEWSETELEM, 2, Attrs().text(NFTA_SET_ELEM_LIST_SET, "owners"));
-  replies.nft_message(NFT_MSG_NEWSETELEM, 2, Attrs().nest(NFTA_SET_ELEM_LIST_ELEMENTS, Attrs()));
-  replies.message(Replies::nft(NFT_MSG_NEWSETELEM), 0, 2, {});
-  kernel.answers.push_back(replies.error(5, ENOENT));
+  replies.nft_message(NFT_MSG_NEWSETELEM, 3, Attrs().text(NFTA_SET_ELEM_LIST_SET, "owners"));
+  replies.nft_message(NFT_MSG_NEWSETELEM, 3, Attrs().nest(NFTA_SET_ELEM_LIST_ELEMENTS, Attrs()));
+  replies.message(Replies::nft(NFT_MSG_NEWSETELEM), 0, 3, {});
+  kernel.answers.push_back(replies.error(6, ENOENT));
   CHECK(read(kernel) == "hostports   0\n");
 }
 

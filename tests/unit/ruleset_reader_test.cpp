@@ -31,7 +31,7 @@ FakeTable intact() {
   for (const ChainSpec& chain : skeleton_chains())
     table.chains.push_back({chain.name, chain.hook, tags_of(chain)});
   table.chains.push_back(
-      {.name = "networks", .tags = {fingerprint({Jump{"b"}, {}}), fingerprint({Jump{"c"}, {}})}});
+      {.name = "networks", .tags = tags_of(networks_chain(std::vector<std::string>{"b", "c"}))});
   table.chains.push_back({.name = "b", .tags = tags_of(network_chain({"b", {}}))});
   table.chains.push_back({.name = "c", .tags = tags_of(network_chain(kNetwork))});
   table.sets = skeleton_sets();
@@ -99,30 +99,33 @@ TEST_CASE("an intact ruleset has no damage, whatever other networks have") {
   CHECK(damage_of(intact()) == "");
 }
 
-TEST_CASE("a ruleset: chains and table in one exchange, then six of the chains rule by rule") {
+TEST_CASE("a ruleset: chains and table in one exchange, then seven of the chains rule by rule") {
   FakeTransport kernel = intact().transport();
   const Result<Ruleset> read = read_ruleset(kernel, kNetwork);
   REQUIRE(read);
   CHECK(read->diff.intact());
   CHECK(read->diff.wrong_hooks.empty());
-  CHECK(kernel.requests.size() == 7);
+  CHECK(kernel.requests.size() == 8);
   CHECK(asked(kernel) ==
         "GETGEN #1\nGETCHAIN #2 prerouting\nGETCHAIN #3 output\nGETCHAIN #4 postrouting\n"
-        "GETCHAIN #5 localnet-guard\nGETCHAIN #6 networks\nGETCHAIN #7 c\n"
-        "GETTABLE #8 nft-port-mapper\n"
+        "GETCHAIN #5 localnet-guard\nGETCHAIN #6 localnet-guard-input\nGETCHAIN #7 networks\n"
+        "GETCHAIN #8 c\nGETTABLE #9 nft-port-mapper\n"
         "GETRULE dump #1 prerouting\nGETRULE dump #1 output\nGETRULE dump #1 postrouting\n"
-        "GETRULE dump #1 localnet-guard\nGETRULE dump #1 networks\nGETRULE dump #1 c\n");
+        "GETRULE dump #1 localnet-guard\nGETRULE dump #1 localnet-guard-input\n"
+        "GETRULE dump #1 networks\nGETRULE dump #1 c\n");
 }
 
 TEST_CASE("no table: everything is missing, and nothing hangs elsewhere") {
   const std::string text = damage_of({});
   CHECK(text.starts_with(
       "chain prerouting is missing\nchain output is missing\nchain postrouting is missing\n"
-      "chain localnet-guard is missing\nchain networks is missing\nchain c is missing\n"
-      "chain prerouting lacks rule: fib daddr type local jump networks\n"));
+      "chain localnet-guard is missing\nchain localnet-guard-input is missing\n"
+      "chain networks is missing\nchain c is missing\n"
+      "chain prerouting lacks rule: fib daddr type != local return\n"));
   CHECK(text.find("wrong hook") == std::string::npos);
   CHECK(text.find("jump c") == std::string::npos);
-  CHECK(text.ends_with("chain c lacks rule: dnat ip6 to meta l4proto . th dport map @c-ip6\n"));
+  CHECK(text.ends_with(
+      "chain c lacks rule: meta nfproto ipv6 dnat ip6 to meta l4proto . th dport map @c-ip6\n"));
 }
 
 TEST_CASE("a base chain elsewhere is damage, and has to go") {
@@ -161,7 +164,7 @@ TEST_CASE("a network chain that nobody jumps to, or twice") {
   FakeTable table = intact();
   chain_of(table, "networks").tags.pop_back();
   CHECK(damage_of(table) == expected);
-  chain_of(table, "networks").tags.assign(2, fingerprint({Jump{"c"}, {}}));
+  chain_of(table, "networks").tags = tags_of(networks_chain(std::vector<std::string>{"c", "c"}));
   CHECK(damage_of(table) == expected);
 }
 
@@ -174,10 +177,26 @@ TEST_CASE("a jump is not missed where its chain, or the one that jumps, is missi
   };
   CHECK(erased("networks") ==
         "chain networks is missing\n"
-        "chain c lacks rule: dnat ip6 to meta l4proto . th dport map @c-ip6\n");
+        "chain c lacks rule: meta nfproto ipv6 dnat ip6 to meta l4proto . th dport map @c-ip6\n");
   const std::string text = erased("c");
   CHECK(text.starts_with("chain c is missing\nchain c lacks rule: "));
   CHECK(text.find("chain networks") == std::string::npos);
+}
+
+TEST_CASE("the label of our translations stands before the jumps") {
+  FakeTable table = intact();
+  std::vector<std::uint64_t>& tags = chain_of(table, "networks").tags;
+  std::rotate(tags.begin(), tags.begin() + 1, tags.end());
+  CHECK(damage_of(table) == "chain networks lacks rule: ct label set 127\n");
+}
+
+TEST_CASE("a network chain of the first ruleset does not say whose it is") {
+  FakeTransport kernel = intact().transport();
+  const NetworkChain owned{.name = "c", .exclude_devices = {"eth0"}, .network = "web"};
+  const Result<Ruleset> read = read_ruleset(kernel, owned);
+  REQUIRE(read);
+  REQUIRE(read->diff.damage.size() == 1);
+  CHECK(to_string(read->diff.damage[0]) == "chain c does not say whose network's it is");
 }
 
 TEST_CASE("an operator's rule among the jumps") {
@@ -190,7 +209,8 @@ TEST_CASE("a rule that is gone is named") {
   FakeTable table = intact();
   chain_of(table, "postrouting").tags.pop_back();
   CHECK(damage_of(table) ==
-        "chain postrouting lacks rule: ct status dnat ip6 saddr . ip6 daddr @hairpin-ip6 "
+        "chain postrouting lacks rule: ct status dnat ct label 127 ip6 saddr . ip6 daddr "
+        "@hairpin-ip6 "
         "masquerade\n");
 }
 
@@ -222,7 +242,7 @@ TEST_CASE("reading a ruleset is refused in any of the exchanges") {
   REQUIRE(read_ruleset(kernel, kNetwork));
   for (table.refused = 0; table.refused < kernel.requests.size(); ++table.refused)
     CHECK(damage_of(table) == kNotPermitted);
-  CHECK(table.refused == 7);
+  CHECK(table.refused == 8);
 }
 
 TEST_CASE("network chains: those of our table that have target maps") {
@@ -277,7 +297,7 @@ TEST_CASE("sets: intact, missing, of another type") {
   table.sets[0].key = owners_spec().key;
   table.sets[1].name = "renamed";
   table.sets[4].data = {};
-  table.sets[5].interval = false;
+  table.sets[7].interval = false;
   table.sets.pop_back();
   CHECK(set_damage(table) ==
         "set published-ip has another type than { type inet_proto . inet_service; }\n"

@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 
+#include "lib/base/hash.hpp"
 #include "nft/set.hpp"
 
 using namespace portmapper;
@@ -35,17 +36,36 @@ TEST_CASE("the base chains are those of ruleset.nft") {
   CHECK(text ==
         "chain prerouting\n"
         "  type nat hook prerouting priority -99; policy accept;\n"
-        "  fib daddr type local jump networks\n"
+        "  fib daddr type != local return\n"
+        "  ip daddr . meta l4proto . th dport @published-hostip jump networks\n"
+        "  ip6 daddr . meta l4proto . th dport @published-hostip6 jump networks\n"
+        "  ip6 daddr fe80::/10 return\n"
+        "  meta nfproto ipv4 meta l4proto . th dport @published-ip socket wildcard 0 return\n"
+        "  meta nfproto ipv6 meta l4proto . th dport @published-ip6 socket wildcard 0 return\n"
+        "  meta nfproto ipv4 meta l4proto . th dport @published-ip jump networks\n"
+        "  meta nfproto ipv6 meta l4proto . th dport @published-ip6 jump networks\n"
         "chain output\n"
         "  type nat hook output priority -99; policy accept;\n"
-        "  fib daddr type local jump networks\n"
+        "  fib daddr type != local return\n"
+        "  ip daddr 127.0.0.0/8 meta l4proto . th dport != @loopback-ip return\n"
+        "  ip6 daddr ::1 meta l4proto . th dport != @loopback-ip6 return\n"
+        "  ip daddr . meta l4proto . th dport @published-hostip jump networks\n"
+        "  ip6 daddr . meta l4proto . th dport @published-hostip6 jump networks\n"
+        "  ip daddr { 127.0.0.53, 127.0.0.54 } return\n"
+        "  ip6 daddr fe80::/10 return\n"
+        "  meta nfproto ipv4 meta l4proto . th dport @published-ip jump networks\n"
+        "  meta nfproto ipv6 meta l4proto . th dport @published-ip6 jump networks\n"
         "chain postrouting\n"
         "  type nat hook postrouting priority 99; policy accept;\n"
-        "  ct status dnat ip saddr . ip daddr @hairpin-ip masquerade\n"
-        "  ct status dnat ip6 saddr . ip6 daddr @hairpin-ip6 masquerade\n"
+        "  ct status dnat ct label 127 ip saddr . ip daddr @hairpin-ip masquerade\n"
+        "  ct status dnat ct label 127 ip6 saddr . ip6 daddr @hairpin-ip6 masquerade\n"
         "chain localnet-guard\n"
         "  type filter hook prerouting priority -300; policy accept;\n"
-        "  iifname != \"lo\" ip daddr 127.0.0.0/8 drop\n");
+        "  iifname != \"lo\" ip daddr 127.0.0.0/8 drop\n"
+        "  iifname != \"lo\" ip saddr 127.0.0.0/8 drop\n"
+        "chain localnet-guard-input\n"
+        "  type filter hook input priority 0; policy accept;\n"
+        "  iifname != \"lo\" ip daddr 127.0.0.0/8 ct direction original ct status ! dnat drop\n");
 }
 
 TEST_CASE("a network chain is that of ruleset.nft, its devices in one order") {
@@ -53,9 +73,9 @@ TEST_CASE("a network chain is that of ruleset.nft, its devices in one order") {
       "chain MESOS-WEB\n"
       "  iifname { \"docker0\", \"mesos-cni0\" } return\n"
       "  dnat ip to ip daddr . meta l4proto . th dport map @MESOS-WEB-hostip\n"
-      "  dnat ip to meta l4proto . th dport map @MESOS-WEB-ip\n"
+      "  meta nfproto ipv4 dnat ip to meta l4proto . th dport map @MESOS-WEB-ip\n"
       "  dnat ip6 to ip6 daddr . meta l4proto . th dport map @MESOS-WEB-hostip6\n"
-      "  dnat ip6 to meta l4proto . th dport map @MESOS-WEB-ip6\n";
+      "  meta nfproto ipv6 dnat ip6 to meta l4proto . th dport map @MESOS-WEB-ip6\n";
   CHECK(text_of(network_chain({"MESOS-WEB", {"mesos-cni0", "docker0"}})) == expected);
   CHECK(text_of(network_chain({"MESOS-WEB", {"docker0", "mesos-cni0"}})) == expected);
   CHECK(text_of(network_chain({"MESOS-WEB", {"docker0", "mesos-cni0", "docker0"}})) == expected);
@@ -75,8 +95,8 @@ TEST_CASE("a jump names its chain") {
 }
 
 TEST_CASE("a fingerprint is that of the rule's text, and never changes by itself") {
-  // FNV-1a of "1 jump MESOS-WEB"; an ADD rebuilds chains whose fingerprints are others.
-  CHECK(fingerprint(Rule{Jump{"MESOS-WEB"}}) == 0x8a263b3ed952a8ba);
+  // FNV-1a of "2 jump MESOS-WEB"; an ADD rebuilds chains whose fingerprints are others.
+  CHECK(fingerprint(Rule{Jump{"MESOS-WEB"}}) == 0x6a7598297c958331);
 }
 
 TEST_CASE("every rule of one ruleset has another fingerprint, equal rules have the same") {
@@ -85,14 +105,14 @@ TEST_CASE("every rule of one ruleset has another fingerprint, equal rules have t
   std::vector<ChainSpec> chains = {network_chain({"a", {"eth0", "eth1"}}),
                                    network_chain({"b", {"eth0"}})};
   for (ChainSpec& chain : skeleton_chains())
-    if (chain.name != kOutput) chains.push_back(std::move(chain));  // has prerouting's rule
-  chains.push_back({"networks", std::nullopt, {{Jump{"a"}}, {Jump{"b"}}}});
+    if (chain.name != kOutput) chains.push_back(std::move(chain));  // has rules of prerouting
+  chains.push_back(networks_chain(std::vector<std::string>{"a", "b"}));
   for (const ChainSpec& chain : chains)
     for (const Rule& rule : chain.rules) {
       fingerprints.insert(fingerprint(rule));
       ++rules;
     }
-  CHECK(rules == 16);
+  CHECK(rules == 26);
   CHECK(fingerprints.size() == rules);
   CHECK(fingerprint(skeleton_chains()[0].rules[0]) == fingerprint(skeleton_chains()[1].rules[0]));
   CHECK(fingerprint(network_chain({"a", {"x", "y"}}).rules[0]) ==
@@ -108,8 +128,12 @@ TEST_CASE("the skeleton's sets are those of ruleset.nft") {
         "set published-ip6 type inet_proto . inet_service\n"
         "set published-hostip6 type ipv6_addr . inet_proto . inet_service\n"
         "map owners type ifname . mark : ipv6_addr . inet_proto . inet_service\n"
+        "set loopback-ip type inet_proto . inet_service\n"
+        "set loopback-ip6 type inet_proto . inet_service\n"
         "set hairpin-ip type ipv4_addr . ipv4_addr; flags interval\n"
-        "set hairpin-ip6 type ipv6_addr . ipv6_addr; flags interval\n");
+        "set hairpin-ip6 type ipv6_addr . ipv6_addr; flags interval\n"
+        "set localnet-devices type ifname\n"
+        "map localnet-users type ifname : ifname\n");
 }
 
 TEST_CASE("a network's maps are those of ruleset.nft, with counters") {
@@ -120,4 +144,28 @@ TEST_CASE("a network's maps are those of ruleset.nft, with counters") {
         "map MESOS-WEB-ip6 type inet_proto . inet_service : ipv6_addr . inet_service; counter\n"
         "map MESOS-WEB-hostip6 type ipv6_addr . inet_proto . inet_service : "
         "ipv6_addr . inet_service; counter\n");
+}
+
+TEST_CASE(
+    "restrictions are the devices and conditions of a chain, whatever their order and its rules") {
+  const NetworkChain two{.name = "c", .exclude_devices = {"a", "b"}, .network = "web"};
+  const NetworkChain other{.name = "d", .exclude_devices = {"b", "a"}, .network = "db"};
+  CHECK(restrictions(two) == restrictions(other));
+  CHECK(restrictions(two) != restrictions({.name = "c", .exclude_devices = {"a"}}));
+  CHECK(restrictions({.name = "c"}) != restrictions({.name = "c", .exclude_devices = {"a"}}));
+  const Match saddr{.field = MatchField::ip_saddr,
+                    .values = {MatchValue::address(*IpAddress::parse("10.0.0.1"))}};
+  CHECK(restrictions({.name = "c", .conditions_v4 = {saddr}}) != restrictions({.name = "c"}));
+  // It is kept in the table: of the same configuration it stays the same for ever.
+  CHECK(restrictions({.name = "c"}) == fnv1a("\n\n"));
+}
+
+TEST_CASE("a chain's owner is told by the hash, and by the comment where a listing lost the hash") {
+  const ChainOwner kept = *network_chain({.name = "c", .network = "web"}).owner;
+  CHECK(kept.comment == "network: web");
+  CHECK(is_owned_by(kept, "web"));
+  CHECK_FALSE(is_owned_by(kept, "db"));
+  CHECK(is_owned_by({.comment = "network: web"}, "web"));
+  CHECK_FALSE(is_owned_by({.comment = "network: web"}, "we"));
+  CHECK_FALSE(network_chain({.name = "hostports"}).owner);
 }

@@ -103,8 +103,11 @@ TEST_CASE("claims name their owner, owner entries their network's chain and name
   for (const char* set : {"MESOS-WEB-ip", "MESOS-WEB-hostip", "MESOS-WEB-ip6"})
     CHECK(userdata_of(transaction, set) == ElementData{.comment = "container_id: abc"});
   CHECK(userdata_of(transaction, "owners") ==
-        ElementData{
-            .comment = "web/abc/eth0", .netns = plan.netns, .chain = "MESOS-WEB", .count = 3});
+        ElementData{.comment = "web/abc/eth0",
+                    .netns = plan.netns,
+                    .chain = "MESOS-WEB",
+                    .wish = HairpinWish{1 | 2 | 1 << 3, 16, 64},
+                    .count = 3});
   CHECK(elements_of(transaction, "hairpin-ip").userdata.empty());
 }
 

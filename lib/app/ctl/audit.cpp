@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "lib/app/exposure.hpp"
 #include "lib/base/escape.hpp"
 #include "nft/decide.hpp"
 #include "nft/userdata.hpp"
@@ -15,12 +16,14 @@ class Auditor {
   explicit Auditor(const TableContents& contents) : contents_(contents) {}
 
   Audit run() {
-    if (!contents_.exists) return {};
+    check_exposure();
+    if (!contents_.exists) return std::move(audit_);
     audit_.repair.generation = contents_.generation;
     check_skeleton();
     check_owners();
     check_leftovers();
-    check_exposure();
+    check_loopback();
+    check_devices();
     return std::move(audit_);
   }
 
@@ -43,8 +46,9 @@ class Auditor {
     }
     for (const nft::Damage& one : mendable) find(to_string(one));
     audit_.mendable += mendable.size();
-    if (!mendable.empty())
-      audit_.repair.append(nft::build_tables(contents_.chains, contents_.skeleton.wrong_hooks));
+    if (mendable.empty()) return;
+    audit_.repair.append(nft::build_tables(contents_.chains, contents_.skeleton.wrong_hooks));
+    audit_.repair.append(nft::loopback_addition(contents_.unlisted_loopback));
   }
 
   void check_owners() {
@@ -124,11 +128,58 @@ class Auditor {
     }
   }
 
+  // With a table the guard is mended with the skeleton; without one nobody needs the setting.
   void check_exposure() {
     for (const std::string& device : contents_.exposed_devices) {
-      find("device " + device +
-           " has route_localnet without the guard: its neighbours reach the host's 127.0.0.1");
-      ++audit_.mendable;  // the guard is mended with the skeleton
+      find(app::exposure_of(device));
+      ++audit_.mendable;
+      if (!contents_.exists) audit_.close_devices.push_back(device);
+    }
+  }
+
+  // What 127.0.0.1 may reach without being published: a process of the host would be hidden.
+  void check_loopback() {
+    std::set<nft::PublishedPort> services;
+    const auto add = [&services](const nft::PublishedPort& port) {
+      if (nft::is_reachable_by_loopback(port))
+        services.insert({IpAddress::any(Family::ipv4), port.protocol, port.port});
+    };
+    for (const auto& [port, claim] : contents_.claims) add(port);
+    for (const nft::OwnerEntry& owner : contents_.owners) add(owner.published);
+    for (const auto& [port, comment] : contents_.loopback)
+      if (!services.contains(port))
+        mend("element of " + to_string(port) + " in " + nft::loopback_set(Family::ipv4) + " (" +
+                 comment + ") has no claim",
+             without(nft::loopback_spec(Family::ipv4), port));
+  }
+
+  void check_devices() {
+    std::set<nft::OwnerHash> owners;
+    for (const nft::OwnerEntry& owner : contents_.owners) owners.insert(owner.owner);
+    std::set<std::string> needed;
+    for (const auto& [owner, device] : contents_.localnet_users) {
+      if (owners.contains(owner)) {
+        needed.insert(device);
+        continue;
+      }
+      nft::Transaction repair;
+      repair.operations.emplace_back(nft::Elements{nft::ElementVerb::remove,
+                                                   nft::localnet_users_spec(),
+                                                   {},
+                                                   {{nft::device_user_key(owner)}}});
+      mend("element " + std::string(nft::to_string(owner)) + " in " + nft::kLocalnetUsers +
+               " has no owner",
+           std::move(repair));
+    }
+    for (const std::string& device : contents_.localnet_devices)
+      if (!needed.contains(device))
+        mend("device " + device + " has route_localnet for ports that are no longer published",
+             nft::localnet_device_removed(device));
+    for (const std::string& device : contents_.closed_devices) {
+      if (!needed.contains(device)) continue;
+      find("device " + device + " lacks route_localnet: 127.0.0.1 does not reach its ports");
+      ++audit_.mendable;
+      audit_.open_devices.push_back(device);
     }
   }
 

@@ -23,6 +23,9 @@ struct Audit {
   std::vector<std::string> findings;
   std::size_t mendable = 0;  // how many of them `repair` mends
   nft::Transaction repair;
+  // route_localnet, which the batch cannot set: what ends before it and what begins after it.
+  std::vector<std::string> close_devices{};
+  std::vector<std::string> open_devices{};
 };
 
 Audit audit_table(const TableContents& contents);

@@ -1,6 +1,8 @@
 #include "lib/app/ctl/audit.hpp"
 #include "lib/app/ctl/commands.hpp"
+#include "lib/app/host_effects.hpp"
 #include "lib/app/retry.hpp"
+#include "lib/host/route_localnet.hpp"
 #include "nft/commit.hpp"
 
 namespace portmapper::ctl {
@@ -24,6 +26,18 @@ app::Outcome report(const Audit& audit, bool repaired) {
   return outcome;
 }
 
+Status repair(Transport& transport, const Audit& audit) {
+  for (const std::string& device : audit.close_devices)
+    if (const Status closed = host::disable_route_localnet(device); !closed) return closed;
+  if (!audit.repair.operations.empty())
+    if (const Status mended = to_status(app::commit_closing(transport, audit.repair), audit.repair);
+        !mended)
+      return mended;
+  for (const std::string& device : audit.open_devices)
+    if (const Status opened = host::enable_route_localnet(device); !opened) return opened;
+  return {};
+}
+
 }  // namespace
 
 app::Outcome check(const Arguments& arguments) {
@@ -38,7 +52,7 @@ app::Outcome check(const Arguments& arguments) {
     const Audit audit = audit_table(*contents);
     if (!arguments.has("--repair") || audit.mendable == 0)
       return report(audit, arguments.has("--repair"));
-    const Status mended = to_status(nft::commit(*netlink, audit.repair), audit.repair);
+    const Status mended = repair(*netlink, audit);
     if (mended) return report(audit, true);
     if (!app::changed_concurrently(mended.error().error_number)) return failure(mended.error());
   }

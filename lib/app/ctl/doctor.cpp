@@ -7,6 +7,7 @@
 
 #include "lib/app/ctl/commands.hpp"
 #include "lib/app/ctl/listing.hpp"
+#include "lib/app/exposure.hpp"
 #include "lib/app/publish.hpp"
 #include "lib/app/retry.hpp"
 #include "lib/host/devices.hpp"
@@ -26,8 +27,8 @@ std::vector<doctor::RoutedPort> routed(const std::vector<ListedPort>& ports) {
     if (!port.endpoint) continue;  // `check` reports that
     const auto [device, is_new] = devices.try_emplace(port.endpoint->address);
     if (is_new)
-      if (const Result<std::string> found = host::device_towards(port.endpoint->address))
-        device->second = *found;
+      if (const Result<host::Way> way = host::way_to(port.endpoint->address))
+        device->second = way->device;
     result.push_back(
         {port.published, *port.endpoint, {device->second, if_nametoindex(device->second.c_str())}});
   }
@@ -58,7 +59,6 @@ void read_network(doctor::Host& host) {
   host.bridge_calls6 = host::read_sysctl("net/bridge/bridge-nf-call-ip6tables");
   host.connections = host::read_sysctl("net/netfilter/nf_conntrack_count");
   host.most_connections = host::read_sysctl("net/netfilter/nf_conntrack_max");
-  host.localnet_devices = host::devices_with_route_localnet();
 }
 
 Status read_tables(Transport& transport, doctor::Host& host) {
@@ -70,15 +70,15 @@ Status read_tables(Transport& transport, doctor::Host& host) {
   if (!devices) return devices.error();
   const Result<bool> table = nft::has_table(transport);
   if (!table) return table.error();
-  const Result<bool> guarded = nft::has_guard(transport);
-  if (!guarded) return guarded.error();
+  Result<std::vector<std::string>> exposed = app::exposed_devices(transport);
+  if (!exposed) return exposed.error();
   Result<nft::foreign::Ruleset> others = nft::foreign::read_ruleset(transport);
   if (!others) return others.error();
   host.ports = routed(*ports);
   host.addresses = std::move(*addresses);
   host.devices = std::move(*devices);
   host.has_table = *table;
-  host.is_guarded = *guarded;
+  host.exposed_devices = std::move(*exposed);
   host.others = std::move(*others);
   host.strict_devices = strict_devices(host.ports);
   return {};

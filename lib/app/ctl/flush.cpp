@@ -11,19 +11,22 @@
 namespace portmapper::ctl {
 namespace {
 
-// The devices for which an ADD may have set route_localnet: those towards ports that 127.0.0.1
-// reaches.
-std::set<std::string> loopback_devices(const std::vector<ListedPort>& ports) {
-  std::set<IpAddress> endpoints;
-  for (const ListedPort& port : ports) {
-    const IpAddress& address = port.published.address;
-    if (port.endpoint && address.family() == Family::ipv4 &&
-        (address.is_any() || address.is_loopback()))
-      endpoints.insert(port.endpoint->address);
+// The devices that ADDs opened: those of the record; and of ports that an older version published,
+// which kept none, those that lead to them.
+Result<std::set<std::string>> opened_devices(Transport& transport) {
+  const Result<std::vector<std::string>> recorded = nft::read_localnet_devices(transport);
+  if (!recorded) return recorded.error();
+  std::set<std::string> devices(recorded->begin(), recorded->end());
+  const Result<std::vector<nft::ClaimEntry>> unlisted = nft::read_unlisted_loopback(transport);
+  if (!unlisted) return unlisted.error();
+  if (unlisted->empty()) return devices;
+  const Result<std::vector<ListedPort>> ports = list_ports(transport);
+  if (!ports) return ports.error();
+  for (const ListedPort& port : *ports) {
+    if (!port.endpoint || !nft::is_reachable_by_loopback(port.published)) continue;
+    const Result<host::Way> way = host::way_to(port.endpoint->address);
+    if (way && way->is_attached) devices.insert(way->device);
   }
-  std::set<std::string> devices;
-  for (const IpAddress& endpoint : endpoints)
-    if (const Result<std::string> device = host::device_towards(endpoint)) devices.insert(*device);
   return devices;
 }
 
@@ -37,19 +40,18 @@ void reset_devices(const std::set<std::string>& devices, app::Outcome& outcome) 
 }
 
 app::Outcome flush_all(Transport& transport) {
-  const Result<std::vector<ListedPort>> ports = list_ports(transport);
-  if (!ports) return failure(ports.error());
-  const std::set<std::string> devices = loopback_devices(*ports);
+  const Result<std::set<std::string>> devices = opened_devices(transport);
+  if (!devices) return failure(devices.error());
+  app::Outcome outcome;
+  reset_devices(*devices, outcome);  // while the guard is there
   nft::Transaction transaction;
   transaction.operations.emplace_back(nft::DeleteTable{});
   const nft::CommitResult gone = nft::commit(transport, transaction);
   const bool was_missing = gone.refusal && gone.refusal->error_number == ENOENT;
   if (const Status status = to_status(gone, transaction); !status && !was_missing)
     return failure(status.error());
-  app::Outcome outcome;
   outcome.out = was_missing ? "there is no table inet nft-port-mapper\n"
                             : "removed table inet nft-port-mapper\n";
-  reset_devices(devices, outcome);
   return outcome;
 }
 
@@ -64,15 +66,6 @@ void fill_chains(std::vector<nft::OwnerEntry>& entries, const std::vector<Listed
       entry.chain = chain->second;
 }
 
-// The devices that only removed ports needed.
-std::set<std::string> devices_left_alone(std::vector<ListedPort> before,
-                                         const std::set<nft::PublishedPort>& removed) {
-  std::set<std::string> devices = loopback_devices(before);
-  std::erase_if(before, [&](const ListedPort& port) { return removed.contains(port.published); });
-  for (const std::string& device : loopback_devices(before)) devices.erase(device);
-  return devices;
-}
-
 // Of one network: its attachments, and its chains where nothing is left in them.
 app::Outcome flush_network(Transport& transport, const std::string& network) {
   const Result<std::vector<ListedPort>> before = list_ports(transport);
@@ -82,22 +75,21 @@ app::Outcome flush_network(Transport& transport, const std::string& network) {
   fill_chains(*entries, *before);
   std::set<std::string> chains = {nft::derived_chain(network)};
   std::vector<std::string> notes;
-  std::set<nft::PublishedPort> removed;
+  std::size_t removed = 0;
   for (const nft::Withdrawal& withdrawal :
        nft::decide_gc(*entries, network, {}, nft::derived_chain(network))) {
     chains.insert(withdrawal.chain);
     const Result<nft::InstalledPorts> gone = app::withdraw(transport, withdrawal, notes);
     if (!gone) return failure(gone.error());
-    for (const nft::InstalledPort& port : gone->ports) removed.insert(port.published);
+    removed += gone->ports.size();
   }
   for (const std::string& chain : chains)
     if (const Status status = app::remove_network_if_empty(transport, chain); !status)
       return failure(status.error());
   app::Outcome outcome;
   outcome.log = log_lines(notes);
-  reset_devices(devices_left_alone(*before, removed), outcome);
   outcome.out =
-      "removed " + std::to_string(removed.size()) + " published ports of network " + network + "\n";
+      "removed " + std::to_string(removed) + " published ports of network " + network + "\n";
   return outcome;
 }
 

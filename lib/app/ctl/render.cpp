@@ -6,6 +6,7 @@
 
 #include "lib/app/command_context.hpp"
 #include "lib/app/ctl/commands.hpp"
+#include "lib/app/host_effects.hpp"
 #include "lib/base/read_all.hpp"
 #include "lib/base/unique_fd.hpp"
 #include "nft/transaction.hpp"
@@ -43,6 +44,14 @@ Result<nft::Plan> plan_from(const std::string& text, const Arguments& arguments)
                       "prevResult");
 }
 
+std::vector<nft::ClaimEntry> claims_of(const nft::Plan& plan) {
+  const std::string comment = nft::container_comment(plan.attachment.container_id);
+  std::vector<nft::ClaimEntry> claims;
+  for (const nft::Translation& translation : plan.translations)
+    claims.push_back({translation.published, comment, {}});
+  return claims;
+}
+
 }  // namespace
 
 app::Outcome render(const Arguments& arguments) {
@@ -51,7 +60,7 @@ app::Outcome render(const Arguments& arguments) {
   const Result<std::string> text =
       read_config(arguments.words.empty() ? "-" : arguments.words.front());
   if (!text) return failure(text.error());
-  const Result<nft::Plan> plan = plan_from(*text, arguments);
+  Result<nft::Plan> plan = plan_from(*text, arguments);
   if (!plan) return failure(plan.error());
   app::Outcome outcome;
   for (const std::string& note : plan->notes) outcome.out += "# " + note + "\n";
@@ -61,6 +70,15 @@ app::Outcome render(const Arguments& arguments) {
   }
   const std::vector<std::string> jumps = {plan->chain.name};
   nft::Transaction transaction = nft::build_tables(plan->chain, jumps, {});
+  // By this host's own route where it has one.
+  nft::Plan here = *plan;
+  app::find_way_of_loopback(here);
+  if (here.localnet_device.empty()) {
+    if (nft::wants_loopback(*plan)) transaction.append(nft::loopback_addition(claims_of(*plan)));
+  } else {
+    plan->localnet_device = here.localnet_device;
+    transaction.append(nft::localnet_device_added(plan->localnet_device));
+  }
   transaction.append(nft::insertion(*plan, {}));
   outcome.out +=
       "# What an ADD does on a host without our table. On a host where networks have"

@@ -1,5 +1,8 @@
 #include "lib/app/ctl/table_contents.hpp"
 
+#include <set>
+
+#include "lib/app/exposure.hpp"
 #include "lib/app/look.hpp"
 #include "lib/host/route_localnet.hpp"
 
@@ -43,11 +46,31 @@ Status read_elements(Transport& transport, TableContents& contents) {
   return {};
 }
 
-// Without our table, route_localnet was set by somebody else.
 Status read_exposure(Transport& transport, TableContents& contents) {
-  const Result<bool> guarded = nft::has_guard(transport);
-  if (!guarded) return guarded.error();
-  if (!*guarded) contents.exposed_devices = host::devices_with_route_localnet();
+  Result<std::vector<std::string>> exposed = app::exposed_devices(transport);
+  if (!exposed) return exposed.error();
+  contents.exposed_devices = std::move(*exposed);
+  return {};
+}
+
+Status read_localnet(Transport& transport, TableContents& contents) {
+  Result<std::vector<std::string>> devices = nft::read_localnet_devices(transport);
+  if (!devices) return devices.error();
+  Result<std::map<nft::OwnerHash, std::string>> users = nft::read_localnet_users(transport);
+  if (!users) return users.error();
+  Result<std::vector<nft::ClaimEntry>> unlisted = nft::read_unlisted_loopback(transport);
+  if (!unlisted) return unlisted.error();
+  Result<std::vector<nft::ClaimEntry>> loopback = nft::read_loopback_set(transport, Family::ipv4);
+  if (!loopback) return loopback.error();
+  contents.localnet_devices = std::move(*devices);
+  contents.localnet_users = std::move(*users);
+  contents.unlisted_loopback = std::move(*unlisted);
+  for (nft::ClaimEntry& entry : *loopback)
+    contents.loopback.emplace(entry.published, std::move(entry.comment));
+  std::set<std::string> needed;
+  for (const auto& [owner, device] : contents.localnet_users) needed.insert(device);
+  for (const std::string& device : needed)
+    if (!host::has_route_localnet(device)) contents.closed_devices.push_back(device);
   return {};
 }
 
@@ -58,8 +81,11 @@ Result<TableContents> read_table(Transport& transport) {
   const Result<bool> exists = nft::has_table(transport);
   if (!exists) return exists.error();
   contents.exists = *exists;
-  if (!contents.exists) return contents;
-  for (const auto read : {read_chains, read_elements, read_exposure})
+  if (!contents.exists) {
+    if (const Status status = read_exposure(transport, contents); !status) return status.error();
+    return contents;
+  }
+  for (const auto read : {read_chains, read_elements, read_exposure, read_localnet})
     if (const Status status = read(transport, contents); !status) return status.error();
   return contents;
 }

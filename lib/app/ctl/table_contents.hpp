@@ -33,7 +33,12 @@ struct TableContents {
   std::map<nft::OwnerHash, NamespaceState> owner_states;
   std::map<nft::PublishedPort, nft::ClaimEntry> claims;
   std::map<std::pair<std::string, nft::PublishedPort>, nft::TargetEntry> targets;
+  std::map<nft::PublishedPort, std::string> loopback;  // loopback-ip, any address; their comments
+  std::vector<nft::ClaimEntry> unlisted_loopback;      // published before there was that set
+  std::vector<std::string> localnet_devices;
+  std::map<nft::OwnerHash, std::string> localnet_users;
   std::vector<std::string> exposed_devices;  // with route_localnet, where our guard is not whole
+  std::vector<std::string> closed_devices;   // of localnet_users, without route_localnet
 };
 
 Result<TableContents> read_table(Transport& transport);

@@ -62,9 +62,9 @@ Findings check_forwarding6(const Host& host) {
 }
 
 Findings check_guard(const Host& host) {
-  if (!host.has_table || host.is_guarded || host.localnet_devices.empty()) return {};
+  if (host.exposed_devices.empty()) return {};
   return {{Level::problem,
-           "route_localnet is set without the guard on " + some_of(host.localnet_devices),
+           "route_localnet is set without the guard on " + some_of(host.exposed_devices),
            "neighbours on such an interface reach services on the host's 127.0.0.1"
            " (CVE-2020-8558)",
            "nft-port-mapperctl check --repair"}};

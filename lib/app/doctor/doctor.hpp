@@ -52,8 +52,7 @@ struct Host {
   std::optional<std::int64_t> forwards6{};  // net.ipv6.conf.all.forwarding
   nft::foreign::Ruleset others{};
   bool has_table = false;
-  bool is_guarded = false;
-  std::vector<std::string> localnet_devices{};
+  std::vector<std::string> exposed_devices{};   // route_localnet without the guard
   std::optional<std::int64_t> bridge_calls{};   // net.bridge.bridge-nf-call-iptables
   std::optional<std::int64_t> bridge_calls6{};  // and -ip6tables
   std::vector<std::string> strict_devices{};    // towards containers, rp_filter 1

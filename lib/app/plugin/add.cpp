@@ -24,13 +24,14 @@ Status publish_with_effects(const app::CommandContext& context, const nft::Plan&
 // The part of an ADD that follows the creation of the interface.
 Status map_ports(const app::CommandContext& context, const std::string& result) {
   const std::optional<config::Delegate>& plugin = context.conf.delegate;
-  const Result<nft::Plan> plan =
+  Result<nft::Plan> plan =
       app::plan_of(context, result, plugin ? "result of delegate " + plugin->type : "prevResult");
   if (!plan) {
     Error error = plan.error();
     if (plugin && error.kind == ErrorKind::invalid_input) error.kind = ErrorKind::delegate_failed;
     return error;
   }
+  app::find_way_of_loopback(*plan);
   context.note_all(plan->notes);
   if (plan->translations.empty()) return {};
   return publish_with_effects(context, *plan);

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "lib/app/host_effects.hpp"
 #include "lib/app/look.hpp"
 #include "lib/app/plugin/commands.hpp"
 #include "lib/app/retry.hpp"
@@ -46,10 +47,15 @@ std::string enumerate(const std::vector<std::string>& findings) {
 Status check_mapping(const app::CommandContext& context) {
   if (context.conf.mappings.empty()) return {};
   if (!context.conf.prev_result) return invalid_input("prevResult is missing");
-  const Result<nft::Plan> plan = app::plan_of(context, *context.conf.prev_result, "prevResult");
+  Result<nft::Plan> plan = app::plan_of(context, *context.conf.prev_result, "prevResult");
   if (!plan) return plan.error();
   if (plan->translations.empty()) return {};
-  const Result<std::vector<std::string>> findings = findings_of(*plan);
+  Result<std::vector<std::string>> findings = findings_of(*plan);
+  if (findings && !findings->empty() && nft::wants_loopback(*plan)) {
+    // Where 127.0.0.1 cannot reach the container, its pair is not missing.
+    app::find_way_of_loopback(*plan);
+    if (plan->localnet_device.empty()) findings = findings_of(*plan);
+  }
   if (!findings) return findings.error();
   if (findings->empty()) return {};
   return mapping_failed(

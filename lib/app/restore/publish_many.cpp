@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <set>
 
 #include "lib/app/carry_out.hpp"
 #include "lib/app/publish.hpp"
 #include "lib/app/retry.hpp"
 #include "lib/host/local_addresses.hpp"
+#include "lib/host/route_localnet.hpp"
 #include "nft/commit.hpp"
 
 namespace portmapper::restore {
@@ -55,7 +57,15 @@ class Publisher {
 
   Status try_batch(Plans plans) {
     nft::Transaction transaction = mending_;  // a dry run leaves nothing that the next can stand on
-    for (const nft::Plan* plan : plans) transaction.append(nft::insertion_of_ports(*plan, local_));
+    std::set<std::string> closed;
+    for (const nft::Plan* plan : plans) {
+      transaction.append(nft::insertion_of_ports(*plan, local_));
+      const std::string& device = plan->localnet_device;
+      if (!device.empty() && !closed.contains(device) && !host::has_route_localnet(device)) {
+        closed.insert(device);
+        transaction.append(nft::localnet_device_added(device));
+      }
+    }
     bool mended = false;
     for (app::Retry retry; retry.again();) {
       const nft::CommitResult result = mode_ == Mode::dry_run

@@ -7,12 +7,15 @@
 #include <optional>
 #include <thread>
 
+#include "lib/app/carry_out.hpp"
 #include "lib/app/command_context.hpp"
+#include "lib/app/exposure.hpp"
 #include "lib/app/host_effects.hpp"
 #include "lib/app/look.hpp"
 #include "lib/app/publish.hpp"
 #include "lib/app/retry.hpp"
 #include "lib/host/netns_addresses.hpp"
+#include "lib/host/route_localnet.hpp"
 #include "nft/read/reader.hpp"
 
 namespace portmapper::restore {
@@ -62,7 +65,10 @@ Result<nft::Plan> plan_again(const CachedAttachment& cached) {
   if (plan && !plan->translations.empty() && !is_absolute_path(cached.netns))
     return invalid_input(
         "it does not record a network namespace, so it is unknown whether it is alive");
-  if (plan) plan->is_restored = true;
+  if (plan) {
+    plan->is_restored = true;
+    app::find_way_of_loopback(*plan);
+  }
   return plan;
 }
 
@@ -103,10 +109,32 @@ class Restorer {
         break;
       }
     }
+    if (const Status closed = end_exposure(); !closed) return closed.error();
     return report();
   }
 
  private:
+  // What nft flush ruleset left open, if nothing that lives brought the guard back.
+  Status end_exposure() {
+    const Result<std::vector<std::string>> exposed = app::exposed_devices(transport_);
+    if (!exposed) return exposed.error();
+    if (exposed->empty()) return {};
+    if (mode_ == Mode::dry_run) {
+      if (std::any_of(tracked_.begin(), tracked_.end(), is_restored)) return {};
+      for (const std::string& device : *exposed) notes_.push_back(app::exposure_of(device));
+      return {};
+    }
+    const Result<bool> has_table = nft::has_table(transport_);
+    if (!has_table) return has_table.error();
+    if (*has_table) return app::carry_out(transport_, {}, nft::decide_skeleton).status;
+    for (const std::string& device : *exposed) {
+      if (const Status closed = host::disable_route_localnet(device); !closed) return closed;
+      notes_.push_back("reset route_localnet of " + device +
+                       ": no port needs it, and no guard was there");
+    }
+    return {};
+  }
+
   using Item = std::pair<const std::string, Tracked>;
   static bool is_restored(const Item& item) { return item.second.standing == Standing::restored; }
 

@@ -1,0 +1,27 @@
+// Exposure: interfaces whose route_localnet is set without our guard: their neighbours reach services
+// on the host's 127.0.0.1 (CVE-2020-8558).
+//
+//   const Result<std::vector<std::string>> exposed = exposed_devices(transport);
+//   for (const std::string& device : *exposed) use(device);  // "cni0"
+//
+// Judged whether or not there is a table: `nft flush ruleset` takes guard and record away, and leaves
+// the setting. "all" and "default" are never ours, so they count only beside a table, whose guard is
+// to come back. Errors: mapping_failed as nft/read/reader. Does not promise: to know who set it.
+// Source: packaging/doc/design.md, "Host effects"; kernel ip-sysctl.rst.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "lib/base/error.hpp"
+#include "lib/base/netlink.hpp"
+
+namespace portmapper::app {
+
+Result<std::vector<std::string>> exposed_devices(Transport& transport);
+
+// What a person should know of it. With a table, its guard is put back; without one nobody needs the
+// setting.
+std::string exposure_of(const std::string& device);
+
+}  // namespace portmapper::app
