@@ -60,8 +60,9 @@ class Conflicts {
     std::string text = text_;
     if (count_ > kConflictsNamed)
       text += "; and " + std::to_string(count_ - kConflictsNamed) + " more";
-    return mapping_failed("cannot publish ports of container " + plan.attachment.container_id,
-                          text + "; stop that container or choose another host port");
+    return {ErrorKind::port_taken,
+            "cannot publish ports of container " + plan.attachment.container_id,
+            text + "; stop that container or choose another host port"};
   }
 
  private:

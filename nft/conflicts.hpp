@@ -3,7 +3,7 @@
 //   const Result<Transaction> removals = resolve_conflicts(plan, occupancy);
 //
 // May be removed: what the same attachment had before, all that a dead owner has, elements that no
-// owner entry stands for. A pure function. Errors: mapping_failed naming every port that a living
+// owner entry stands for. A pure function. Errors: port_taken naming every port that a living
 // owner has, the owner's container and network. Source: packaging/doc/design.md, "The commands".
 #pragma once
 

@@ -8,8 +8,8 @@
 //
 // Pure functions: no I/O, no clock. What a decision rests on is guarded in its transaction: by
 // creating elements exclusively, or by the generation of the snapshot. tests/model tries every
-// interleaving of them. Errors: mapping_failed naming every port that a living owner has, the
-// owner's container and network. Source: packaging/doc/design.md, "Read, decide, commit".
+// interleaving of them. Errors: port_taken naming every port that a living owner has, the owner's
+// container and network. Source: packaging/doc/design.md, "Read, decide, commit".
 #pragma once
 
 #include <map>

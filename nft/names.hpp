@@ -35,7 +35,7 @@ using portmapper::kNetworks;
 using portmapper::kOutput;
 using portmapper::kPostrouting;
 using portmapper::kPrerouting;
-inline constexpr char kSharedChain[] = "hostports";  // networks without a `chain` in their config
+using portmapper::kSharedChain;
 
 // "ip", "hostip", "ip6", "hostip6"; claim sets and target maps share them.
 enum class AddressScope : std::uint8_t { any, one };

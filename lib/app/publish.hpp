@@ -7,8 +7,8 @@
 // Both are one batch, decided by nft/decide. publish puts back skeleton and network chain where
 // they are not as we build them, replaces what the same attachment had, and takes ports over from
 // dead owners. withdraw ends the stale UDP flows too, and succeeds when nothing is left, whatever
-// was missing; it returns what it removed. Errors: mapping_failed: a conflict names port, owner and
-// network; a refusal names object and errno. try_again_later when others kept changing the ruleset.
+// was missing; it returns what it removed. Errors: port_taken names port, owner and network;
+// mapping_failed: a refusal names object and errno. try_again_later when others kept changing the ruleset.
 // A listener of the host on the same port is hidden, not refused. Source: packaging/doc/design.md,
 // "The commands".
 #pragma once

@@ -25,7 +25,9 @@ enum class ErrorKind {
   unreadable_input,     // 100: stdin
   invalid_input,        // 101: an environment variable or the configuration
   delegate_failed,      // 102
-  mapping_failed,       // 103: conflict, or nftables refused
+  delegate_missing,     // 102 too: it was never started, so there is nothing of it to undo
+  mapping_failed,       // 103: nftables refused
+  port_taken,           // 103 too: another container has a port; it may give it back
   unsupported_command,  // 104
 };
 

@@ -1,9 +1,11 @@
 #include "lib/base/netlink.hpp"
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstring>
 #include <utility>
 
@@ -182,6 +184,44 @@ Status Netlink::peek(std::span<const std::uint8_t> requests, const OnReply& on_r
   if (!other) return other.error();
   std::swap(socket_, other->socket_);
   return {};
+}
+
+Status Netlink::join(int group) {
+  sockaddr_nl address{};
+  address.nl_family = AF_NETLINK;
+  address.nl_groups = 1U << static_cast<unsigned>(group - 1);
+  if (bind(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    return failed("cannot listen for events");
+  return {};
+}
+
+Result<bool> Netlink::wait(std::chrono::steady_clock::time_point deadline,
+                           const OnReply& on_message) {
+  for (;;) {
+    bool came = false;
+    Status lost;
+    for (;;) {
+      const Result<Bytes> received = receive();
+      // The kernel says so once, and drops all that comes until the socket is empty.
+      if (!received &&
+          (received.error().error_number == ENOBUFS || received.error().error_number == EMSGSIZE)) {
+        lost = received.error();
+        continue;
+      }
+      if (!received) return received.error();
+      if (received->empty()) break;
+      came = true;
+      if (const Status whole = each_message(*received, on_message); !whole) return whole.error();
+    }
+    if (!lost) return lost.error();
+    if (came) return true;
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    if (left.count() <= 0) return false;
+    pollfd ready{.fd = socket_.get(), .events = POLLIN, .revents = 0};
+    const int time = static_cast<int>(std::min<std::int64_t>(left.count(), INT_MAX));
+    if (poll(&ready, 1, time) < 0 && errno != EINTR) return failed("cannot wait for events");
+  }
 }
 
 Acknowledgement acknowledgement(const nlmsghdr& reply) {

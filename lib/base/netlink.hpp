@@ -10,12 +10,15 @@
 // sendto or recv; refusals by the kernel are replies (NLMSG_ERROR), which the caller judges, as it
 // does where there is no reply. ENOBUFS: replies were lost, after those that came were handed on;
 // no_answer(): a dump without its end; EMSGSIZE, EBADMSG: a part of a message. peek reads the
-// beginning alone, and no_answer() is its error for silence. Does not promise: that a reply is
-// well-formed beyond its length. Source: netlink(7), kernel net/netlink/af_netlink.c.
+// beginning alone, and no_answer() is its error for silence. A socket that has joined a multicast
+// group is for waiting, not for requests; ENOBUFS or EMSGSIZE is then: messages of the group were
+// lost, and those that came were handed on. Does not promise: that a reply is well-formed beyond
+// its length. Source: netlink(7), kernel net/netlink/af_netlink.c.
 #pragma once
 
 #include <linux/netlink.h>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -55,6 +58,10 @@ class Netlink final : public Transport {
   ~Netlink() override;
   Status exchange(std::span<const std::uint8_t> requests, const OnReply& on_reply) override;
   Status peek(std::span<const std::uint8_t> requests, const OnReply& on_reply) override;
+  // From now on the messages of a multicast group, of the first 32, come, for `wait`.
+  Status join(int group);
+  // Hands on what there is, and waits for it until the deadline. False: nothing came until then.
+  Result<bool> wait(std::chrono::steady_clock::time_point deadline, const OnReply& on_message);
 
  private:
   Netlink(UniqueFd socket, int protocol);

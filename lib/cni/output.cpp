@@ -18,8 +18,10 @@ int cni_code(ErrorKind kind) {
     case ErrorKind::invalid_input:
       return 101;
     case ErrorKind::delegate_failed:
+    case ErrorKind::delegate_missing:
       return 102;
     case ErrorKind::mapping_failed:
+    case ErrorKind::port_taken:
       return 103;
     case ErrorKind::unsupported_command:
       return 104;

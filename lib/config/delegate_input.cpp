@@ -5,11 +5,13 @@
 namespace portmapper::config {
 namespace {
 
-// A member of our document that the delegate gets as well.
+// A member of our document that the delegate gets as well. A null of cni.dev/* has a meaning: it is
+// how libcni writes an empty list.
 bool is_handed_on(const json::Value& member) {
+  if (member.kind() == json::Kind::missing) return false;
   const std::string_view key = member.key();
-  return member.present() &&
-         (key == "args" || key == "runtimeConfig" || key.starts_with("cni.dev/"));
+  return key.starts_with("cni.dev/") ||
+         (member.present() && (key == "args" || key == "runtimeConfig"));
 }
 
 bool is_replaced(std::string_view key, const json::Value& root) {

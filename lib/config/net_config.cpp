@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "lib/base/escape.hpp"
+#include "lib/base/table_names.hpp"
 #include "lib/cni/versions.hpp"
 #include "lib/config/chain_name.hpp"
 #include "lib/config/conditions.hpp"
@@ -17,6 +18,7 @@ namespace {
 constexpr std::string_view kWhat = "the configuration";
 constexpr std::string_view kValidAttachments = "cni.dev/valid-attachments";
 constexpr std::int64_t kMaxDelegateTimeout = 86400;  // seconds
+constexpr std::int64_t kMaxPortWait = 60;            // seconds
 
 // A config without cniVersion, or with an empty one, is older than the key.
 Result<std::string> read_version(const json::Value& root) {
@@ -71,6 +73,8 @@ class Reader {
   void read_exclude_devices();
   void read_conditions(std::string_view key, Family family, std::vector<Match>& matches);
   void read_bool_option(std::string_view key, bool& option);
+  void read_seconds(std::string_view key, std::int64_t most, std::chrono::seconds& option);
+  void refuse_options_of_shared_chain();
   void read_nftables_only();
 
   json::Value root_;
@@ -137,6 +141,29 @@ void Reader::read_bool_option(std::string_view key, bool& option) {
   if (value.present()) option = json::read_bool(value, optional_problems()).value_or(option);
 }
 
+void Reader::read_seconds(std::string_view key, std::int64_t most, std::chrono::seconds& option) {
+  const json::Value value = root_.member(key);
+  if (!value.present()) return;
+  const auto seconds = json::read_integer(value, 0, most, optional_problems());
+  if (seconds) option = std::chrono::seconds(*seconds);
+}
+
+// Every network without restrictions shares this chain: those of one would be everybody's. An ADD
+// was refused, so DEL and GC have nothing to look for.
+void Reader::refuse_options_of_shared_chain() {
+  if (conf.chain != kSharedChain || command_ == cni::Command::del || command_ == cni::Command::gc)
+    return;
+  for (const std::string_view key : {"excludeDevices", "conditionsV4", "conditionsV6"}) {
+    const json::Value list = root_.member(key);
+    if (list.begin() == list.end()) continue;
+    std::string complaint = "is shared by networks without ";
+    complaint.append(key).append("; name another chain");
+    if (!root_.member("delegate").present())
+      complaint += ", or leave it out, and this network gets one of its own";
+    return problems_.about(root_.member("chain"), complaint);
+  }
+}
+
 void Reader::read_exclude_devices() {
   json::Problems& problems = optional_problems();
   const json::Value devices = root_.member("excludeDevices");
@@ -191,12 +218,10 @@ void Reader::read_options() {
   read_bool_option("masqAll", conf.masq_all);
   read_conditions("conditionsV4", Family::ipv4, conf.conditions_v4);
   read_conditions("conditionsV6", Family::ipv6, conf.conditions_v6);
+  refuse_options_of_shared_chain();
   read_nftables_only();
-  const json::Value timeout = root_.member("delegateTimeout");
-  if (!timeout.present()) return;
-  const std::optional<std::int64_t> seconds =
-      json::read_integer(timeout, 0, kMaxDelegateTimeout, optional_problems());
-  if (seconds) conf.delegate_timeout = std::chrono::seconds(*seconds);
+  read_seconds("delegateTimeout", kMaxDelegateTimeout, conf.delegate_timeout);
+  read_seconds("portWait", kMaxPortWait, conf.port_wait);
 }
 
 void Reader::read_mappings() {
@@ -217,7 +242,10 @@ void Reader::read_mappings() {
 // Never lenient: an attachment that is missed here is removed while it is alive.
 void Reader::read_valid_attachments() {
   const json::Value list = root_.member(kValidAttachments);
-  if (command_ != cni::Command::gc || !json::is_array(list, problems_)) return;
+  if (command_ != cni::Command::gc) return;
+  // libcni writes an empty list of Go as null; only a missing key says nothing.
+  const bool is_null = list.kind() == json::Kind::null;
+  if (!is_null && !json::is_array(list, problems_)) return;
   conf.valid_attachments.emplace();
   for (const json::Value entry : list) {
     if (entry.kind() != json::Kind::object) {

@@ -43,6 +43,7 @@ struct NetConf {
   std::vector<std::string> exclude_devices;
   std::optional<Delegate> delegate;
   std::chrono::seconds delegate_timeout{120};  // 0: none
+  std::chrono::seconds port_wait{5};           // for a port that another container has
   std::vector<PortMapping> mappings;           // identical entries once
   bool snat = true;
   bool masq_all = false;

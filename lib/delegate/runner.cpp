@@ -62,6 +62,11 @@ std::string what_failed(const Call& call, End end, int status) {
   return who + " ended with exit status " + std::to_string(WEXITSTATUS(status));
 }
 
+Error never_started(Error error) {
+  error.kind = ErrorKind::delegate_missing;
+  return error;
+}
+
 Error about(const std::string& path, Error error, std::string details) {
   error.object = path;
   error.details = std::move(details);
@@ -71,13 +76,13 @@ Error about(const std::string& path, Error error, std::string details) {
 }  // namespace
 
 Result<std::string> PluginRunner::run(const Call& call) {
-  Result<std::string> path = find_plugin(call.type, cni_path_);
-  if (!path) return path;
+  const Result<std::string> path = find_plugin(call.type, cni_path_);
+  if (!path) return never_started(path.error());
   const ChildSignals signals;
   Result<Exchange> exchange = Exchange::open(call.input);
-  if (!exchange) return about(*path, exchange.error(), {});
+  if (!exchange) return never_started(about(*path, exchange.error(), {}));
   Result<Process> process = Process::start(*path, call.command, exchange->child_ends());
-  if (!process) return process.error();
+  if (!process) return never_started(process.error());
   const Result<End> end = exchange->run(*process, call.time_limit);
   const Result<int> status = process->wait();
   if (!end) return about(*path, end.error(), details_of(*exchange));

@@ -6,8 +6,9 @@
 //
 // The plugin is looked up in the directories of CNI_PATH and nowhere else; it gets our environment
 // with CNI_COMMAND set, `input` on stdin, our stderr's text passed on. stdin and both output pipes
-// are polled together. Units: seconds. Errors: delegate_failed (102) with the plugin's own error
-// object, or what it printed, in `details`; no child, no file descriptor is left behind.
+// are polled together. Units: seconds. Errors: delegate_missing (102): it was not started;
+// delegate_failed (102) with the plugin's own error object, or what it printed, in `details`; no
+// child, no file descriptor is left behind.
 // Does not promise: to stop processes that the plugin itself left running.
 // Source: CNI SPEC.md section 4 "Plugin Delegation", posix_spawn(3), pidfd_open(2).
 #pragma once

@@ -26,14 +26,24 @@ ElementView view_of(const Attribute& element) {
   return view;
 }
 
+void visit_elements(const nlmsghdr& message, unsigned type,
+                    const std::function<void(const ElementView&)>& visit) {
+  if (!is_reply(message, type)) return;
+  const auto list =
+      Attributes(message_attributes(message, sizeof(nfgenmsg))).find(NFTA_SET_ELEM_LIST_ELEMENTS);
+  if (!list) return;
+  for (const Attribute& element : Attributes(list->payload)) visit(view_of(element));
+}
+
 }  // namespace
 
 void for_each_element(const nlmsghdr& reply, const std::function<void(const ElementView&)>& visit) {
-  if (!is_reply(reply, NFT_MSG_NEWSETELEM)) return;
-  const auto list =
-      Attributes(message_attributes(reply, sizeof(nfgenmsg))).find(NFTA_SET_ELEM_LIST_ELEMENTS);
-  if (!list) return;
-  for (const Attribute& element : Attributes(list->payload)) visit(view_of(element));
+  visit_elements(reply, NFT_MSG_NEWSETELEM, visit);
+}
+
+void for_each_deleted_element(const nlmsghdr& event,
+                              const std::function<void(const ElementView&)>& visit) {
+  visit_elements(event, NFT_MSG_DELSETELEM, visit);
 }
 
 }  // namespace portmapper::nft

@@ -22,5 +22,8 @@ struct ElementView {
 };
 
 void for_each_element(const nlmsghdr& reply, const std::function<void(const ElementView&)>& visit);
+// The same for an event of the kernel that elements were deleted.
+void for_each_deleted_element(const nlmsghdr& event,
+                              const std::function<void(const ElementView&)>& visit);
 
 }  // namespace portmapper::nft

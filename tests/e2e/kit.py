@@ -76,9 +76,10 @@ def result(number=2, subnet=22):
 
 
 def config(mappings, network="web", number=2, subnet=22, **more):
-    """The chained form; delegating where `more` has a delegate."""
+    """The chained form; delegating where `more` has a delegate. A conflict is answered at once."""
     text = {"cniVersion": "1.0.0", "name": network, "type": "nft-port-mapper",
-            "chain": f"NET-{network.upper()}", "runtimeConfig": {"portMappings": mappings}, **more}
+            "chain": f"NET-{network.upper()}", "portWait": 0,
+            "runtimeConfig": {"portMappings": mappings}, **more}
     if "delegate" not in more:
         text["prevResult"] = result(number, subnet)
     return json.dumps(text)

@@ -3,6 +3,8 @@
 
 #include "tests/support/files.hpp"
 #include "tests/support/runtime.hpp"
+#include "tests/support/traced.hpp"
+#include "tests/support/verdict.hpp"
 
 using namespace portmapper;
 using namespace portmapper::test;
@@ -14,7 +16,7 @@ const std::string ports_of_mesos =
 
 std::string mesos_config(const std::string& delegate, const std::string& args = ports_of_mesos) {
   return R"({"cniVersion":"0.2.0","name":"web","type":"nft-port-mapper","chain":"MESOS-WEB",)"
-         R"("excludeDevices":["mesos-cni0"],"delegate":)" +
+         R"("excludeDevices":["mesos-cni0"],"portWait":0,"delegate":)" +
          delegate + R"(,"args":)" + args + "}";
 }
 
@@ -91,6 +93,162 @@ TEST_CASE("forms: when the ports are taken, the delegate's interface is deleted 
   CHECK(refused.err == "nft-port-mapper: " + message + "\n");
   CHECK(read_file(scratch.path("calls")) == "ADD def netns\nDEL def netns\n");
   CHECK(difference(listing(lab.host()), before) == "");
+}
+
+// The delegate's DEL gives the address to whoever comes next.
+TEST_CASE("forms: a refused ADD again leaves no port that leads to the address released") {
+  Lab lab;
+  lab.container("abc", "10.22.0.2/16");
+  const Server server(lab.container("def", "10.22.0.3/16"), "def", Protocol::tcp, "0.0.0.0", 80);
+  REQUIRE(Runtime(lab).add("abc", {{8080, 80}}) == done);
+  const std::string before = listing(lab.host());
+  const ScratchDirectory scratch;
+  scratch.script("fake", "cat >/dev/null\nif [ $CNI_COMMAND = ADD ]; then echo '" +
+                             result_of("10.22.0.3/16") +
+                             "'; exit; fi\nnft list map inet nft-port-mapper owners |"
+                             " grep -c web/def/ >>" +
+                             scratch.path("seen") + "\nexit 0");
+  const Plugin plugin{PLUGIN, scratch.path()};
+  const auto add = [&](const Mappings& ports) {
+    return plugin.call(lab, lab.host(), "ADD", "def",
+                       chained_config("web", "", to_json(ports),
+                                      R"("chain":"MESOS-WEB","delegate":{"type":"fake"})"));
+  };
+  REQUIRE(add({{9090, 80}}).status == 0);
+  CHECK(ask(lab.client(), Protocol::tcp, "192.0.2.1", 9090) == "def 192.0.2.2");
+  const std::string message = conflict("def", published_by("0.0.0.0:8080/tcp", "abc"));
+  CHECK(add({{9090, 80}, {8080, 80}}).err == "nft-port-mapper: " + message + "\n");
+  CHECK(read_file(scratch.path("seen")) == "0\n");
+  CHECK(difference(listing(lab.host()), before) == "");
+  CHECK(probe(lab.client(), Protocol::tcp, "192.0.2.1", 9090) == "refused");
+}
+
+TEST_CASE("forms: a chained plugin's ADD again that is refused leaves the ports as they were") {
+  Lab lab;
+  lab.container("abc", "10.22.0.2/16");
+  const Server server(lab.container("def", "10.22.0.3/16"), "def", Protocol::tcp, "0.0.0.0", 80);
+  REQUIRE(Runtime(lab).add("abc", {{8080, 80}}) == done);
+  REQUIRE(Runtime(lab).add("def", {{9090, 80}}) == done);
+  const std::string before = listing(lab.host());
+  CHECK(Runtime(lab).add("def", {{9091, 80}, {8080, 80}}) ==
+        conflict("def", published_by("0.0.0.0:8080/tcp", "abc")));
+  CHECK(difference(listing(lab.host()), before) == "");
+  CHECK(ask(lab.client(), Protocol::tcp, "192.0.2.1", 9090) == "def 192.0.2.2");
+}
+
+TEST_CASE("forms: ADD again without ports closes those of the ADD before") {
+  Lab lab;
+  const std::string abc = lab.container("abc", "10.22.0.2/16");
+  const Server server(abc, "abc", Protocol::tcp, "0.0.0.0", 80);
+  const ScratchDirectory scratch;
+  make_fake(scratch, result_of("10.22.0.2/16"));
+  const Plugin plugin{PLUGIN, scratch.path()};
+  REQUIRE(Runtime(lab).add("other", {{9090, 80}}, {.result = result_of("10.22.0.9/16")}) == done);
+  const std::string before = listing(lab.host());
+  for (const bool chained : {true, false})
+    for (const char* none :
+         {"null", "[]", R"([{"hostPort":8080,"containerPort":80,"hostIP":"::"}])"}) {
+      CAPTURE(chained);
+      CAPTURE(std::string(none));
+      const auto add = [&](const std::string& ports) {
+        return plugin.call(lab, lab.host(), "ADD", "abc",
+                           chained_config("web", chained ? lab.previous_result("abc") : "", ports,
+                                          std::string(R"("chain":"MESOS-WEB")") +
+                                              (chained ? "" : R"(,"delegate":{"type":"fake"})")));
+      };
+      REQUIRE(add(to_json({{8080, 80}})).status == 0);
+      CHECK(ask(lab.client(), Protocol::tcp, "192.0.2.1", 8080) == "abc 192.0.2.2");
+      CHECK(add(none).status == 0);
+      CHECK(probe(lab.client(), Protocol::tcp, "192.0.2.1", 8080) == "refused");
+      CHECK(difference(listing(lab.host()), before) == "");
+    }
+}
+
+TEST_CASE("forms: ADD without ports makes no table, asks once, and does without netfilter") {
+  Lab lab;
+  lab.container("abc", "10.22.0.2/16");
+  const Traced traced;
+  const std::string config = chained_config("web", lab.previous_result("abc"), "[]");
+  const RunResult added =
+      traced.plugin("-e trace=sendto,socket").call(lab, lab.host(), "ADD", "abc", config);
+  CHECK(added.status == 0);
+  CHECK(added.out == lab.previous_result("abc"));
+  CHECK(added.err == "");
+  const auto count = [&traced](const std::string& call) {
+    const std::string calls = traced.calls();
+    std::size_t number = 0;
+    for (std::size_t at = calls.find(call); at != std::string::npos; at = calls.find(call, at + 1))
+      ++number;
+    return number;
+  };
+  CHECK(count("socket(AF_NETLINK") == 1);
+  CHECK(count("sendto(") == 1);
+  CHECK(run({"nft", "list", "tables"}, {.ns = lab.host()}).out == "");
+  const RunResult without = traced.plugin("-e trace=socket -e inject=socket:error=EPROTONOSUPPORT")
+                                .call(lab, lab.host(), "ADD", "abc", config);
+  CHECK(without.status == 0);
+  CHECK(without.err == "");
+}
+
+TEST_CASE("forms: a delegate whose ADD fails, is killed or takes too long gets its DEL") {
+  Lab lab;
+  lab.bare("abc");
+  const ScratchDirectory scratch;
+  const auto add = [&](const std::string& does, const std::string& after = "") {
+    std::filesystem::remove(scratch.path("calls"));
+    scratch.script(
+        "fake", "echo \"$CNI_COMMAND $CNI_CONTAINERID $CNI_IFNAME ${CNI_NETNS:+netns} $(cat)\" >>" +
+                    scratch.path("calls") + "\nif [ $CNI_COMMAND = ADD ]; then " + does + "; fi\n" +
+                    after);
+    return verdict(Plugin{PLUGIN, scratch.path()}.call(
+                       lab, lab.host(), "ADD", "abc",
+                       R"({"cniVersion":"1.0.0","name":"web","type":"t","chain":"MESOS-WEB",)"
+                       R"("delegateTimeout":1,"delegate":{"type":"fake","mtu":9000}})"),
+                   after.empty() ? ""
+                                 : "nft-port-mapper: after the failed ADD, delegate DEL ended with "
+                                   "exit status 3: " +
+                                       scratch.path("fake") + "\n");
+  };
+  const std::string input = R"({"cniVersion":"1.0.0","name":"web","type":"fake","mtu":9000})";
+  const std::string both = "ADD abc eth0 netns " + input + "\nDEL abc eth0 netns " + input + "\n";
+  const std::string failed = "102 cniVersion 1.0.0: delegate ADD ";
+  CHECK(add(R"(echo '{"code":7}'; exit 1)") ==
+        failed + "ended with exit status 1: " + scratch.path("fake") + R"( | {"code":7})");
+  CHECK(read_file(scratch.path("calls")) == both);
+  CHECK(add("kill -9 $$") == failed + "was killed by SIGKILL: " + scratch.path("fake"));
+  CHECK(read_file(scratch.path("calls")) == both);
+  CHECK(add("exec sleep 20") ==
+        failed +
+            "took longer than the 1 s of delegateTimeout and was killed: " + scratch.path("fake"));
+  CHECK(read_file(scratch.path("calls")) == both);
+  // The error is the ADD's, whatever the DEL says.
+  CHECK(add("exit 1", "exit 3") == failed + "ended with exit status 1: " + scratch.path("fake"));
+  CHECK(read_file(scratch.path("calls")) == both);
+}
+
+TEST_CASE(
+    "forms: a delegate's ADD that fails closes the ports of the ADD before; one that is not there "
+    "does not") {
+  Lab lab;
+  const std::string abc = lab.container("abc", "10.22.0.2/16");
+  const Server server(abc, "abc", Protocol::tcp, "0.0.0.0", 80);
+  const ScratchDirectory scratch;
+  make_fake(scratch, result_of("10.22.0.2/16"));
+  const auto add = [&](const std::string& path) {
+    return Plugin{PLUGIN, path}
+        .call(lab, lab.host(), "ADD", "abc",
+              chained_config("web", "", to_json({{8080, 80}}),
+                             R"("chain":"MESOS-WEB","delegate":{"type":"fake"})"))
+        .status;
+  };
+  REQUIRE(add(scratch.path()) == 0);
+  CHECK(add("/nowhere") == 1);
+  CHECK(ask(lab.client(), Protocol::tcp, "192.0.2.1", 8080) == "abc 192.0.2.2");
+  scratch.script("fake",
+                 "echo $CNI_COMMAND >>" + scratch.path("later") + "; [ $CNI_COMMAND = DEL ]");
+  CHECK(add(scratch.path()) == 1);
+  CHECK(read_file(scratch.path("later")) == "ADD\nDEL\n");
+  CHECK(probe(lab.client(), Protocol::tcp, "192.0.2.1", 8080) == "refused");
 }
 
 TEST_CASE("forms: Debian's bridge and host-local as the delegate, as the Mesos agent calls it") {

@@ -116,8 +116,7 @@ TEST_CASE("gc: without a list nothing goes, with an empty one all of that networ
   REQUIRE(add(lab, 3, "mail", "abc", "") == done);
   const std::string before = listing(lab.host());
   for (const char* list :
-       {R"("chain":"MESOS-WEB")", R"("chain":"MESOS-WEB","cni.dev/valid-attachments":null)",
-        R"("chain":"MESOS-WEB","cni.dev/attachments":[])"}) {
+       {R"("chain":"MESOS-WEB")", R"("chain":"MESOS-WEB","cni.dev/attachments":[])"}) {
     CAPTURE(std::string(list));
     CHECK(gc(lab, "web", list) == "ok");
     CHECK(listing(lab.host()) == before);
@@ -128,6 +127,22 @@ TEST_CASE("gc: without a list nothing goes, with an empty one all of that networ
   CHECK(normal(lab) == normal(wanted));
   CHECK(gc(lab, "mail", valid({})) == "ok");
   CHECK(listing(lab.host()).find("elements") == std::string::npos);
+}
+
+// An empty list of Go is nil, and becomes null.
+TEST_CASE("gc: null, which is how libcni writes an empty list, means that none is valid") {
+  Lab lab;
+  const ScratchDirectory scratch;
+  make_fake(scratch, 0);
+  REQUIRE(add(lab, 1, "web", "abc") == done);
+  CHECK(
+      verdict(call_gc(lab, "web",
+                      web_chain + R"(,"cni.dev/valid-attachments":null,"delegate":{"type":"fake"})",
+                      {PLUGIN, scratch.path()}),
+              "the delegate is broken\n") == "ok");
+  CHECK(listing(lab.host()).find("elements") == std::string::npos);
+  CHECK(read_file(scratch.path("input")) ==
+        R"({"cniVersion":"1.1.0","name":"web","type":"fake","cni.dev/valid-attachments":null})");
 }
 
 TEST_CASE("gc: a list that is not one removes nothing") {

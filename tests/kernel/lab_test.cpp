@@ -186,7 +186,7 @@ TEST_CASE("lab: the result of a bridge plugin, as a chained plugin gets it") {
             R"("routes":[{"dst":"0.0.0.0/0"}],"dns":{}})");
   CHECK(chained_config("web", "", "null", R"("snat":false)") ==
         R"({"cniVersion":"1.0.0","name":"web","type":"nft-port-mapper",)"
-        R"("runtimeConfig":{"portMappings":null},"snat":false})");
+        R"("runtimeConfig":{"portMappings":null},"snat":false,"portWait":0})");
 }
 
 TEST_CASE("lab: a normalised listing does not depend on counters, hashes and their order") {

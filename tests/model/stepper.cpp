@@ -38,6 +38,7 @@ class Stepper {
 
   void step() {
     if (command_.is_done) return note();
+    if (command_.is_waiting) command_.is_waiting = command_.is_disturbed = false;
     if (command_.transaction) return commit();
     if (!command_.plan && !command_.withdrawal && !command_.network) return list();
     read();
@@ -75,10 +76,23 @@ class Stepper {
   void settle() {
     nft::Decision decision = decide();
     if (std::holds_alternative<nft::ReadMore>(decision)) return;
-    if (std::holds_alternative<Error>(decision)) return finish(false);
+    if (const auto* refusal = std::get_if<Error>(&decision))
+      return may_wait(*refusal) ? wait() : finish(false);
     auto transaction = std::get<nft::Transaction>(std::move(decision));
     if (transaction.operations.empty() && !transaction.generation) return finish(true);
     command_.transaction = std::make_shared<const nft::Transaction>(std::move(transaction));
+  }
+
+  [[nodiscard]] bool may_wait(const Error& refusal) const {
+    return command_.kind == Command::Kind::add && refusal.kind == ErrorKind::port_taken &&
+           command_.waits < scenario_.budget.waits;
+  }
+
+  void wait() {
+    ++command_.waits;
+    command_.is_waiting = true;
+    command_.tries = 0;
+    command_.snapshot = decisions_.wake(command_.snapshot);
   }
 
   void commit() {

@@ -202,6 +202,7 @@ std::string digest_command(const Command& command, std::uint32_t generation) {
   std::string text = std::to_string(static_cast<int>(command.kind)) +
                      std::to_string(command.container) + "|" + std::to_string(command.tries) +
                      (command.has_listed ? "l" : "") + (command.is_done ? "d" : "") +
+                     (command.is_waiting ? "w" : "") + std::to_string(command.waits) +
                      (command.is_disturbed ? "i" : "");
   if (command.plan) digest_plan(text, *command.plan);
   const auto add_withdrawal = [&text](const nft::Withdrawal& withdrawal) {

@@ -4,7 +4,7 @@
 //   for (const Event& event : events(scenario, world)) explore(after(scenario, world, event));
 //
 // Each event is one step: a command reads one section or commits, a namespace dies, an operator
-// flushes. Commands decide with the real functions of nft/decide, or with a mutation of them. The
+// flushes. An ADD that waits may wake at any time, whatever wakes it in the plugin. Commands decide with the real functions of nft/decide, or with a mutation of them. The
 // runtime keeps to CNI's rules: one command at a time for an attachment, no GC while an ADD begins.
 // Source: packaging/doc/design.md, "The model"; CNI SPEC.md section 4.
 #pragma once
@@ -36,6 +36,10 @@ struct Decisions {
       gc = nft::decide_gc;
   std::function<nft::Decision(const std::string&, const nft::Snapshot&)> remove_network =
       nft::decide_network_removal;
+  // What an ADD that waited for a port still knows when it tries again.
+  std::function<nft::Snapshot(const nft::Snapshot&)> wake = [](const nft::Snapshot&) {
+    return nft::Snapshot();
+  };
 };
 
 struct Container {
@@ -55,6 +59,7 @@ struct Budget {
   int restores = 0;
   int kills = 0;
   int flushes = 0;          // of a set, or of everything
+  int waits = 0;            // of each ADD that is refused, before it gives up
   std::size_t at_once = 2;  // commands
 };
 
@@ -103,7 +108,9 @@ struct Command {
   nft::Snapshot snapshot{};
   std::shared_ptr<const nft::Transaction> transaction{};
   int tries = 0;
-  bool is_disturbed = false;  // somebody changed something since it began
+  int waits = 0;
+  bool is_waiting = false;    // an ADD: its next step begins a new try
+  bool is_disturbed = false;  // somebody changed something since it began, or began its last try
 };
 
 struct Runtime {

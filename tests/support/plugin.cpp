@@ -39,6 +39,8 @@ std::string chained_config(std::string_view network, std::string_view previous_r
   config.append(port_mappings).append("}");
   if (!previous_result.empty()) config.append(R"(,"prevResult":)").append(previous_result);
   if (!more.empty()) config.append(",").append(more);
+  // Who tests a conflict would wait for the port.
+  if (more.find("\"portWait\"") == std::string_view::npos) config.append(R"(,"portWait":0)");
   return config.append("}");
 }
 

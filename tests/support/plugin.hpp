@@ -32,7 +32,8 @@ struct Plugin {
 };
 
 // A portmap-like configuration. `port_mappings` is a JSON array; `previous_result` a JSON object or
-// empty for none; `more` further members ("\"snat\":false") or empty.
+// empty for none; `more` further members ("\"snat\":false") or empty. Without one of them `portWait`
+// is 0: a conflict is answered at once.
 std::string chained_config(std::string_view network, std::string_view previous_result,
                            std::string_view port_mappings, std::string_view more = "",
                            std::string_view version = "1.0.0");

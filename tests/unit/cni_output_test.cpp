@@ -13,7 +13,8 @@ TEST_CASE("every kind of error has CNI's or the design's code") {
       {ErrorKind::unsupported_version, 1}, {ErrorKind::try_again_later, 11},
       {ErrorKind::not_available, 50},      {ErrorKind::unreadable_input, 100},
       {ErrorKind::invalid_input, 101},     {ErrorKind::delegate_failed, 102},
-      {ErrorKind::mapping_failed, 103},    {ErrorKind::unsupported_command, 104},
+      {ErrorKind::delegate_missing, 102},  {ErrorKind::mapping_failed, 103},
+      {ErrorKind::port_taken, 103},        {ErrorKind::unsupported_command, 104},
   };
   for (const auto& [kind, code] : codes) CHECK(cni_code(kind) == code);
 }

@@ -255,6 +255,16 @@ TEST_CASE("delegate: its own error object is kept in details as it is") {
   CHECK(result.error().details == "{\"code\":11,\"msg\":\"x not found\"}");
 }
 
+// Who ran and failed may have left something; of who never ran there is nothing to undo.
+TEST_CASE("delegate: one that was never started is told from one that failed") {
+  Plugins plugins;
+  CHECK(plugins.run().error().kind == ErrorKind::delegate_missing);
+  write_file(plugins.directory / "plugin", "#!/no/such/interpreter\n", 0755);
+  CHECK(plugins.run().error().kind == ErrorKind::delegate_missing);
+  plugins.script("kill -9 $$");
+  CHECK(plugins.run().error().kind == ErrorKind::delegate_failed);
+}
+
 TEST_CASE("delegate: without an object, details are the end of its stderr") {
   Plugins plugins;
   plugins.script("echo ' panic: oh' >&2; echo 'at line 3' >&2; printf ' \\n'; exit 2");

@@ -144,11 +144,13 @@ TEST_CASE("gc.json: the valid attachments, for GC only") {
 
 TEST_CASE("no list of valid attachments is not an empty one") {
   CHECK_FALSE(parsed(R"({"name":"n"})", Command::gc).valid_attachments);
-  CHECK_FALSE(
-      parsed(R"({"name":"n","cni.dev/valid-attachments":null})", Command::gc).valid_attachments);
-  const NetConf none = parsed(R"({"name":"n","cni.dev/valid-attachments":[]})", Command::gc);
-  REQUIRE(none.valid_attachments);
-  CHECK(none.valid_attachments->empty());
+  // Go writes an empty list as null.
+  for (const char* empty : {"[]", "null"}) {
+    const NetConf none = parsed(
+        R"({"name":"n","cni.dev/valid-attachments":)" + std::string(empty) + "}", Command::gc);
+    REQUIRE(none.valid_attachments);
+    CHECK(none.valid_attachments->empty());
+  }
   CHECK(error_of(R"({"name":"n","cni.dev/valid-attachments":{}})", Command::gc) ==
         "\"cni.dev/valid-attachments\": an object is not an array");
   CHECK(error_of(
@@ -311,6 +313,10 @@ TEST_CASE("options of the wrong type or value") {
       {chained(R"("delegateTimeout":-1)"), "delegateTimeout: -1 is not in 0..86400"},
       {chained(R"("delegateTimeout":86401)"), "delegateTimeout: 86401 is not in 0..86400"},
       {chained(R"("delegateTimeout":1.5)"), "delegateTimeout: 1.5 is not an integer in 0..86400"},
+      {chained(R"("portWait":-1)"), "portWait: -1 is not in 0..60"},
+      {chained(R"("portWait":61)"), "portWait: 61 is not in 0..60"},
+      {chained(R"("portWait":0.5)"), "portWait: 0.5 is not an integer in 0..60"},
+      {chained(R"("portWait":"5")"), "portWait: \"5\" is not an integer in 0..60"},
       {chained(R"("runtimeConfig":[],"args":"a=b")"),
        "runtimeConfig: an array is not an object; args: \"a=b\" is not an object"},
       {chained(R"("args":{"org.apache.mesos":{"network_info":7}})"),

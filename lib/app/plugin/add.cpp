@@ -1,5 +1,6 @@
 #include "lib/app/host_effects.hpp"
 #include "lib/app/plugin/commands.hpp"
+#include "lib/app/port_wait.hpp"
 #include "lib/app/publish.hpp"
 
 namespace portmapper::plugin {
@@ -8,8 +9,8 @@ namespace {
 Status publish_with_effects(const app::CommandContext& context, const nft::Plan& plan) {
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
   if (!netlink) return netlink.error();
-  if (const Result<bool> published = app::publish(*netlink, plan); !published)
-    return published.error();
+  const Result<bool> published = app::publish_or_wait(*netlink, plan, context.conf.port_wait);
+  if (!published) return published.error();
   std::vector<std::string> notes;
   const Status effects = app::effects_of_add(*netlink, plan, notes);
   if (!effects) {
@@ -33,8 +34,21 @@ Status map_ports(const app::CommandContext& context, const std::string& result) 
   }
   app::find_way_of_loopback(*plan);
   context.note_all(plan->notes);
-  if (plan->translations.empty()) return {};
+  // What an ADD before has published is wanted no more.
+  if (plan->translations.empty()) return unmap_ports(context);
   return publish_with_effects(context, *plan);
+}
+
+// After an ADD that failed the delegate's interface must not stay behind, and before its address is
+// released nothing may lead there: not what an ADD before has published either. Where a plugin
+// before ours made the interface, it stays, and so do the ports that it has.
+void take_back(const app::CommandContext& context) {
+  if (!context.conf.delegate) return;
+  if (const Status unmapped = unmap_ports(context); !unmapped)
+    return context.note("after the failed ADD, the delegate's interface stays until DEL: " +
+                        unmapped.error().message());
+  const Result<std::string> undone = app::run_delegate(context, cni::Command::del, nullptr);
+  if (!undone) context.note("after the failed ADD, " + undone.error().message());
 }
 
 }  // namespace
@@ -43,12 +57,14 @@ Result<std::string> add(const app::CommandContext& context) {
   Result<std::string> result = context.conf.delegate
                                    ? app::run_delegate(context, cni::Command::add, nullptr)
                                    : Result<std::string>(*context.conf.prev_result);
-  if (!result) return result.error();
+  if (!result) {
+    // One that failed half-way, or was killed, may have made a part of the interface.
+    if (result.error().kind != ErrorKind::delegate_missing) take_back(context);
+    return result.error();
+  }
   const Status mapped = map_ports(context, *result);
   if (mapped) return result;
-  // The interface must not stay behind without its ports.
-  const Result<std::string> undone = app::run_delegate(context, cni::Command::del, nullptr);
-  if (!undone) context.note("after the failed ADD, " + undone.error().message());
+  take_back(context);
   return mapped.error();
 }
 

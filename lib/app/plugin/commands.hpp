@@ -21,4 +21,8 @@ Result<std::string> check(const app::CommandContext& context);
 Result<std::string> gc(const app::CommandContext& context);
 Result<std::string> status(const app::CommandContext& context);
 
+// DEL without the delegate: removes all that the attachment published. For ADD too, where nothing
+// of an ADD before may stay.
+Status unmap_ports(const app::CommandContext& context);
+
 }  // namespace portmapper::plugin

@@ -4,7 +4,6 @@
 #include "lib/app/publish.hpp"
 
 namespace portmapper::plugin {
-namespace {
 
 Status unmap_ports(const app::CommandContext& context) {
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
@@ -18,8 +17,6 @@ Status unmap_ports(const app::CommandContext& context) {
   if (!gone) return gone.error();
   return {};
 }
-
-}  // namespace
 
 // Our elements go before the interface: an address must not be used again while a DNAT leads to it.
 Result<std::string> del(const app::CommandContext& context) {
