@@ -5,6 +5,7 @@
 #include "lib/app/ctl/commands.hpp"
 #include "lib/app/ctl/listing.hpp"
 #include "lib/app/publish.hpp"
+#include "lib/app/retry.hpp"
 #include "lib/host/route_localnet.hpp"
 #include "nft/read/reader.hpp"
 
@@ -70,7 +71,8 @@ void fill_chains(std::vector<nft::OwnerEntry>& entries, const std::vector<Listed
 app::Outcome flush_network(Transport& transport, const std::string& network) {
   const Result<std::vector<ListedPort>> before = list_ports(transport);
   if (!before) return failure(before.error());
-  Result<std::vector<nft::OwnerEntry>> entries = nft::read_owners(transport);
+  Result<std::vector<nft::OwnerEntry>> entries =
+      app::retry_reading([&transport] { return nft::read_owners(transport); });
   if (!entries) return failure(entries.error());
   fill_chains(*entries, *before);
   std::set<std::string> chains = {nft::derived_chain(network)};

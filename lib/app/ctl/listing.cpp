@@ -8,6 +8,7 @@
 
 #include "lib/app/columns.hpp"
 #include "lib/app/look.hpp"
+#include "lib/app/retry.hpp"
 #include "lib/json/writer.hpp"
 #include "nft/decide.hpp"
 
@@ -89,23 +90,35 @@ std::size_t unique_length(const std::vector<ListedPort>& ports) {
   return length;
 }
 
-}  // namespace
+struct Entries {
+  std::vector<nft::OwnerEntry> owners;
+  Targets targets;
+};
 
-Result<std::vector<ListedPort>> list_ports(Transport& transport) {
+Result<Entries> read_entries(Transport& transport) {
   Result<std::vector<nft::OwnerEntry>> owners = nft::read_owners(transport);
   if (!owners) return owners.error();
   const Result<std::set<std::string>> chains = chains_of(transport, *owners);
   if (!chains) return chains.error();
-  const Result<Targets> targets = all_targets(transport, *chains);
+  Result<Targets> targets = all_targets(transport, *chains);
   if (!targets) return targets.error();
+  return Entries{std::move(*owners), std::move(*targets)};
+}
 
-  const std::map<nft::OwnerHash, NamespaceState> states = app::owner_states(*owners);
+}  // namespace
+
+Result<std::vector<ListedPort>> list_ports(Transport& transport) {
+  Result<Entries> entries = app::retry_reading([&transport] { return read_entries(transport); });
+  if (!entries) return entries.error();
+  auto& [owners, targets] = *entries;
+
+  const std::map<nft::OwnerHash, NamespaceState> states = app::owner_states(owners);
   std::vector<ListedPort> ports;
-  ports.reserve(owners->size());
-  for (nft::OwnerEntry& owner : *owners) {
+  ports.reserve(owners.size());
+  for (nft::OwnerEntry& owner : owners) {
     ListedPort port{owner.published, std::nullopt, {"?", owner.comment, "?"}, {}, 0, true};
     (void)nft::parse_attachment_comment(owner.comment, port.attachment);
-    const nft::TargetEntry* target = find_target(*targets, owner);
+    const nft::TargetEntry* target = find_target(targets, owner);
     if (target != nullptr) {
       port.endpoint = target->endpoint;
       port.connections = target->connections;

@@ -3,6 +3,7 @@
 #include "lib/app/ctl/commands.hpp"
 #include "lib/app/look.hpp"
 #include "lib/app/publish.hpp"
+#include "lib/app/retry.hpp"
 #include "lib/base/escape.hpp"
 #include "nft/read/reader.hpp"
 
@@ -25,7 +26,8 @@ std::string describe(const std::vector<nft::OwnerEntry>& entries, const nft::Own
 app::Outcome prune(const Arguments& arguments) {
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
   if (!netlink) return failure(netlink.error());
-  const Result<std::vector<nft::OwnerEntry>> entries = nft::read_owners(*netlink);
+  const Result<std::vector<nft::OwnerEntry>> entries =
+      app::retry_reading([&netlink] { return nft::read_owners(*netlink); });
   if (!entries) return failure(entries.error());
   const std::vector<nft::Withdrawal> dead =
       nft::decide_prune(*entries, app::owner_states(*entries));

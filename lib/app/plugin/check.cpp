@@ -26,12 +26,10 @@ Result<nft::Snapshot> look_at_all(Transport& transport, const nft::Plan& plan) {
 Result<std::vector<std::string>> findings_of(const nft::Plan& plan) {
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
   if (!netlink) return netlink.error();
-  for (app::Retry retry; retry.again();) {
-    const Result<nft::Snapshot> snapshot = look_at_all(*netlink, plan);
-    if (snapshot) return nft::check_ports(plan, *snapshot);
-    if (!app::changed_concurrently(snapshot.error().error_number)) return snapshot.error();
-  }
-  return app::Retry::exhausted();
+  const Result<nft::Snapshot> snapshot =
+      app::retry_reading([&] { return look_at_all(*netlink, plan); });
+  if (!snapshot) return snapshot.error();
+  return nft::check_ports(plan, *snapshot);
 }
 
 std::string enumerate(const std::vector<std::string>& findings) {

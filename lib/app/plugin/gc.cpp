@@ -2,6 +2,7 @@
 
 #include "lib/app/plugin/commands.hpp"
 #include "lib/app/publish.hpp"
+#include "lib/app/retry.hpp"
 #include "nft/read/reader.hpp"
 
 namespace portmapper::plugin {
@@ -29,7 +30,8 @@ class Failures {
 // The attachments of this network that the runtime does not know.
 Result<std::vector<nft::Withdrawal>> unknown_attachments(Transport& transport,
                                                          const app::CommandContext& context) {
-  const Result<std::vector<nft::OwnerEntry>> entries = nft::read_owners(transport);
+  const Result<std::vector<nft::OwnerEntry>> entries =
+      app::retry_reading([&transport] { return nft::read_owners(transport); });
   if (!entries) return entries.error();
   const std::string& network = context.conf.name;
   std::set<nft::OwnerHash> valid;

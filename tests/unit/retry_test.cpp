@@ -1,0 +1,46 @@
+// Dumps that a change interrupts are read again, by everybody who dumps.
+#include "lib/app/retry.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cerrno>
+
+#include "lib/app/ctl/listing.hpp"
+#include "nft/key.hpp"
+#include "nft/userdata.hpp"
+#include "tests/support/replies.hpp"
+
+using namespace portmapper;
+using namespace portmapper::test;
+
+TEST_CASE("retry: what a change interrupted is read again, every other answer is the answer") {
+  int tries = 0;
+  const auto third = [&tries]() -> Result<int> {
+    if (++tries < 3) return mapping_failed("cannot read", "owners", tries == 1 ? EINTR : EAGAIN);
+    return 7;
+  };
+  CHECK(*app::retry_reading(third) == 7);
+  CHECK(tries == 3);
+  tries = 0;
+  const auto refused = [&tries]() -> Result<int> {
+    ++tries;
+    return mapping_failed("cannot read", "owners", EPERM);
+  };
+  CHECK(app::retry_reading(refused).error().error_number == EPERM);
+  CHECK(tries == 1);
+}
+
+TEST_CASE("retry: a list is whole though its dumps were interrupted") {
+  const nft::PublishedPort port = {*IpAddress::parse("0.0.0.0"), Protocol::tcp, *Port::from(8080)};
+  const nft::Key key = nft::owner_key(nft::owner_hash({"web", "abc", "eth0"}), 0);
+  const nft::Key data = nft::owner_data(port);
+  const FakeElement owner{{key.bytes().begin(), key.bytes().end()},
+                          {data.bytes().begin(), data.bytes().end()}};
+  FakeTransport kernel;
+  kernel.answers.push_back(Replies().elements(1, {}, NLM_F_DUMP_INTR | NLM_F_MULTI).done(1));
+  kernel.answers.push_back(Replies().elements(1, {owner}, NLM_F_MULTI).done(1));
+  const Result<std::vector<ctl::ListedPort>> ports = ctl::list_ports(kernel);
+  REQUIRE(ports);
+  REQUIRE(ports->size() == 1);
+  CHECK(ports->front().published == port);
+}
