@@ -23,12 +23,11 @@ bool is_dead(const OwnerState& owner, const Plan& plan) {
   // Networks may overlap: a container can have the same address on two of them.
   if (is_of_same_container(owner.installed, plan)) return false;
   // An address belongs to one container at a time: a container that had ours before is gone.
+  std::set<IpAddress> own;
+  for (const Translation& translation : plan.translations) own.insert(translation.endpoint.address);
   const std::vector<InstalledPort>& ports = owner.installed.ports;
-  return std::any_of(ports.begin(), ports.end(), [&plan](const InstalledPort& port) {
-    return port.endpoint && std::any_of(plan.translations.begin(), plan.translations.end(),
-                                        [&port](const Translation& t) {
-                                          return t.endpoint.address == port.endpoint->address;
-                                        });
+  return std::any_of(ports.begin(), ports.end(), [&own](const InstalledPort& port) {
+    return port.endpoint && own.contains(port.endpoint->address);
   });
 }
 
@@ -70,22 +69,20 @@ class Conflicts {
   std::size_t count_ = 0;
 };
 
-bool overlap(const PublishedPort& a, const PublishedPort& b) {
-  return a.protocol == b.protocol && a.port == b.port && a.address.family() == b.address.family() &&
-         (a.address == b.address || a.address.is_any() || b.address.is_any());
+PublishedPort on_any(PublishedPort port) {
+  port.address = IpAddress::any(port.address.family());
+  return port;
 }
 
 void leave_out(Plan& plan, const std::vector<PublishedPort>& taken) {
-  std::erase_if(plan.translations, [&taken](const Translation& translation) {
-    return std::any_of(taken.begin(), taken.end(), [&translation](const PublishedPort& port) {
-      return overlap(port, translation.published);
-    });
+  const std::set<PublishedPort> ports(taken.begin(), taken.end());
+  std::set<PublishedPort> anywhere;
+  for (const PublishedPort& port : taken) anywhere.insert(on_any(port));
+  std::erase_if(plan.translations, [&](const Translation& translation) {
+    const PublishedPort& port = translation.published;
+    if (port.address.is_any()) return anywhere.contains(port);
+    return ports.contains(port) || ports.contains(on_any(port));
   });
-}
-
-bool has_port(const InstalledPorts& installed, const PublishedPort& port) {
-  return std::any_of(installed.ports.begin(), installed.ports.end(),
-                     [&port](const InstalledPort& one) { return one.published == port; });
 }
 
 // Claims that no owner entry stands for and targets without a claim, as if one attachment had them.
@@ -96,10 +93,14 @@ InstalledPorts leftovers(const Plan& plan, const Occupancy& occupancy,
   std::set<PublishedPort> wanted;
   for (const Translation& translation : plan.translations)
     if (!removed.contains(translation.published)) wanted.insert(translation.published);
+  std::set<std::pair<OwnerHash, PublishedPort>> entries;
+  for (const OwnerHash& owner : removable)
+    for (const InstalledPort& port : occupancy.owners.at(owner).installed.ports)
+      entries.emplace(owner, port.published);
   const auto is_owned = [&](const OccupiedPort& port) {
     const auto owner = port.owner ? occupancy.owners.find(*port.owner) : occupancy.owners.end();
     if (owner == occupancy.owners.end() || owner->second.installed.empty()) return false;
-    return !removable.contains(owner->first) || has_port(owner->second.installed, port.port);
+    return !removable.contains(owner->first) || entries.contains({owner->first, port.port});
   };
   InstalledPorts rest;
   rest.chain = plan.chain.name;
@@ -121,20 +122,52 @@ std::map<OwnerHash, std::vector<PublishedPort>> ports_by_owner(const Occupancy& 
 
 }  // namespace
 
-std::vector<PublishedPort> overlapping_ports(const Plan& plan,
-                                             std::span<const IpAddress> local_addresses) {
+std::vector<PublishedPort> on_any_address(std::span<const Plan* const> plans) {
   std::set<PublishedPort> ports;
-  for (const Translation& translation : plan.translations) {
-    const PublishedPort& port = translation.published;
-    ports.insert(port);
-    if (!port.address.is_any()) {
-      ports.insert({IpAddress::any(port.address.family()), port.protocol, port.port});
-      continue;
+  for (const Plan* plan : plans)
+    for (const Translation& translation : plan->translations)
+      if (!translation.published.address.is_any()) ports.insert(on_any(translation.published));
+  return {ports.begin(), ports.end()};
+}
+
+std::vector<PublishedPort> overlaps_of(std::span<const Plan* const> plans,
+                                       std::span<const PublishedPort> claims) {
+  if (claims.empty()) return {};
+  std::set<PublishedPort> on_all;
+  for (const Plan* plan : plans)
+    for (const Translation& translation : plan->translations)
+      if (translation.published.address.is_any()) on_all.insert(translation.published);
+  const std::vector<PublishedPort> on_one = on_any_address(plans);
+  std::set<PublishedPort> found;
+  for (const PublishedPort& claim : claims)
+    if (claim.address.is_any() ? std::binary_search(on_one.begin(), on_one.end(), claim)
+                               : on_all.contains(on_any(claim)))
+      found.insert(claim);
+  return {found.begin(), found.end()};
+}
+
+bool overlap_each_other(std::span<const Plan* const> plans) {
+  // Who has a port on any address, and who one of those on an address.
+  std::map<PublishedPort, const Plan*> ports;
+  std::map<PublishedPort, std::set<const Plan*>> anywhere;
+  for (const Plan* plan : plans)
+    for (const Translation& translation : plan->translations) {
+      const PublishedPort& port = translation.published;
+      if (ports.emplace(port, plan).first->second != plan) return true;
+      if (!port.address.is_any()) anywhere[on_any(port)].insert(plan);
     }
-    for (const IpAddress& address : local_addresses)
-      if (address.family() == port.address.family())
-        ports.insert({address, port.protocol, port.port});
-  }
+  return std::any_of(anywhere.begin(), anywhere.end(), [&ports](const auto& on_one) {
+    const auto any = ports.find(on_one.first);
+    return any != ports.end() && (on_one.second.size() > 1 || !on_one.second.contains(any->second));
+  });
+}
+
+std::vector<PublishedPort> overlapping_ports(const Plan& plan,
+                                             std::span<const PublishedPort> overlaps) {
+  const Plan* const plans[] = {&plan};
+  std::set<PublishedPort> ports(overlaps.begin(), overlaps.end());
+  for (const PublishedPort& port : on_any_address(plans)) ports.insert(port);
+  for (const Translation& translation : plan.translations) ports.insert(translation.published);
   return {ports.begin(), ports.end()};
 }
 

@@ -15,9 +15,19 @@
 
 namespace portmapper::nft {
 
-// Every port whose claim `plan` makes or asserts absent, in order.
+// Any address and one address overlap, as with bind(2), whichever address it is. Of `claims`, those
+// that overlap with a port of the plans without being the same; in order.
+std::vector<PublishedPort> overlaps_of(std::span<const Plan* const> plans,
+                                       std::span<const PublishedPort> claims);
+// The other half of it: on any address, the plans' ports on one address.
+std::vector<PublishedPort> on_any_address(std::span<const Plan* const> plans);
+// Whether a port of one plan is the same as, or overlaps with, another's.
+bool overlap_each_other(std::span<const Plan* const> plans);
+
+// Every port that may stand in the way of `plan`: its own, on any address those that it wants on
+// one, and `overlaps`, which were found. In order.
 std::vector<PublishedPort> overlapping_ports(const Plan& plan,
-                                             std::span<const IpAddress> local_addresses);
+                                             std::span<const PublishedPort> overlaps);
 
 // Takes out of `plan` what another attachment of the same container publishes already.
 Result<Transaction> resolve_conflicts(Plan& plan, const Occupancy& occupancy);

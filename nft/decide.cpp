@@ -69,38 +69,6 @@ Decision build_for(const NetworkChain& chain, const Snapshot& snapshot) {
   return rebuild({&chain, 1}, snapshot, chain.name);
 }
 
-bool has_address(const Plan& plan) {
-  return std::any_of(plan.translations.begin(), plan.translations.end(),
-                     [](const Translation& t) { return !t.published.address.is_any(); });
-}
-
-// The plan's own elements, and what asserts that nobody's ports overlap with them. Two assertions
-// for each port and local address are elements to delete, and whoever deletes makes the next commit
-// wait for a grace period: so the ordinary case, ports on any address and nobody who has one
-// address only, is read and guarded by the generation instead.
-Decision insert_ports(const Plan& plan, const Snapshot& snapshot) {
-  if (!has_address(plan)) {
-    if (!snapshot.address_claims) return ReadMore{Section::address_claims};
-    if (!*snapshot.address_claims) {
-      Transaction transaction = insertion(plan, {});
-      transaction.generation = snapshot.generation;
-      return transaction;
-    }
-  }
-  if (!snapshot.local_addresses) return ReadMore{Section::local_addresses};
-  return insertion(plan, *snapshot.local_addresses);
-}
-
-// `before`, and then the plan's ports.
-Decision with_ports(Transaction before, const Plan& plan, const Snapshot& snapshot) {
-  Decision ports = insert_ports(plan, snapshot);
-  auto* const inserted = std::get_if<Transaction>(&ports);
-  if (inserted == nullptr) return ports;
-  if (inserted->generation) before.generation = inserted->generation;
-  before.append(std::move(*inserted));
-  return before;
-}
-
 // The pairs of the plan, fitted to what is there but for those that are `removed` before.
 Transaction make_room_for_hairpins(Plan& plan, std::vector<Hairpin> existing,
                                    std::span<const Hairpin> removed) {
@@ -219,11 +187,16 @@ Decision decide_add(const Plan& plan, const Snapshot& snapshot) {
     if (!snapshot.other_networks) return ReadMore{Section::other_networks};
     unwanted = wanted_by_nobody(std::move(unwanted), *snapshot.other_networks);
     transaction.append(removal(unwanted));
-    transaction.generation = snapshot.generation;
   }
   if (is_ours(plan, snapshot)) transaction.append(localnet_device_added(plan.localnet_device));
-  if (!snapshot.refused.exists) return with_ports(std::move(transaction), plan, snapshot);
-  if (!snapshot.local_addresses) return ReadMore{Section::local_addresses};
+  // The kernel refuses a claim that exists. It does not know that any address and one overlap:
+  // that is read, and guarded by the generation.
+  if (!snapshot.overlaps) return ReadMore{Section::overlaps};
+  if (!snapshot.refused.exists && snapshot.overlaps->empty()) {
+    transaction.append(insertion(plan));
+    transaction.generation = snapshot.generation;
+    return transaction;
+  }
   if (!snapshot.occupancy) return ReadMore{Section::occupancy};
   if (!snapshot.hairpins) return ReadMore{Section::hairpins};
   if (plan.is_restored && was_added(plan.attachment, *snapshot.occupancy))
@@ -233,8 +206,19 @@ Decision decide_add(const Plan& plan, const Snapshot& snapshot) {
   if (!way) return way.error();
   transaction.append(std::move(*way));
   transaction.append(make_room_for_hairpins(wanted, *snapshot.hairpins, unwanted));
+  transaction.append(insertion(wanted));
   transaction.generation = snapshot.generation;
-  return with_ports(std::move(transaction), wanted, snapshot);
+  return transaction;
+}
+
+Decision decide_insertion(std::span<const Plan* const> plans, const Snapshot& snapshot) {
+  if (!snapshot.overlaps) return ReadMore{Section::overlaps};
+  if (!snapshot.overlaps->empty() || overlap_each_other(plans))
+    return mapping_failed("cannot publish at once", "ports that others have", EEXIST);
+  Transaction transaction;
+  for (const Plan* plan : plans) transaction.append(insertion_of_ports(*plan));
+  transaction.generation = snapshot.generation;
+  return transaction;
 }
 
 Decision decide_withdrawal(const Withdrawal& withdrawal, const Snapshot& snapshot) {

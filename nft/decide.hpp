@@ -42,6 +42,10 @@ Liveness liveness_of(NamespaceState netns);
 // dead owners.
 Decision decide_add(const Plan& plan, const Snapshot& snapshot);
 
+// The ports of several plans at once, whose rules and hairpins are there. Errors: with EEXIST where
+// somebody has a claim that overlaps; each plan alone may still find its way.
+Decision decide_insertion(std::span<const Plan* const> plans, const Snapshot& snapshot);
+
 // Whose ports go. `only`: the namespace that the decision to withdraw was made about; nothing is
 // withdrawn from an attachment that was made again in another one. `only_restored`: nor what an ADD
 // published.

@@ -136,9 +136,6 @@ class Encoder {
         return put(NFT_MSG_NEWSETELEM, NLM_F_CREATE, elements);
       case ElementVerb::remove:
         return put(NFT_MSG_DELSETELEM, 0, elements);
-      case ElementVerb::assert_absent:
-        put(NFT_MSG_NEWSETELEM, NLM_F_CREATE | NLM_F_EXCL, elements);
-        return put(NFT_MSG_DELSETELEM, 0, elements);
     }
   }
 

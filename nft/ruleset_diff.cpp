@@ -7,7 +7,25 @@
 namespace portmapper::nft {
 namespace {
 
-using Fingerprints = std::vector<std::uint64_t>;
+using Rules = std::vector<RuleView>;
+
+// A rule that we build, and what it does: asked only where a fingerprint does not tell.
+class Expected {
+ public:
+  explicit Expected(const Rule& rule) : rule_(rule), fingerprint_(fingerprint(rule)) {}
+  [[nodiscard]] const Rule& rule() const { return rule_; }
+  [[nodiscard]] bool is(const RuleView& found) {
+    if (found.fingerprint == fingerprint_) return true;
+    if (found.form.empty()) return false;
+    if (!form_) form_ = rule_form(rule_);
+    return found.form == *form_;
+  }
+
+ private:
+  const Rule& rule_;
+  std::uint64_t fingerprint_;
+  std::optional<RuleForm> form_{};
+};
 
 bool same_hook(const ChainView& chain, const Hook& hook) {
   return chain.hook && chain.hook->type == hook.type && chain.hook->number == hook.number &&
@@ -24,23 +42,42 @@ void diff_hook(const ChainSpec& spec, const ChainView& chain, RulesetDiff& diff)
   }
 }
 
-void diff_rules(const ChainSpec& spec, const Fingerprints& found, std::vector<Damage>& damage) {
+void diff_rules(const ChainSpec& spec, const Rules& found, std::vector<Damage>& damage) {
+  std::vector<Expected> expected(spec.rules.begin(), spec.rules.end());
   const bool same =
-      std::equal(found.begin(), found.end(), spec.rules.begin(), spec.rules.end(),
-                 [](std::uint64_t tag, const Rule& rule) { return tag == fingerprint(rule); });
+      std::equal(found.begin(), found.end(), expected.begin(), expected.end(),
+                 [](const RuleView& rule, Expected& wanted) { return wanted.is(rule); });
   if (same) return;
-  for (const Rule& rule : spec.rules)
-    if (std::find(found.begin(), found.end(), fingerprint(rule)) == found.end())
-      damage.push_back({Damage::Kind::missing_rule, spec.name, to_string(rule)});
+  for (Expected& wanted : expected)
+    if (std::none_of(found.begin(), found.end(),
+                     [&wanted](const RuleView& rule) { return wanted.is(rule); }))
+      damage.push_back({Damage::Kind::missing_rule, spec.name, to_string(wanted.rule())});
   if (found.size() >= spec.rules.size()) damage.push_back({Damage::Kind::other_rules, spec.name});
 }
 
-bool has_foreign_rules(const Fingerprints& found) {
-  return std::find(found.begin(), found.end(), 0) != found.end();
+// Rules that carry no fingerprint, of any version, and do not do what ours do either.
+template <typename DoesAsOurs>
+bool has_foreign_rules(const Rules& found, DoesAsOurs does_as_ours) {
+  return std::any_of(found.begin(), found.end(), [&does_as_ours](const RuleView& rule) {
+    return rule.fingerprint == 0 && !does_as_ours(rule.form);
+  });
 }
 
-bool jumps_once(const Fingerprints& found, const std::string& chain) {
-  return std::count(found.begin(), found.end(), fingerprint({.action = Jump{chain}})) == 1;
+bool jumps_once(const Rules& found, const std::string& chain) {
+  const Rule jump{.action = Jump{chain}};
+  Expected expected(jump);
+  return std::count_if(found.begin(), found.end(),
+                       [&expected](const RuleView& rule) { return expected.is(rule); }) == 1;
+}
+
+// Whether a rule stands before all others of ours; an operator's may stand before it.
+bool begins_with(const Rules& found, const Rule& rule) {
+  Expected first(rule);
+  for (const RuleView& one : found) {
+    if (first.is(one)) return true;
+    if (one.fingerprint != 0 || is_plain_jump(one.form)) return false;
+  }
+  return false;
 }
 
 void diff_networks(const RulesetView& view, const NetworkChain* network,
@@ -48,16 +85,16 @@ void diff_networks(const RulesetView& view, const NetworkChain* network,
   const ChainView* const networks = view.find(kNetworks);
   if (networks == nullptr) return;  // that it is missing was said
   const Rule label{SetLabel{}};
-  // Before every jump; an operator's rules may stand before it.
-  const auto first = std::find_if(networks->rules.begin(), networks->rules.end(),
-                                  [](std::uint64_t tag) { return tag != 0; });
-  if (first == networks->rules.end() || *first != fingerprint(label))
+  if (!begins_with(networks->rules, label))
     damage.push_back({Damage::Kind::missing_rule, kNetworks, to_string(label)});
   if (network != nullptr && view.find(network->name) != nullptr &&
       !jumps_once(networks->rules, network->name))
     damage.push_back(
         {Damage::Kind::missing_rule, kNetworks, to_string(Rule{.action = Jump{network->name}})});
-  if (has_foreign_rules(networks->rules))
+  const auto does_as_ours = [form = rule_form(label)](const RuleForm& found) {
+    return found == form || is_plain_jump(found);
+  };
+  if (has_foreign_rules(networks->rules, does_as_ours))
     damage.push_back({Damage::Kind::foreign_rules, kNetworks});
 }
 
@@ -85,7 +122,7 @@ RulesetDiff diff_chains(const RulesetView& view, const std::vector<ChainSpec>& c
     const ChainView* const chain = view.find(spec.name);
     // Of a missing chain each rule is missing too: a person who reads it wants to know which.
     if (!spec.rules.empty())
-      diff_rules(spec, chain == nullptr ? Fingerprints() : chain->rules, diff.damage);
+      diff_rules(spec, chain == nullptr ? Rules() : chain->rules, diff.damage);
   }
   return diff;
 }
@@ -113,6 +150,13 @@ RulesetDiff diff_ruleset(const RulesetView& view, const std::vector<ChainSpec>& 
   return diff;
 }
 
+bool may_be_encoded_otherwise(const RulesetView& view, const std::vector<Damage>& damage) {
+  return std::any_of(damage.begin(), damage.end(), [&view](const Damage& one) {
+    const ChainView* const chain = view.find(one.object);
+    return chain != nullptr && !chain->rules.empty();
+  });
+}
+
 std::vector<ChainSpec> guard_chains() {
   std::vector<ChainSpec> chains = skeleton_chains();
   std::erase_if(chains, [](const ChainSpec& chain) {
@@ -129,10 +173,12 @@ ChainDamage diff_network_chain(const RulesetView& view, const std::string& name)
   constexpr std::size_t kFewest = 4;  // the translations; excluded devices come before them
   const ChainView* const chain = view.find(name);
   const ChainView* const networks = view.find(kNetworks);
-  const Fingerprints rules = chain == nullptr ? Fingerprints() : chain->rules;
+  const Rules rules = chain == nullptr ? Rules() : chain->rules;
+  const auto is_its = [&name](const RuleForm& form) { return is_of_network_chain(form, name); };
   ChainDamage damage;
   if (rules.size() < kFewest) damage.damage.push_back({Damage::Kind::missing_rules, name});
-  if (has_foreign_rules(rules)) damage.damage.push_back({Damage::Kind::foreign_rules, name});
+  if (has_foreign_rules(rules, is_its))
+    damage.damage.push_back({Damage::Kind::foreign_rules, name});
   damage.lacks_jump = networks == nullptr || !jumps_once(networks->rules, name);
   return damage;
 }

@@ -4,9 +4,10 @@
 //   diff.intact();
 //
 // A pure function of a RulesetView, which nft/read fills. Rules are compared by the fingerprint that
-// each of ours carries as userdata; 0 stands for a rule without one. Chain `networks` holds a jump
-// for each network, so nobody knows all of it: but each of its rules is one of ours, and the network
-// asked about is jumped to once. Errors: none. Source: packaging/doc/design.md, "The ruleset".
+// each of ours carries as userdata, and where that is lost or another version's, by what they do
+// (nft/rule_form). Chain `networks` holds a jump for each network, so nobody knows all of it: but
+// each of its rules is one of ours, and the network asked about is jumped to once. Errors: none.
+// Source: packaging/doc/design.md, "The ruleset".
 #pragma once
 
 #include <cstdint>
@@ -15,10 +16,16 @@
 #include <string_view>
 #include <vector>
 
+#include "nft/rule_form.hpp"
 #include "nft/ruleset.hpp"
 #include "nft/snapshot.hpp"
 
 namespace portmapper::nft {
+
+struct RuleView {
+  std::uint64_t fingerprint = 0;  // 0: a rule without one
+  RuleForm form{};                // read where fingerprints alone do not make it ours
+};
 
 struct ChainView {
   std::string name{};
@@ -29,7 +36,7 @@ struct ChainView {
     std::uint32_t policy = 0;
   };
   std::optional<BaseHook> hook{};
-  std::vector<std::uint64_t> rules{};  // their fingerprints
+  std::vector<RuleView> rules{};
   ChainOwner owner{};
 };
 
@@ -42,6 +49,9 @@ struct RulesetView {
 
 // The chains that a diff needs to see: the skeleton's, and that of `network` where there is one.
 std::vector<ChainSpec> expected_chains(const NetworkChain* network);
+
+// Whether it is worth to look what the rules do: some are there that fingerprints do not make ours.
+bool may_be_encoded_otherwise(const RulesetView& view, const std::vector<Damage>& damage);
 
 std::vector<ChainSpec> guard_chains();  // localnet-guard and localnet-guard-input
 

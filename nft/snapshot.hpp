@@ -102,8 +102,7 @@ struct DeviceUse {
 enum class Section : std::uint8_t {
   ruleset,  // of the plan's chain; or without a plan, of the skeleton
   network_chains,
-  address_claims,
-  local_addresses,  // of the host
+  overlaps,  // of the plan, or of several
   occupancy,
   hairpins,
   installed,  // of one attachment
@@ -129,8 +128,8 @@ struct Snapshot {
 
   std::optional<RulesetDiff> ruleset{};
   std::optional<std::vector<std::string>> network_chains{};
-  std::optional<bool> address_claims{};  // whether anybody may have a claim on one address
-  std::optional<std::vector<IpAddress>> local_addresses{};
+  // Claims on one address of ports that are wanted on any, and the other way round; in order.
+  std::optional<std::vector<PublishedPort>> overlaps{};
   std::optional<Occupancy> occupancy{};
   std::optional<std::vector<Hairpin>> hairpins{};
   std::optional<InstalledPorts> installed{};

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <iterator>
 #include <map>
-#include <set>
 
 #include "nft/hairpin_tag.hpp"
 #include "nft/userdata.hpp"
@@ -31,36 +30,6 @@ class BySet {
   std::string userdata_;
   std::vector<Elements> operations_;
 };
-
-// Any and one address overlap: what must be absent for `plan` to be the only owner of its ports,
-// beside the claims that it creates and that the kernel checks anyway.
-BySet overlaps(const Plan& plan, std::span<const IpAddress> local_addresses) {
-  BySet absent(ElementVerb::assert_absent, {});
-  std::set<PublishedPort> own;  // both, by one owner, are allowed
-  const bool mixed =
-      std::any_of(plan.translations.begin(), plan.translations.end(),
-                  [](const Translation& t) { return !t.published.address.is_any(); });
-  if (mixed)
-    for (const Translation& translation : plan.translations) own.insert(translation.published);
-  std::set<PublishedPort> asserted;  // two addresses of one port assert the same "any"
-  for (const Translation& translation : plan.translations) {
-    PublishedPort other = translation.published;
-    const Family family = other.address.family();
-    if (!other.address.is_any()) {
-      other.address = IpAddress::any(family);
-      if (own.contains(other) || !asserted.insert(other).second) continue;
-      absent[claim_spec({family, AddressScope::any})].push_back({claim_key(other)});
-      continue;
-    }
-    for (const IpAddress& address : local_addresses) {
-      if (address.family() != family) continue;
-      other.address = address;
-      if (!own.contains(other))
-        absent[claim_spec({family, AddressScope::one})].push_back({claim_key(other)});
-    }
-  }
-  return absent;
-}
 
 Element element_of(const Hairpin& hairpin) {
   return {hairpin_key(hairpin.source, hairpin.destination),
@@ -145,9 +114,7 @@ struct Print {
     std::string text;
     for (const Element& element : elements.elements) {
       const std::string key = key_text(elements, element);
-      if (elements.verb == ElementVerb::remove || elements.verb == ElementVerb::assert_absent) {
-        if (elements.verb == ElementVerb::assert_absent)
-          text += line("create element", elements.set.name, "{ " + key + " }");
+      if (elements.verb == ElementVerb::remove) {
         text += line("delete element", elements.set.name, "{ " + key + " }");
         continue;
       }
@@ -183,13 +150,13 @@ void Transaction::append(Transaction other) {
   std::move(other.operations.begin(), other.operations.end(), std::back_inserter(operations));
 }
 
-Transaction insertion(const Plan& plan, std::span<const IpAddress> local_addresses) {
-  Transaction transaction = insertion_of_ports(plan, local_addresses);
+Transaction insertion(const Plan& plan) {
+  Transaction transaction = insertion_of_ports(plan);
   transaction.append(addition(plan.hairpins));
   return transaction;
 }
 
-Transaction insertion_of_ports(const Plan& plan, std::span<const IpAddress> local_addresses) {
+Transaction insertion_of_ports(const Plan& plan) {
   const OwnerHash hash = owner_hash(plan.attachment);
   const std::string comment = container_comment(plan.attachment.container_id);
   BySet claims(ElementVerb::create, encode({.comment = comment, .owner = hash}));
@@ -221,7 +188,6 @@ Transaction insertion_of_ports(const Plan& plan, std::span<const IpAddress> loca
       loopback[loopback_spec(port.address.family())].push_back({service_key(port)});
   }
   Transaction transaction;
-  overlaps(plan, local_addresses).move_to(transaction);
   claims.move_to(transaction);
   targets.move_to(transaction);
   owners.move_to(transaction);

@@ -1,13 +1,12 @@
 // Transaction: one netlink batch as inert data, with one printed form.
 //
-//   const Transaction transaction = insertion(plan, addresses);
+//   const Transaction transaction = insertion(plan);
 //   to_string(transaction);          // create element inet nft-port-mapper published-ip { ... }
 //   commit(transport, transaction);  // nft/commit: all of it or none of it
 //
 // The printed form is an nft script that does the same, but for what nft has no words for: our own
-// userdata. `create` is NLM_F_EXCL: the kernel refuses an element that is there. An element that is
-// created and deleted in one batch asserts that it is absent. Errors: none; nothing here talks to
-// the kernel. Does not promise: that the order within one set is the kernel's.
+// userdata. `create` is NLM_F_EXCL: the kernel refuses an element that is there. Errors: none;
+// nothing here talks to the kernel. Does not promise: that the order within one set is the kernel's.
 // Source: kernel net/netfilter/nf_tables_api.c, nf_tables_newsetelem; packaging/doc/design.md, "The
 // state model".
 #pragma once
@@ -33,10 +32,9 @@ struct Element {
 };
 
 enum class ElementVerb {
-  create,         // is refused where the key exists
-  add,            // may exist
-  remove,         // must exist
-  assert_absent,  // created and deleted
+  create,  // is refused where the key exists
+  add,     // may exist
+  remove,  // must exist
 };
 
 struct Elements {
@@ -86,11 +84,10 @@ struct Transaction {
   void append(Transaction other);
 };
 
-// The elements of one ADD. `local_addresses` are the host's: a port on any address asserts that
-// nobody else has it on one of them.
-Transaction insertion(const Plan& plan, std::span<const IpAddress> local_addresses);
+// The elements of one ADD.
+Transaction insertion(const Plan& plan);
 // The same without its hairpins, for many plans whose hairpins were added at once.
-Transaction insertion_of_ports(const Plan& plan, std::span<const IpAddress> local_addresses);
+Transaction insertion_of_ports(const Plan& plan);
 // All that the kernel holds for one attachment.
 Transaction removal(const InstalledPorts& installed, bool with_hairpins = true);
 // The record of a device that we opened for 127.0.0.0/8, and its end.

@@ -91,13 +91,14 @@ std::vector<Status> effects_of_adds(Transport& transport, std::span<const nft::P
   return results;
 }
 
-void effects_of_del(Transport& transport, const nft::InstalledPorts& gone,
-                    std::vector<std::string>& notes) {
+void effects_of_dels(Transport& transport, std::span<const nft::InstalledPorts> gone,
+                     std::vector<std::string>& notes) {
   std::vector<host::UdpPort> ports;
-  for (const nft::InstalledPort& held : gone.ports) {
-    if (!held.endpoint) continue;
-    if (const auto port = udp_port(held.published, *held.endpoint)) ports.push_back(*port);
-  }
+  for (const nft::InstalledPorts& installed : gone)
+    for (const nft::InstalledPort& held : installed.ports) {
+      if (!held.endpoint) continue;
+      if (const auto port = udp_port(held.published, *held.endpoint)) ports.push_back(*port);
+    }
   forget_flows(transport, ports, host::Stale::leads_there, notes);
 }
 

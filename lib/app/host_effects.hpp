@@ -3,7 +3,7 @@
 //   find_way_of_loopback(plan);                                    // before anything is decided
 //   const Status status = effects_of_add(transport, plan, notes);  // after the elements are there
 //   const nft::CommitResult gone = commit_closing(transport, transaction);  // elements of a DEL
-//   effects_of_del(transport, installed, notes);                   // after they are gone
+//   effects_of_dels(transport, {&installed, 1}, notes);            // after they are gone
 //
 // The effects come after the batch: the localnet-guard is in it, and a flow that ends before the
 // elements change would begin again as it was. A device is closed before its record goes, so that
@@ -35,7 +35,8 @@ Status effects_of_add(Transport& transport, const nft::Plan& plan, std::vector<s
 // The same for many plans, with one dump of the flows. Each result stands at its plan's index.
 std::vector<Status> effects_of_adds(Transport& transport, std::span<const nft::Plan* const> plans,
                                     std::vector<std::string>& notes);
-void effects_of_del(Transport& transport, const nft::InstalledPorts& gone,
-                    std::vector<std::string>& notes);
+// Of all attachments that a command removed, likewise.
+void effects_of_dels(Transport& transport, std::span<const nft::InstalledPorts> gone,
+                     std::vector<std::string>& notes);
 
 }  // namespace portmapper::app

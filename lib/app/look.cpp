@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <set>
 
-#include "lib/host/local_addresses.hpp"
 #include "lib/host/netns.hpp"
 #include "lib/host/route_localnet.hpp"
 #include "nft/conflicts.hpp"
@@ -55,19 +54,74 @@ std::vector<nft::PublishedPort> published_ports(const nft::Plan& plan) {
   return ports;
 }
 
-// Whether anybody has a port on one address, in the families of the plan.
-Result<bool> has_address_claims(Transport& transport, const nft::Plan& plan) {
+using Plans = std::span<const nft::Plan* const>;
+
+// Whether a port is wanted on any address of this family.
+bool wants_any(Plans plans, Family family) {
+  return std::any_of(plans.begin(), plans.end(), [family](const nft::Plan* plan) {
+    return std::any_of(plan->translations.begin(), plan->translations.end(),
+                       [family](const nft::Translation& t) {
+                         return t.published.address == IpAddress::any(family);
+                       });
+  });
+}
+
+// Claims on one address are read as a whole, since nothing tells which of them a port on any address
+// would meet; those on any address one by one.
+Result<std::vector<nft::PublishedPort>> read_overlaps(Transport& transport, Plans plans) {
+  std::vector<nft::PublishedPort> claimed;
   for (const Family family : {Family::ipv4, Family::ipv6}) {
-    const bool is_wanted = std::any_of(
-        plan.translations.begin(), plan.translations.end(),
-        [family](const nft::Translation& t) { return t.published.address.family() == family; });
-    if (!is_wanted) continue;
-    const Result<bool> empty =
-        nft::is_set_empty(transport, nft::claim_set({family, nft::AddressScope::one}));
-    if (!empty) return empty.error();
-    if (!*empty) return true;
+    if (!wants_any(plans, family)) continue;
+    const auto claims = nft::read_claim_set(transport, {family, nft::AddressScope::one});
+    if (!claims) return claims.error();
+    for (const nft::ClaimEntry& claim : *claims) claimed.push_back(claim.published);
   }
-  return false;
+  const std::vector<nft::PublishedPort> ports = nft::on_any_address(plans);
+  const Result<std::vector<nft::Claim>> claims = nft::read_claims(transport, ports);
+  if (!claims) return claims.error();
+  for (std::size_t i = 0; i < ports.size(); ++i)
+    if ((*claims)[i].exists) claimed.push_back(ports[i]);
+  return nft::overlaps_of(plans, claimed);
+}
+
+Status look_at_overlaps(Transport& transport, const Subject& subject, Snapshot& snapshot) {
+  if (subject.plan != nullptr)
+    return put(read_overlaps(transport, {&subject.plan, 1}), snapshot.overlaps);
+  const Result<std::uint32_t> generation = nft::read_generation(transport);
+  if (!generation) return generation.error();
+  snapshot.generation = *generation;
+  return put(read_overlaps(transport, subject.plans), snapshot.overlaps);
+}
+
+using OwnerByPort = std::map<nft::PublishedPort, nft::OwnerHash>;
+
+Result<OwnerByPort> read_owners_by_port(Transport& transport) {
+  const Result<std::vector<nft::OwnerEntry>> entries = nft::read_owners(transport);
+  if (!entries) return entries.error();
+  OwnerByPort owners;
+  // Where two attachments have one port, since claims were flushed, the kernel's order is no reason.
+  for (const nft::OwnerEntry& entry : *entries) {
+    const auto [known, is_new] = owners.emplace(entry.published, entry.owner);
+    if (!is_new) known->second = std::min(known->second, entry.owner);
+  }
+  return owners;
+}
+
+// The claims of the plan's ports, each with its owner: where a claim does not name it, since it was
+// saved and loaded again with nft, the owner entry does.
+Result<std::vector<nft::Claim>> read_claims_of(Transport& transport, const nft::Plan& plan) {
+  const std::vector<nft::PublishedPort> ports = published_ports(plan);
+  Result<std::vector<nft::Claim>> claims = nft::read_claims(transport, ports);
+  if (!claims) return claims;
+  const auto is_unnamed = [](const nft::Claim& claim) { return claim.exists && !claim.owner; };
+  if (std::none_of(claims->begin(), claims->end(), is_unnamed)) return claims;
+  const Result<OwnerByPort> owners = read_owners_by_port(transport);
+  if (!owners) return owners.error();
+  for (std::size_t i = 0; i < ports.size(); ++i)
+    if (const auto owner = owners->find(ports[i]);
+        is_unnamed((*claims)[i]) && owner != owners->end())
+      (*claims)[i].owner = owner->second;
+  return claims;
 }
 
 // A claim that was saved and loaded again with nft does not name its owner; where an operator
@@ -78,16 +132,10 @@ Status find_owners_of_unnamed(Transport& transport, std::vector<nft::OccupiedPor
     return !port.owner && (port.claimed || port.target);
   };
   if (std::none_of(ports.begin(), ports.end(), is_unnamed)) return {};
-  const Result<std::vector<nft::OwnerEntry>> entries = nft::read_owners(transport);
-  if (!entries) return entries.error();
-  // Where two attachments have one port, since claims were flushed, the kernel's order is no reason.
-  std::map<nft::PublishedPort, nft::OwnerHash> owners;
-  for (const nft::OwnerEntry& entry : *entries) {
-    const auto [known, is_new] = owners.emplace(entry.published, entry.owner);
-    if (!is_new) known->second = std::min(known->second, entry.owner);
-  }
+  const Result<OwnerByPort> owners = read_owners_by_port(transport);
+  if (!owners) return owners.error();
   for (nft::OccupiedPort& port : ports)
-    if (const auto owner = owners.find(port.port); is_unnamed(port) && owner != owners.end())
+    if (const auto owner = owners->find(port.port); is_unnamed(port) && owner != owners->end())
       port.owner = owner->second;
   return {};
 }
@@ -108,9 +156,9 @@ Result<std::vector<nft::OccupiedPort>> read_occupied_ports(
 }
 
 Result<nft::Occupancy> read_occupancy(Transport& transport, const nft::Plan& plan,
-                                      std::span<const IpAddress> local_addresses) {
+                                      std::span<const nft::PublishedPort> overlaps) {
   Result<std::vector<nft::OccupiedPort>> ports =
-      read_occupied_ports(transport, plan, nft::overlapping_ports(plan, local_addresses));
+      read_occupied_ports(transport, plan, nft::overlapping_ports(plan, overlaps));
   if (!ports) return ports.error();
   nft::Occupancy occupancy{.ports = std::move(*ports), .owners = {}};
   const nft::OwnerHash self = nft::owner_hash(plan.attachment);
@@ -184,13 +232,10 @@ Status look(Transport& transport, const Subject& subject, nft::Section section,
       return look_at_ruleset(transport, subject.network, snapshot);
     case nft::Section::network_chains:
       return put(nft::read_network_chains(transport), snapshot.network_chains);
-    case nft::Section::address_claims:
-      return put(has_address_claims(transport, *subject.plan), snapshot.address_claims);
-    case nft::Section::local_addresses:
-      return put(host::local_addresses(), snapshot.local_addresses);
+    case nft::Section::overlaps:
+      return look_at_overlaps(transport, subject, snapshot);
     case nft::Section::occupancy:
-      return put(read_occupancy(transport, *subject.plan, *snapshot.local_addresses),
-                 snapshot.occupancy);
+      return put(read_occupancy(transport, *subject.plan, *snapshot.overlaps), snapshot.occupancy);
     case nft::Section::hairpins:
       return put(nft::read_hairpins(transport), snapshot.hairpins);
     case nft::Section::installed:
@@ -205,7 +250,7 @@ Status look(Transport& transport, const Subject& subject, nft::Section section,
     case nft::Section::set_damage:
       return put(nft::read_set_damage(transport, subject.network->name), snapshot.set_damage);
     case nft::Section::claims:
-      return put(nft::read_claims(transport, published_ports(*subject.plan)), snapshot.claims);
+      return put(read_claims_of(transport, *subject.plan), snapshot.claims);
     case nft::Section::shared:
       return look_at_shared(transport, *subject.plan, snapshot);
     case nft::Section::other_networks:

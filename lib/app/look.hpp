@@ -4,7 +4,8 @@
 //   const Status read = look(transport, {.plan = &plan}, nft::Section::ruleset, snapshot);
 //
 // The only place where what a decision rests on is read. ruleset, installed and chain_is_empty come
-// first and bring the generation with them; what is read after it is no older. Errors:
+// first and bring the generation with them, and so do the overlaps of several plans; what is read
+// after it is no older. Errors:
 // mapping_failed with object and errno; EINTR when a dump was interrupted by a change. Source:
 // packaging/doc/design.md, "Read, decide, commit".
 #pragma once
@@ -23,11 +24,11 @@ namespace portmapper::app {
 
 // What the command is about. Sections that are about something else need not be named.
 struct Subject {
-  const nft::Plan* plan = nullptr;             // address_claims, occupancy
+  const nft::Plan* plan = nullptr;             // overlaps, occupancy
   const nft::NetworkChain* network = nullptr;  // ruleset; without one, of the skeleton alone
   nft::OwnerHash owner{};                      // installed
   std::string chain{};                         // installed, chain_is_empty
-  std::span<const nft::Plan* const> plans{};   // chain_damage
+  std::span<const nft::Plan* const> plans{};   // chain_damage; overlaps of all of them
 };
 
 Status look(Transport& transport, const Subject& subject, nft::Section section,

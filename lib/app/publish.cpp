@@ -6,7 +6,7 @@
 namespace portmapper::app {
 namespace {
 
-CarriedOut remove_ports(Transport& transport, const nft::Withdrawal& withdrawal) {
+CarriedOut take_out(Transport& transport, const nft::Withdrawal& withdrawal) {
   return carry_out(
       transport, {.owner = withdrawal.owner, .chain = withdrawal.chain},
       [&withdrawal](const nft::Snapshot& snapshot) {
@@ -22,22 +22,27 @@ Result<bool> publish(Transport& transport, const nft::Plan& plan) {
       carry_out(transport, {.plan = &plan, .network = &plan.chain},
                 [&plan](const nft::Snapshot& snapshot) { return nft::decide_add(plan, snapshot); });
   if (done.is_uncertain)
-    (void)remove_ports(transport,
-                       {.owner = nft::owner_hash(plan.attachment),
-                        .chain = plan.chain.name,
-                        .only = plan.is_restored ? std::optional(plan.netns) : std::nullopt,
-                        .only_restored = plan.is_restored});
+    (void)take_out(transport, {.owner = nft::owner_hash(plan.attachment),
+                               .chain = plan.chain.name,
+                               .only = plan.is_restored ? std::optional(plan.netns) : std::nullopt,
+                               .only_restored = plan.is_restored});
   if (!done.status) return done.status.error();
   return done.is_committed;
 }
 
-Result<nft::InstalledPorts> withdraw(Transport& transport, const nft::Withdrawal& withdrawal,
-                                     std::vector<std::string>& notes) {
-  CarriedOut done = remove_ports(transport, withdrawal);
+Result<nft::InstalledPorts> withdraw_ports(Transport& transport,
+                                           const nft::Withdrawal& withdrawal) {
+  CarriedOut done = take_out(transport, withdrawal);
   if (!done.status) return done.status.error();
   if (!done.is_committed) return nft::InstalledPorts();
-  effects_of_del(transport, *done.snapshot.installed, notes);
   return std::move(*done.snapshot.installed);
+}
+
+Result<nft::InstalledPorts> withdraw(Transport& transport, const nft::Withdrawal& withdrawal,
+                                     std::vector<std::string>& notes) {
+  Result<nft::InstalledPorts> gone = withdraw_ports(transport, withdrawal);
+  if (gone) effects_of_dels(transport, {&*gone, 1}, notes);
+  return gone;
 }
 
 Status try_network(Transport& transport, const nft::NetworkChain& network) {

@@ -28,6 +28,8 @@ Result<bool> publish(Transport& transport, const nft::Plan& plan);
 
 Result<nft::InstalledPorts> withdraw(Transport& transport, const nft::Withdrawal& withdrawal,
                                      std::vector<std::string>& notes);
+// Without the flows: whoever removes many attachments ends all of theirs at once, by effects_of_dels.
+Result<nft::InstalledPorts> withdraw_ports(Transport& transport, const nft::Withdrawal& withdrawal);
 
 // Whether an ADD to this network can work now. Changes nothing.
 Status try_network(Transport& transport, const nft::NetworkChain& network);

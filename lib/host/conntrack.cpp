@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "lib/base/attributes.hpp"
@@ -88,33 +89,36 @@ std::optional<Flow> flow_of(const nlmsghdr& reply) {
 class Ports {
  public:
   Ports(std::span<const UdpPort> ports, std::span<const IpAddress> local, Stale stale)
-      : local_(local), stale_(stale) {
+      : local_(local.begin(), local.end()), stale_(stale) {
     for (const UdpPort& port : ports) by_port_.emplace(std::pair(port.address, port.port), &port);
   }
 
   [[nodiscard]] bool is_stale(const Flow& flow) const {
     const Tuple& original = flow.original;
     if (original.protocol != IPPROTO_UDP) return false;
-    const UdpPort* port = find(original.destination, original.destination_port);
-    if (port == nullptr) return false;
+    const auto [first, last] = find(original.destination, original.destination_port);
+    if (first == last) return false;
     // A reply comes from where the flow leads.
-    const bool there =
-        flow.reply.source == port->endpoint && flow.reply.source_port == port->endpoint_port;
+    const bool there = std::any_of(first, last, [&flow](const auto& port) {
+      return flow.reply.source == port.second->endpoint &&
+             flow.reply.source_port == port.second->endpoint_port;
+    });
     return there == (stale_ == Stale::leads_there);
   }
 
  private:
-  [[nodiscard]] const UdpPort* find(const IpAddress& destination, std::uint16_t number) const {
-    const auto one = by_port_.find({destination, number});
-    if (one != by_port_.end()) return one->second;
-    const bool local = destination.is_loopback() ||
-                       std::find(local_.begin(), local_.end(), destination) != local_.end();
-    const auto any = by_port_.find({IpAddress::any(destination.family()), number});
-    return local && any != by_port_.end() ? any->second : nullptr;
+  using ByPort = std::multimap<std::pair<IpAddress, std::uint16_t>, const UdpPort*>;
+
+  [[nodiscard]] std::pair<ByPort::const_iterator, ByPort::const_iterator> find(
+      const IpAddress& destination, std::uint16_t number) const {
+    const auto one = by_port_.equal_range({destination, number});
+    if (one.first != one.second) return one;
+    if (!destination.is_loopback() && !local_.contains(destination)) return one;
+    return by_port_.equal_range({IpAddress::any(destination.family()), number});
   }
 
-  std::map<std::pair<IpAddress, std::uint16_t>, const UdpPort*> by_port_;
-  std::span<const IpAddress> local_;
+  ByPort by_port_;
+  std::set<IpAddress> local_;
   Stale stale_;
 };
 
@@ -172,6 +176,7 @@ Result<int> ask(Transport& transport, const Request& request, const OnReply& on_
   return error_number;
 }
 
+// The kernel filters within one family: it refuses a filter for both at once (EOPNOTSUPP).
 Result<std::vector<Flow>> stale_flows(Transport& transport, const Ports& ports, Family family,
                                       std::optional<std::uint16_t> only_port) {
   Request request(IPCTNL_MSG_CT_GET, NLM_F_DUMP, family);
@@ -204,16 +209,13 @@ Result<std::size_t> delete_stale_flows(Transport& transport, std::span<const Udp
   const Ports wanted(ports, local_addresses, stale);
   std::size_t deleted = 0;
   for (const Family family : {Family::ipv4, Family::ipv6}) {
-    std::optional<std::uint16_t> only_port;
-    std::size_t count = 0;
-    for (const UdpPort& port : ports) {
-      if (port.address.family() != family) continue;
-      ++count;
-      only_port = port.port;
-    }
-    if (count == 0) continue;
-    if (count > 1) only_port.reset();
-    const Result<std::vector<Flow>> flows = stale_flows(transport, wanted, family, only_port);
+    std::set<std::uint16_t> numbers;
+    for (const UdpPort& port : ports)
+      if (port.address.family() == family) numbers.insert(port.port);
+    if (numbers.empty()) continue;
+    const auto flows =
+        stale_flows(transport, wanted, family,
+                    numbers.size() == 1 ? std::optional(*numbers.begin()) : std::nullopt);
     if (!flows) return flows.error();
     for (const Flow& flow : *flows) {
       const Result<bool> gone = delete_flow(transport, flow);

@@ -8,7 +8,8 @@
 // it began with. After an ADD, the flows to a published port that lead elsewhere are deleted
 // (`leads_elsewhere`); after a DEL, those that lead to the endpoint (`leads_there`). Only flows
 // whose original destination is the host's address and port count: other flows are not changed, and
-// neither are those of TCP, whose clients notice. Ports are in host byte order. Errors:
+// neither are those of TCP, whose clients notice. However many ports there are, the kernel's table
+// is gone through once for each of their families, and hands out flows of UDP alone. Ports are in host byte order. Errors:
 // mapping_failed with the errno of ctnetlink (EINVAL, EOPNOTSUPP: no conntrack here). Does not
 // promise: flows that begin while it runs; new flows use the new elements. Source: kernel
 // nf_conntrack_netlink.c, nfnetlink_conntrack.h.
@@ -38,7 +39,7 @@ enum class Stale {
 };
 
 // `transport` talks NETLINK_NETFILTER. Where one port is on one address and on any, the address
-// wins.
+// wins. The same port may be given with several endpoints: flows lead there if to one of them.
 Result<std::size_t> delete_stale_flows(Transport& transport, std::span<const UdpPort> ports,
                                        std::span<const IpAddress> local_addresses, Stale stale);
 

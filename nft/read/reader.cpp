@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
+#include <numeric>
 #include <set>
 
 #include "nft/hairpin_fit.hpp"
@@ -27,36 +29,114 @@ std::uint32_t index_of(Bytes owner_key_bytes) {
   return index;
 }
 
-// Asks for one key each, `kMoreKeys` at a time, and hands on what is there with the port's number.
+// How many elements a set has, where the kernel tells (Linux 6.16).
+Result<std::optional<std::size_t>> count_elements(Transport& transport, const std::string& set) {
+  constexpr std::uint16_t kSetCount = 20;  // NFTA_SET_COUNT, newer than Debian's headers
+  std::optional<std::size_t> count;
+  Query query;
+  query.set(set);
+  const Status status = query.run(transport, [&count](const nlmsghdr& reply) {
+    const auto number = Attributes(message_attributes(reply, sizeof(nfgenmsg))).find(kSetCount);
+    if (number) count = number->number32();
+  });
+  if (!status) return status.error();
+  return count;
+}
+
+constexpr std::size_t kManyKeys = 1024;
+
+// Whether to read a set as a whole takes less than to ask for so many of its keys: where it has not
+// many more. Property 1 of packaging/doc/design.md: nobody reads what thousands of others have.
+Result<bool> is_better_dumped(Transport& transport, const std::string& set, std::size_t wanted) {
+  constexpr std::size_t kElementsForAKey = 8;  // a dump costs an eighth for each, if not less
+  if (wanted < kManyKeys) return false;
+  const auto count = count_elements(transport, set);
+  if (!count) return count.error();
+  return *count && **count <= wanted * kElementsForAKey;
+}
+
+using Numbers = std::vector<std::size_t>;  // of ports
+
+// Asks for one key each, `kMoreKeys` at a time.
 template <typename Set, typename Visit>
-Status read_each(Transport& transport, const std::vector<PublishedPort>& ports,
-                 Key (*key_of)(const PublishedPort&), Set set, Visit visit) {
-  for (std::size_t first = 0; first < ports.size(); first += kMoreKeys) {
-    const std::size_t last = std::min(ports.size(), first + kMoreKeys);
+Status ask_for_each(Transport& transport, const std::vector<PublishedPort>& ports,
+                    const Numbers& numbers, Set set, Visit visit) {
+  for (std::size_t first = 0; first < numbers.size(); first += kMoreKeys) {
+    const std::size_t last = std::min<std::size_t>(numbers.size(), first + kMoreKeys);
     Query query;
     for (std::size_t i = first; i < last; ++i) {
-      const Element element{key_of(ports[i])};
-      query.elements(set(suffix_of(ports[i])), {&element, 1});
+      const PublishedPort& port = ports[numbers[i]];
+      const Element element{claim_key(port)};
+      query.elements(set(suffix_of(port)), {&element, 1});
     }
     const Status status = query.run(transport, [&](const nlmsghdr& reply) {
-      const std::size_t number = first + reply.nlmsg_seq - 1;
-      if (reply.nlmsg_seq == 0 || number >= last) return;
-      for_each_element(reply, [&](const ElementView& element) { visit(number, element); });
+      const std::size_t place = first + reply.nlmsg_seq - 1;
+      if (reply.nlmsg_seq == 0 || place >= last) return;
+      for_each_element(reply, [&](const ElementView& element) { visit(numbers[place], element); });
     });
     if (!status) return status.error();
   }
   return {};
 }
 
-// The first entry tells what all of an attachment's entries have in common.
-void take_entry(InstalledPorts& installed, const ElementView& element) {
+template <typename Visit>
+Status find_in_dump(Transport& transport, const std::string& set,
+                    const std::vector<PublishedPort>& ports, const Numbers& numbers, Visit visit) {
+  using Wanted = std::pair<std::string, std::size_t>;
+  std::vector<Wanted> wanted;
+  wanted.reserve(numbers.size());
+  for (const std::size_t number : numbers) {
+    const Key key = claim_key(ports[number]);
+    wanted.emplace_back(std::string(key.bytes().begin(), key.bytes().end()), number);
+  }
+  // They come in order where they are somebody's conflicts, and mostly where they are an attachment's.
+  if (!std::is_sorted(wanted.begin(), wanted.end())) std::sort(wanted.begin(), wanted.end());
+  Query query;
+  query.all_elements(set);
+  return query.run(transport, [&](const nlmsghdr& reply) {
+    for_each_element(reply, [&](const ElementView& element) {
+      const std::string key(element.key.begin(), element.key.end());
+      for (auto found = std::lower_bound(wanted.begin(), wanted.end(), Wanted{key, 0});
+           found != wanted.end() && found->first == key; ++found)
+        visit(found->second, element);
+    });
+  });
+}
+
+// Hands on the elements of the ports, with the port's number, that are there.
+template <typename Set, typename Visit>
+Status read_each(Transport& transport, const std::vector<PublishedPort>& ports, Set set,
+                 Visit visit) {
+  Numbers rest(ports.size());
+  std::iota(rest.begin(), rest.end(), std::size_t{0});
+  if (ports.size() < kManyKeys) return ask_for_each(transport, ports, rest, set, visit);
+  rest.clear();
+  std::map<std::string, Numbers> by_set;
+  for (std::size_t i = 0; i < ports.size(); ++i) by_set[set(suffix_of(ports[i]))].push_back(i);
+  for (const auto& [name, numbers] : by_set) {
+    const Result<bool> dumped = is_better_dumped(transport, name, numbers.size());
+    if (!dumped) return dumped.error();
+    if (!*dumped) {
+      rest.insert(rest.end(), numbers.begin(), numbers.end());
+    } else if (const Status status = find_in_dump(transport, name, ports, numbers, visit);
+               !status) {
+      return status;
+    }
+  }
+  std::sort(rest.begin(), rest.end());
+  return ask_for_each(transport, ports, rest, set, visit);
+}
+
+// The first entry tells what all of an attachment's entries have in common. `chain_is_known`: by it.
+void take_entry(InstalledPorts& installed, const ElementView& element, bool& chain_is_known) {
   const auto published = parse_owner_data(element.data);
   if (!published || element.key.size() != 20) return;
   if (installed.ports.empty()) {
     const ElementData data = parse_element_data(element.userdata);
     installed.comment = data.comment;
     installed.netns = data.netns;
-    if (!data.chain.empty()) installed.chain = data.chain;
+    chain_is_known = !data.chain.empty();
+    if (chain_is_known) installed.chain = data.chain;
     installed.hairpin = data.hairpin;
     installed.wish = data.wish;
     installed.restored = data.restored;
@@ -65,13 +145,38 @@ void take_entry(InstalledPorts& installed, const ElementView& element) {
   installed.ports.push_back({index_of(element.key), *published, false, {}});
 }
 
+// All entries, where the first have told how many there are.
+Status dump_entries(Transport& transport, InstalledPorts& installed) {
+  installed.ports.clear();
+  Query query;
+  query.all_elements(kOwners);
+  const Status status = query.run(transport, [&installed](const nlmsghdr& reply) {
+    for_each_element(reply, [&installed](const ElementView& element) {
+      const auto published = parse_owner_data(element.data);
+      const bool is_own =
+          element.key.size() == 20 &&
+          std::equal(installed.owner.begin(), installed.owner.end(), element.key.begin());
+      if (published && is_own)
+        installed.ports.push_back({index_of(element.key), *published, false, {}});
+    });
+  });
+  std::sort(installed.ports.begin(), installed.ports.end(),
+            [](const InstalledPort& a, const InstalledPort& b) { return a.index < b.index; });
+  return status;
+}
+
 // Owner entries of one attachment, in the order of their indexes. Each is asked for by itself, so
 // that one that an operator deleted does not hide those behind it; any of the first tells how many
 // there are. Entries of a table that was saved and loaded again do not: their end is where none is.
-Status read_entries(Transport& transport, InstalledPortsAt& held) {
+Status read_entries(Transport& transport, InstalledPortsAt& held, bool& chain_is_known) {
   InstalledPorts& installed = held.installed;
   std::uint32_t next = 0;
   for (std::uint32_t count = kFirstKeys;; count = kMoreKeys) {
+    if (next == kFirstKeys) {
+      const Result<bool> dumped = is_better_dumped(transport, kOwners, installed.count);
+      if (!dumped) return dumped.error();
+      if (*dumped) return dump_entries(transport, installed);
+    }
     const std::uint32_t end =
         installed.count == 0 ? next + count : std::min(next + count, installed.count);
     Query query;
@@ -91,7 +196,7 @@ Status read_entries(Transport& transport, InstalledPortsAt& held) {
         if (is_user)
           installed.localnet_device = parse_device(element.data);
         else
-          take_entry(installed, element);
+          take_entry(installed, element, chain_is_known);
       });
     });
     if (!status) return status.error();
@@ -129,22 +234,21 @@ Status read_claims_and_targets(Transport& transport, InstalledPorts& installed,
 Status read_loopback(Transport& transport, InstalledPorts& installed,
                      const std::set<PublishedPort>& lost) {
   std::vector<std::size_t> numbers;
-  std::vector<PublishedPort> ports;
+  std::vector<PublishedPort> services;
+  bool may_share = false;
   for (std::size_t i = 0; i < installed.ports.size(); ++i) {
-    const InstalledPort& port = installed.ports[i];
-    if (lost.contains(port.published) || !is_reachable_by_loopback(port.published)) continue;
+    const PublishedPort& port = installed.ports[i].published;
+    if (lost.contains(port) || !is_reachable_by_loopback(port)) continue;
     numbers.push_back(i);
-    ports.push_back(port.published);
+    services.push_back({IpAddress::any(port.address.family()), port.protocol, port.port});
+    may_share = may_share || !port.address.is_any();
   }
   const Status status = read_each(
-      transport, ports, service_key, [](Suffix suffix) { return loopback_set(suffix.family); },
+      transport, services, [](Suffix suffix) { return loopback_set(suffix.family); },
       [&](std::size_t number, const ElementView&) {
         installed.ports[numbers[number]].by_loopback = true;
       });
-  if (!status) return status;
-  const bool may_share = std::any_of(
-      ports.begin(), ports.end(), [](const PublishedPort& port) { return !port.address.is_any(); });
-  if (!may_share) return {};
+  if (!status || !may_share) return status;
   const auto claims = read_claim_set(transport, {Family::ipv4, AddressScope::one});
   if (!claims) return claims.error();
   for (InstalledPort& port : installed.ports)
@@ -157,18 +261,33 @@ Status read_loopback(Transport& transport, InstalledPorts& installed,
   return {};
 }
 
-// How many elements a set has, where the kernel tells (Linux 6.16).
-Result<std::optional<std::size_t>> count_elements(Transport& transport, const std::string& set) {
-  constexpr std::uint16_t kSetCount = 20;  // NFTA_SET_COUNT, newer than Debian's headers
-  std::optional<std::size_t> count;
-  Query query;
-  query.set(set);
-  const Status status = query.run(transport, [&count](const nlmsghdr& reply) {
-    const auto number = Attributes(message_attributes(reply, sizeof(nfgenmsg))).find(kSetCount);
-    if (number) count = number->number32();
-  });
-  if (!status) return status.error();
-  return count;
+// Where the targets are of entries that do not tell their chain, since the table was loaded by
+// `nft -f`: in one chain, the one that has most of those that are missing in the chain asked for.
+Status find_chain(Transport& transport, InstalledPorts& installed) {
+  std::vector<PublishedPort> ports;
+  std::vector<std::size_t> places;
+  for (std::size_t i = 0; i < installed.ports.size(); ++i) {
+    if (!installed.ports[i].claimed) continue;
+    if (installed.ports[i].endpoint) return {};  // it is the chain asked for
+    ports.push_back(installed.ports[i].published);
+    places.push_back(i);
+  }
+  if (ports.empty()) return {};
+  const Result<std::vector<std::string>> chains = read_network_chains(transport);
+  if (!chains) return chains.error();
+  std::size_t most = 0;
+  for (const std::string& chain : *chains) {
+    const auto targets = read_targets(transport, chain, ports);
+    if (!targets) return targets.error();
+    const auto count = static_cast<std::size_t>(std::count_if(
+        targets->begin(), targets->end(), [](const auto& target) { return target.has_value(); }));
+    if (count <= most) continue;
+    most = count;
+    installed.chain = chain;
+    for (std::size_t i = 0; i < ports.size(); ++i)
+      installed.ports[places[i]].endpoint = (*targets)[i];
+  }
+  return {};
 }
 
 }  // namespace
@@ -178,11 +297,15 @@ Result<InstalledPortsAt> read_installed_ports(Transport& transport, const OwnerH
   InstalledPortsAt held;
   held.installed.owner = owner;
   held.installed.chain = chain;
-  if (const Status status = read_entries(transport, held); !status) return status.error();
+  bool chain_is_known = false;
+  if (const Status status = read_entries(transport, held, chain_is_known); !status)
+    return status.error();
   if (held.installed.empty()) return held;
   std::set<PublishedPort> lost;
   if (const Status status = read_claims_and_targets(transport, held.installed, lost); !status)
     return status.error();
+  if (!chain_is_known)
+    if (const Status status = find_chain(transport, held.installed); !status) return status.error();
   if (!held.installed.localnet_device.empty())
     if (const Status status = read_loopback(transport, held.installed, lost); !status)
       return status.error();
@@ -235,7 +358,7 @@ Result<std::vector<Claim>> read_claims(Transport& transport,
                                        const std::vector<PublishedPort>& ports) {
   std::vector<Claim> claims(ports.size());
   const Status status = read_each(
-      transport, ports, claim_key, [](Suffix suffix) { return claim_set(suffix); },
+      transport, ports, [](Suffix suffix) { return claim_set(suffix); },
       [&](std::size_t number, const ElementView& element) {
         const ElementData data = parse_element_data(element.userdata);
         claims[number] = {true, data.comment, data.owner};
@@ -249,7 +372,7 @@ Result<std::vector<std::optional<Endpoint>>> read_targets(Transport& transport,
                                                           const std::vector<PublishedPort>& ports) {
   std::vector<std::optional<Endpoint>> targets(ports.size());
   const Status status = read_each(
-      transport, ports, claim_key, [&](Suffix suffix) { return target_map(chain, suffix); },
+      transport, ports, [&](Suffix suffix) { return target_map(chain, suffix); },
       [&](std::size_t number, const ElementView& element) {
         targets[number] = parse_target_data(element.data, ports[number].address.family());
       });

@@ -48,7 +48,8 @@ struct InstalledPortsAt {
   std::uint32_t generation = 0;
   InstalledPorts installed;
 };
-// `chain`: where its targets are, if its own entries do not say (a table loaded by `nft -f`).
+// `chain`: where its targets may be, if its own entries do not say (a table loaded by `nft -f`);
+// where they are not there, the other network chains are looked through.
 Result<InstalledPortsAt> read_installed_ports(Transport& transport, const OwnerHash& owner,
                                               const std::string& chain);
 

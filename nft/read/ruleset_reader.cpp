@@ -103,33 +103,87 @@ Result<ReadView> read_chains(Transport& transport, const std::vector<ChainSpec>&
   return read;
 }
 
-// The fingerprints of a chain's rules; of a chain that does not exist, none.
-Status read_rules(Transport& transport, const std::string& chain,
-                  std::vector<std::uint64_t>& rules) {
-  Query query;
-  query.all_rules(chain);
-  return query.run(transport, [&](const nlmsghdr& reply) {
-    if (!is_reply(reply, NFT_MSG_NEWRULE)) return;
-    const auto data =
-        Attributes(message_attributes(reply, sizeof(nfgenmsg))).find(NFTA_RULE_USERDATA);
-    rules.push_back(data ? parse_rule_tag(data->payload) : 0);
-  });
+// What a rule does, with the elements of its anonymous sets.
+Status read_form(Transport& transport, Bytes expressions, RuleForm& form) {
+  AnonymousSets sets;
+  for (const std::string& name : anonymous_sets(expressions)) {
+    std::vector<std::string>& elements = sets[name];
+    Query query;
+    query.all_elements(name);
+    const Status status =
+        query.run(transport, [&elements](const nlmsghdr& reply) { add_elements(reply, elements); });
+    if (!status) return status;
+    std::sort(elements.begin(), elements.end());
+  }
+  form = rule_form(expressions, sets);
+  return {};
 }
 
-Result<ReadView> read_view(Transport& transport, const std::vector<ChainSpec>& chains) {
+// What is read of a rule: its fingerprint, or also what it does.
+enum class Depth { fingerprints, forms };
+
+// A chain's rules; of a chain that does not exist, none.
+Status read_rules(Transport& transport, const std::string& chain, Depth depth,
+                  std::vector<RuleView>& rules) {
+  std::vector<std::vector<std::uint8_t>> all_expressions;  // a dump is one exchange
+  Query query;
+  query.all_rules(chain);
+  const Status status = query.run(transport, [&](const nlmsghdr& reply) {
+    if (!is_reply(reply, NFT_MSG_NEWRULE)) return;
+    const Attributes attributes(message_attributes(reply, sizeof(nfgenmsg)));
+    const auto data = attributes.find(NFTA_RULE_USERDATA);
+    rules.push_back({.fingerprint = data ? parse_rule_tag(data->payload) : 0});
+    if (depth == Depth::fingerprints) return;
+    const auto expressions = attributes.find(NFTA_RULE_EXPRESSIONS);
+    const Bytes bytes = expressions ? expressions->payload : Bytes();
+    all_expressions.emplace_back(bytes.begin(), bytes.end());
+  });
+  if (!status) return status;
+  for (std::size_t i = 0; i < all_expressions.size(); ++i)
+    if (const Status read = read_form(transport, all_expressions[i], rules[i].form); !read)
+      return read;
+  return {};
+}
+
+Result<ReadView> read_view(Transport& transport, const std::vector<ChainSpec>& chains,
+                           Depth depth) {
   Result<ReadView> read = read_chains(transport, chains);
   if (!read) return read;
   for (ChainView& chain : read->view.chains)
-    if (const Status status = read_rules(transport, chain.name, chain.rules); !status)
+    if (const Status status = read_rules(transport, chain.name, depth, chain.rules); !status)
       return status.error();
   return read;
 }
 
+// Compares by the fingerprints, and where those differ and rules are there, by what the rules do.
+template <typename Diff>
+Result<Ruleset> read_diff(Transport& transport, const std::vector<ChainSpec>& chains, Diff diff) {
+  Result<ReadView> read = read_view(transport, chains, Depth::fingerprints);
+  if (!read) return read.error();
+  RulesetDiff found = diff(read->view);
+  if (may_be_encoded_otherwise(read->view, found.damage)) {
+    read = read_view(transport, chains, Depth::forms);
+    if (!read) return read.error();
+    found = diff(read->view);
+  }
+  return Ruleset{read->generation, std::move(found)};
+}
+
 Result<Ruleset> read_diff(Transport& transport, const NetworkChain* network) {
   const std::vector<ChainSpec> expected = expected_chains(network);
-  const Result<ReadView> read = read_view(transport, expected);
-  if (!read) return read.error();
-  return Ruleset{read->generation, diff_ruleset(read->view, expected, network)};
+  return read_diff(transport, expected, [&expected, network](const RulesetView& view) {
+    return diff_ruleset(view, expected, network);
+  });
+}
+
+Result<ChainDamage> read_chain_damage(Transport& transport, const std::string& chain, Depth depth) {
+  RulesetView view;
+  for (const std::string& name : {chain, std::string(kNetworks)}) {
+    ChainView& seen = view.chains.emplace_back(ChainView{.name = name});
+    if (const Status status = read_rules(transport, name, depth, seen.rules); !status)
+      return status.error();
+  }
+  return diff_network_chain(view, chain);
 }
 
 }  // namespace
@@ -152,19 +206,15 @@ Result<bool> has_table(Transport& transport) {
 }
 
 Result<bool> has_guard(Transport& transport) {
-  const Result<ReadView> read = read_view(transport, guard_chains());
+  const Result<Ruleset> read = read_diff(transport, guard_chains(), diff_guard);
   if (!read) return read.error();
-  return diff_guard(read->view).intact();
+  return read->diff.intact();
 }
 
 Result<ChainDamage> read_chain_damage(Transport& transport, const std::string& chain) {
-  RulesetView view;
-  for (const std::string& name : {chain, std::string(kNetworks)})
-    if (const Status status =
-            read_rules(transport, name, view.chains.emplace_back(ChainView{.name = name}).rules);
-        !status)
-      return status.error();
-  return diff_network_chain(view, chain);
+  Result<ChainDamage> damage = read_chain_damage(transport, chain, Depth::fingerprints);
+  if (!damage || damage->intact()) return damage;
+  return read_chain_damage(transport, chain, Depth::forms);
 }
 
 Result<std::vector<Damage>> read_set_damage(Transport& transport, const std::string& chain) {

@@ -86,7 +86,7 @@ const std::array<Question, 18> kQuestions = {
     [](Transport& kernel) { judge(read_emptiness(kernel, "WEB")); },
     [](Transport& kernel) { judge(read_owners(kernel)); },
     [](Transport& kernel) {
-      const Transaction transaction = insertion(plan(), {});
+      const Transaction transaction = insertion(plan());
       judge(to_status(commit(kernel, transaction), transaction));
     },
     [](Transport& kernel) { judge_listing(list_ports(kernel)); },

@@ -24,7 +24,7 @@ namespace portmapper::fuzz {
 inline void demand_round_trip(const nft::Plan& plan) {
   const std::vector<std::string> jumps = {plan.chain.name};
   nft::Transaction transaction = nft::build_tables(plan.chain, jumps, {});
-  transaction.append(nft::insertion(plan, {}));
+  transaction.append(nft::insertion(plan));
   const nft::Batch batch = nft::encode(transaction);
   std::vector<nft::PublishedPort> owned, claimed;
   std::vector<nft::Translation> translated;

@@ -162,14 +162,13 @@ TEST_CASE("accident: a rule added to chain networks does not cut off the ports o
   check_accident(scene, "insert rule inet nft-port-mapper networks return", Elements::stay);
 }
 
-TEST_CASE("accident: a table that was loaded from its listing counts as ours after the next ADD") {
+TEST_CASE("accident: a table that was loaded from its listing counts as ours, and serves") {
   const Scene scene;
   REQUIRE(scene.runtime.add("abc", example_ports) == done);
   const std::string saved = listing(scene.lab.host());
   nft(scene.lab.host(), "delete table inet nft-port-mapper\n" + saved);
   REQUIRE(scene.runtime.add("def", {{9090, 80}}) == done);
   CHECK(ask(scene.lab.client(), Protocol::tcp, "2001:db8::1", 8080) == "abc 2001:db8::2");
-  CHECK(connections(scene.lab, "MESOS-WEB-ip", "tcp . 8080") == "0");
   CHECK(connections(scene.lab, "MESOS-WEB-ip6", "tcp . 8080") == "1");
   REQUIRE(scene.runtime.del("def") == done);
   CHECK(damage(scene) == "");

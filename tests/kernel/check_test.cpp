@@ -384,9 +384,14 @@ TEST_CASE("check: a rule that is gone, changed or in another place is named") {
     CHECK(damaged("delete rule" + in_table + handle()) == finding(lacks));
     CHECK(damaged("replace rule" + in_table + handle() + " tcp dport 1 accept") ==
           finding(lacks + "; " + other));
-    // The same rule by an operator's hand, behind the others: it is not ours.
+    // The same rule by an operator's hand, behind the others: it does the same, where it was the last.
+    const std::string listed =
+        run({"nft", "list", "chain", "inet", "nft-port-mapper", chain}, {.ns = checked.lab.host()})
+            .out;
+    const std::size_t at = listed.find(*place.begin != 0 ? place.begin : rule);
+    const bool was_last = listed.compare(listed.find('\n', at), 3, "\n\t}") == 0;
     CHECK(damaged("delete rule" + in_table + handle() + "\nadd rule" + in_table + chain + " " +
-                  rule) == finding(lacks + "; " + other));
+                  rule) == (was_last ? "ok" : finding(other)));
     CHECK(damaged("insert rule" + in_table + chain + " counter") == finding(other));
     CHECK(damaged("add rule" + in_table + chain + " counter") == finding(other));
   }
@@ -408,11 +413,7 @@ TEST_CASE("check: our own rules in another order are named") {
   swap("MESOS-WEB", "dnat ip to ip daddr");
   swap("postrouting", "ct status dnat ct label 127 ip saddr");
   CHECK(checked.check() ==
-        finding("chain postrouting lacks rule: ct status dnat ct label 127 ip saddr . ip daddr "
-                "@hairpin-ip "
-                "masquerade; chain postrouting has other rules than ours, or in another order; "
-                "chain MESOS-WEB lacks rule: dnat ip to ip daddr . meta l4proto . th dport map "
-                "@MESOS-WEB-hostip; "
+        finding("chain postrouting has other rules than ours, or in another order; "
                 "chain MESOS-WEB has other rules than ours, or in another order"));
 }
 

@@ -2,7 +2,8 @@
 //
 // Each list of words goes both ways into a fresh table: through parse_conditions, network_chain and
 // construction, and typed before the dnat rules of a table that nft loads. Both must list the same,
-// consist of the same expressions and set elements, and list the same again after a reload.
+// consist of the same expressions and set elements, and list the same again after a reload; what
+// was loaded again counts as ours, and what nft has typed as well.
 #include "lib/config/conditions.hpp"
 
 #include <doctest/doctest.h>
@@ -11,6 +12,7 @@
 #include <sstream>
 
 #include "nft/commit.hpp"
+#include "nft/read/reader.hpp"
 #include "nft/transaction.hpp"
 #include "tests/support/runtime.hpp"
 
@@ -148,6 +150,21 @@ void load_again(const std::string& ns) {
   test::nft(ns, saved);
 }
 
+// What is not as we build it, "" where nothing is.
+std::string damage(const std::string& ns, const NetworkChain& network) {
+  return in_namespace(ns, [&network]() -> std::string {
+    Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
+    REQUIRE(netlink);
+    const Result<Ruleset> ruleset = read_ruleset(*netlink, network);
+    const Result<ChainDamage> chain = read_chain_damage(*netlink, network.name);
+    if (!ruleset || !chain) return "unreadable";
+    std::string text = chain->lacks_jump ? "no jump\n" : "";
+    for (const auto& all : {ruleset->diff.damage, chain->damage})
+      for (const nft::Damage& one : all) text += to_string(one) + "\n";
+    return text;
+  });
+}
+
 // The expressions and the elements of anonymous sets, without names, numbers and the tag of each
 // rule, which is ours alone.
 std::string expressions(const std::string& ns) {
@@ -185,6 +202,7 @@ void check(const std::string& ns, const std::string& unconditioned, const Case& 
   CHECK_MESSAGE(ours.find(chain) != std::string::npos, difference(ours, chain));
   load_again(ns);
   if (item.words != "th sport 1 th dport 80") CHECK(difference(listing(ns), ours) == "");
+  CHECK(damage(ns, network) == "");
 
   flush(ns);
   const std::string dnat = item.family == v4 ? "dnat ip to" : "dnat ip6 to";
@@ -202,6 +220,7 @@ void check(const std::string& ns, const std::string& unconditioned, const Case& 
     load_again(ns);
   }
   CHECK((difference(listing(ns), ours) == "") == (item.nft != Nft::rewrites));
+  if (item.words != "meta mark { 0-7, 8-15 }") CHECK(damage(ns, network) == "");
   const bool is_alike = item.nft == Nft::same || item.nft == Nft::settles;
   if (is_alike)
     CHECK(difference(expressions(ns), our_expressions) == "");

@@ -5,7 +5,6 @@
 #include <random>
 
 #include "lib/app/look.hpp"
-#include "lib/host/local_addresses.hpp"
 #include "lib/host/netns.hpp"
 #include "tests/model/kernel_model.hpp"
 #include "tests/model/scenarios.hpp"
@@ -17,11 +16,10 @@ using namespace portmapper::test;
 namespace {
 
 // Everything that a decision may want, in an order in which it can be read.
-constexpr std::array kAddSections = {nft::Section::ruleset,        nft::Section::network_chains,
-                                     nft::Section::address_claims, nft::Section::local_addresses,
-                                     nft::Section::occupancy,      nft::Section::hairpins,
-                                     nft::Section::chain_damage,   nft::Section::shared,
-                                     nft::Section::other_networks, nft::Section::unlisted_loopback};
+constexpr std::array kAddSections = {
+    nft::Section::ruleset,   nft::Section::network_chains, nft::Section::overlaps,
+    nft::Section::occupancy, nft::Section::hairpins,       nft::Section::chain_damage,
+    nft::Section::shared,    nft::Section::other_networks, nft::Section::unlisted_loopback};
 constexpr std::array kDelSections = {nft::Section::installed, nft::Section::others_publish,
                                      nft::Section::device_use};
 constexpr std::array kNetworkSections = {nft::Section::chain_is_empty,
@@ -68,7 +66,7 @@ std::string outcome(const nft::CommitResult& result) {
 // One table in the kernel and one in the model, and what is done to both.
 class Twins {
  public:
-  explicit Twins(Transport& transport) : transport_(transport), local_(*host::local_addresses()) {
+  explicit Twins(Transport& transport) : transport_(transport) {
     own_ = host::identify_netns("/proc/thread-self/ns/net");
     living_.insert(own_.inode);
   }
@@ -149,9 +147,7 @@ class Twins {
   [[nodiscard]] const NetworkNamespace& own() const { return own_; }
 
  private:
-  [[nodiscard]] model::Question about() const {
-    return {.local_addresses = local_, .living = &living_};
-  }
+  [[nodiscard]] model::Question about() const { return {.living = &living_}; }
 
   static std::string decide(nft::Decision real, nft::Decision model, Decided& decided) {
     decided = {};
@@ -167,7 +163,6 @@ class Twins {
 
   Transport& transport_;
   model::KernelModel model_;
-  std::vector<IpAddress> local_;
   std::set<std::uint64_t> living_;
   NetworkNamespace own_;
   int last_ = 0;

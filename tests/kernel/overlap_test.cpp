@@ -19,16 +19,20 @@ struct TwoContainers {
 };
 
 struct Overlap {
-  std::string address;  // one of the host's
-  std::string one;      // its port 8080, as messages name it
-  std::string any;      // "any" of its family
+  std::string address;
+  std::string one;  // its port 8080, as messages name it
+  std::string any;  // "any" of its family
 };
 
+// Whatever listens on any address has the port on this one too, be it the host's own, local by a
+// route only, or not local at all.
 const std::array overlaps{
     Overlap{"192.0.2.1", "192.0.2.1:8080/tcp", "0.0.0.0:8080/tcp"},
     Overlap{"192.0.2.11", "192.0.2.11:8080/tcp", "0.0.0.0:8080/tcp"},
     Overlap{"10.22.0.1", "10.22.0.1:8080/tcp", "0.0.0.0:8080/tcp"},
     Overlap{"127.0.0.1", "127.0.0.1:8080/tcp", "0.0.0.0:8080/tcp"},
+    Overlap{"127.0.0.2", "127.0.0.2:8080/tcp", "0.0.0.0:8080/tcp"},
+    Overlap{"198.51.100.9", "198.51.100.9:8080/tcp", "0.0.0.0:8080/tcp"},
     Overlap{"::ffff:192.0.2.1", "192.0.2.1:8080/tcp", "0.0.0.0:8080/tcp"},
     Overlap{"2001:db8::1", "[2001:db8::1]:8080/tcp", "[::]:8080/tcp"},
     Overlap{"fd00::1", "[fd00::1]:8080/tcp", "[::]:8080/tcp"},

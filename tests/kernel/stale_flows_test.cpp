@@ -9,6 +9,7 @@
 #include <regex>
 #include <sstream>
 
+#include "tests/support/files.hpp"
 #include "tests/support/join.hpp"
 #include "tests/support/runtime.hpp"
 #include "tests/support/service.hpp"
@@ -288,6 +289,35 @@ TEST_CASE("stale flows: of all UDP flows, ADD and DEL delete those of their port
   REQUIRE(turns.runtime.del("a") == done);
   CHECK(lost(before, flows(lab, "udp")) == "src=192.0.2.2 dst=192.0.2.1 sport=5000 dport=5353");
   fill();
+}
+
+TEST_CASE("stale flows: prune ends those of many attachments, and goes through all flows once") {
+  Lab lab;
+  const Runtime runtime(lab);
+  for (const int i : {2, 3, 4}) {
+    const std::string name = std::to_string(i);
+    lab.container(name, "10.22.0." + name + "/16");
+    REQUIRE(runtime.add(name, {{static_cast<std::uint16_t>(5000 + i), 53, "udp"}}) == done);
+    (void)probe(lab.client(), Protocol::udp, "192.0.2.1", static_cast<std::uint16_t>(5000 + i),
+                {.source_port = fixed, .timeout = std::chrono::milliseconds(100)});
+    lab.remove(name);
+  }
+  const std::vector<std::string> before = flows(lab, "udp");
+  const ScratchDirectory scratch;
+  const RunResult pruned =
+      run({"strace", "-f", "-qq", "-e", "trace=sendto", "-o", scratch.path("calls"), CTL, "prune"},
+          {.ns = lab.host()});
+  CHECK(pruned.status == 0);
+  CHECK(lost(before, flows(lab, "udp")) ==
+        "src=192.0.2.2 dst=192.0.2.1 sport=5000 dport=5002, "
+        "src=192.0.2.2 dst=192.0.2.1 sport=5000 dport=5003, "
+        "src=192.0.2.2 dst=192.0.2.1 sport=5000 dport=5004");
+  const std::string calls = read_file(scratch.path("calls"));
+  std::size_t dumps = 0;
+  for (std::size_t at = calls.find("MSG_CT_GET"); at != std::string::npos;
+       at = calls.find("MSG_CT_GET", at + 1))
+    ++dumps;
+  CHECK(dumps == 1);
 }
 
 TEST_CASE("stale flows: without conntrack there is a note, and ADD and DEL succeed") {

@@ -48,7 +48,7 @@ nft::RulesetView view_of(const std::map<std::string, KernelModel::Chain>& chains
   nft::RulesetView view;
   for (const auto& [name, chain] : chains) {
     nft::ChainView& seen = view.chains.emplace_back(nft::ChainView{.name = name});
-    seen.rules = chain.rules;
+    for (const std::uint64_t rule : chain.rules) seen.rules.push_back({.fingerprint = rule});
     seen.owner = chain.owner;
     if (chain.hook)
       seen.hook = nft::ChainView::BaseHook{chain.hook->type, chain.hook->number,
@@ -142,10 +142,6 @@ struct KernelModel::Apply {
     if (set == kernel.sets_.end()) return ENOENT;
     for (const nft::Element& element : elements.elements)
       if (const int refused = change(set->second, elements, element); refused != 0) return refused;
-    // Each of an assertion's halves is a message of its own.
-    if (elements.verb == nft::ElementVerb::assert_absent)
-      for (const nft::Element& element : elements.elements)
-        set->second.elements.erase(id_of(element));
     return 0;
   }
 
@@ -283,12 +279,21 @@ nft::InstalledPorts KernelModel::installed(const nft::OwnerHash& owner,
   return installed;
 }
 
+std::vector<nft::PublishedPort> KernelModel::overlaps(const Question& question) const {
+  std::vector<nft::PublishedPort> claims;
+  for (const nft::Suffix suffix : nft::kSuffixes)
+    if (const Set* const set = find_set(nft::claim_set(suffix)))
+      for (const auto& [id, value] : set->elements)
+        if (const auto port = nft::parse_claim_key(bytes_of(id), suffix)) claims.push_back(*port);
+  return nft::overlaps_of({&question.plan, 1}, claims);
+}
+
 nft::Occupancy KernelModel::occupancy(const Question& question) const {
   const nft::Plan& plan = *question.plan;
   nft::Occupancy occupancy;
   const nft::OwnerHash self = nft::owner_hash(plan.attachment);
   std::set<nft::OwnerHash> hashes = {self};
-  for (const nft::PublishedPort& port : nft::overlapping_ports(plan, question.local_addresses)) {
+  for (const nft::PublishedPort& port : nft::overlapping_ports(plan, overlaps(question))) {
     nft::OccupiedPort occupied{.port = port,
                                .claimed = is_claimed(port),
                                .owner = claimed_by(port),
@@ -357,12 +362,8 @@ void KernelModel::look(const Question& question, nft::Section section, Snapshot&
     case nft::Section::network_chains:
       snapshot.network_chains = network_chains();
       break;
-    case nft::Section::address_claims:
-      snapshot.address_claims = !is_empty(nft::claim_set({Family::ipv4, nft::AddressScope::one}));
-      break;
-    case nft::Section::local_addresses:
-      snapshot.local_addresses.emplace(question.local_addresses.begin(),
-                                       question.local_addresses.end());
+    case nft::Section::overlaps:
+      snapshot.overlaps = overlaps(question);
       break;
     case nft::Section::occupancy:
       snapshot.occupancy = occupancy(question);

@@ -31,7 +31,6 @@ struct Question {
   nft::OwnerHash owner{};
   std::string chain{};
   std::span<const nft::Plan* const> plans{};
-  std::span<const IpAddress> local_addresses{};
   const std::set<std::uint64_t>* living = nullptr;  // inodes of the namespaces that exist
 };
 
@@ -80,6 +79,7 @@ class KernelModel {
   struct Apply;
 
   [[nodiscard]] const Set* find_set(const std::string& name) const;
+  [[nodiscard]] std::vector<nft::PublishedPort> overlaps(const Question& question) const;
   [[nodiscard]] nft::Occupancy occupancy(const Question& question) const;
   [[nodiscard]] std::vector<nft::Hairpin> hairpins() const;
   [[nodiscard]] std::vector<std::string> network_chains() const;

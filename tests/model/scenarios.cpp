@@ -78,10 +78,10 @@ nft::Decision add_over_the_living(const nft::Plan& plan, const nft::Snapshot& sn
   return nft::decide_add(plan, seen);
 }
 
-// Takes it that nobody has a port on one address.
+// Takes it that any address and one do not overlap.
 nft::Decision add_without_looking(const nft::Plan& plan, const nft::Snapshot& snapshot) {
   nft::Snapshot seen = snapshot;
-  seen.address_claims = false;
+  seen.overlaps.emplace();
   return nft::decide_add(plan, seen);
 }
 

@@ -9,12 +9,6 @@ namespace {
 
 constexpr int kTries = 8;  // more than others can change anything
 
-const std::vector<IpAddress>& local_addresses() {
-  static const std::vector<IpAddress> all = {*IpAddress::parse("127.0.0.1"),
-                                             *IpAddress::parse("192.0.2.1")};
-  return all;
-}
-
 std::uint64_t inode_of(std::size_t container, int incarnation) {
   return 100 * (container + 1) + static_cast<std::uint64_t>(incarnation);
 }
@@ -47,7 +41,7 @@ class Stepper {
 
  private:
   [[nodiscard]] Question question() const {
-    Question question{.local_addresses = local_addresses(), .living = &living_};
+    Question question{.living = &living_};
     if (command_.plan) {
       question.plan = &*command_.plan;
       question.network = &command_.plan->chain;
@@ -197,13 +191,18 @@ class Stepper {
 
   // Whether no other attachment that lives has a port of the plan, or one that overlaps.
   [[nodiscard]] bool has_right(const nft::Plan& plan) const {
-    const std::vector<nft::PublishedPort> wanted = nft::overlapping_ports(plan, local_addresses());
+    const nft::Plan* const plans[] = {&plan};
     const nft::OwnerHash self = nft::owner_hash(plan.attachment);
+    std::vector<nft::PublishedPort> taken;
     for (const nft::OwnerEntry& entry : world_.kernel->owners())
-      if (entry.owner != self && living_.contains(entry.netns.inode) &&
-          std::binary_search(wanted.begin(), wanted.end(), entry.published))
-        return false;
-    return true;
+      if (entry.owner != self && living_.contains(entry.netns.inode))
+        taken.push_back(entry.published);
+    return nft::overlaps_of(plans, taken).empty() &&
+           std::none_of(plan.translations.begin(), plan.translations.end(),
+                        [&taken](const nft::Translation& translation) {
+                          return std::find(taken.begin(), taken.end(), translation.published) !=
+                                 taken.end();
+                        });
   }
 
   // What an operator's flush broke is true again, unless a DEL has begun.

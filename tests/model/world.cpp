@@ -167,8 +167,10 @@ void digest_snapshot(std::string& text, const nft::Snapshot& snapshot, std::uint
     text += "N";
     for (const std::string& chain : *snapshot.network_chains) text += chain + " ";
   }
-  if (snapshot.address_claims) text += *snapshot.address_claims ? "A1" : "A0";
-  if (snapshot.local_addresses) text += "L";
+  if (snapshot.overlaps) {
+    text += "V";
+    for (const nft::PublishedPort& port : *snapshot.overlaps) digest_port(text, port);
+  }
   if (snapshot.occupancy) {
     text += "O";
     for (const nft::OccupiedPort& port : snapshot.occupancy->ports) {

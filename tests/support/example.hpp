@@ -1,6 +1,6 @@
 // The example of ruleset.nft as values: container "abc" of network "web", chain MESOS-WEB.
 //
-//   insertion(example_plan(), {}), removal(example_holding()), prefix("10.22.0.2/16"), ...
+//   insertion(example_plan()), removal(example_holding()), prefix("10.22.0.2/16"), ...
 //
 // The short makers end the program (an empty optional) on what is not an address or a port.
 #pragma once

@@ -67,6 +67,7 @@ struct FakeTable {
   std::vector<nft::SetSpec> sets{};
   std::map<std::string, std::vector<FakeElement>> elements{};
   std::size_t refused = kNone;
+  bool tells_counts = false;  // how many elements each set has, as Linux 6.16 does
 
   [[nodiscard]] FakeTransport transport() const {
     FakeTransport kernel;
@@ -90,7 +91,14 @@ struct FakeTable {
       list(replies, request, chains, NFT_MSG_NEWCHAIN, NFTA_CHAIN_NAME,
            [](const FakeChain& chain) { return chain.attributes(); });
     if (name == "GETSET")
-      list(replies, request, sets, NFT_MSG_NEWSET, NFTA_SET_NAME, set_attributes);
+      list(replies, request, sets, NFT_MSG_NEWSET, NFTA_SET_NAME, [this](const nft::SetSpec& set) {
+        constexpr std::uint16_t kSetCount = 20;  // NFTA_SET_COUNT
+        Attrs all = set_attributes(set);
+        const auto found = elements.find(set.name);
+        const std::size_t count = found == elements.end() ? 0 : found->second.size();
+        if (tells_counts) all.number(kSetCount, static_cast<std::uint32_t>(count));
+        return all;
+      });
     if (name == "GETRULE") rules(request, replies);
     if (name == "GETSETELEM") look_up(request, replies);
   }
@@ -136,8 +144,16 @@ struct FakeTable {
     const std::uint32_t sequence = request.header->nlmsg_seq;
     const auto set = elements.find(text_of(request, NFTA_SET_ELEM_LIST_SET));
     if (set == elements.end()) return void(replies.error(sequence, ENOENT));
-    if ((request.header->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP)
-      return void(replies.elements(sequence, set->second, NLM_F_MULTI).done(sequence));
+    if ((request.header->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP) {
+      constexpr std::size_t kAMessage = 100;  // an attribute holds 64 KiB
+      const std::vector<FakeElement>& all = set->second;
+      for (std::size_t i = 0; i < all.size(); i += kAMessage) {
+        const auto first = all.begin() + static_cast<std::ptrdiff_t>(i);
+        const auto count = static_cast<std::ptrdiff_t>(std::min(kAMessage, all.size() - i));
+        replies.elements(sequence, {first, first + count}, NLM_F_MULTI);
+      }
+      return void(replies.done(sequence));
+    }
     const auto keys = attribute_of(request.attributes(), NFTA_SET_ELEM_LIST_ELEMENTS);
     for (const Attribute& key : Attributes(keys.payload)) {
       const Bytes nest = attribute_of(Attributes(key.payload), NFTA_SET_ELEM_KEY).payload;

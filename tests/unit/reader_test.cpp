@@ -195,7 +195,7 @@ TEST_CASE("installed ports that do not tell their number: asked on until an exch
 
 TEST_CASE("many ports: 4 keys, then 128 at a time, and none beyond the number that is told") {
   for (const std::uint32_t told : {0U, 133U}) {
-    FakeTransport kernel = many_ports(133, {.count = told}).transport();
+    FakeTransport kernel = many_ports(133, {.chain = "hostports", .count = told}).transport();
     REQUIRE(read_installed_ports(kernel, kOwner, "hostports"));
     REQUIRE(kernel.requests.size() == (told == 0 ? 8 : 7));  // claims and targets take two each
     CHECK(asked(kernel, 0) == asking_owners(0, 4));
@@ -232,6 +232,49 @@ TEST_CASE("a table that nft saved and loaded has lost our userdata, and reads al
         "hostports web/abc/eth0  0\n"
         "0 0.0.0.0:8080/tcp claimed 10.22.0.2:80\n"
         "1 192.0.2.1:5353/udp claimed -\n");
+}
+
+TEST_CASE("a table that nft saved and loaded does not tell the chain: it is where the ports are") {
+  FakeTable table = two_ports({.comment = "web/abc/eth0"});
+  std::swap(table.elements["hostports-ip"], table.elements["OTHER-ip"]);
+  std::swap(table.elements["hostports-hostip"], table.elements["OTHER-hostip"]);
+  for (const char* chain : {"hostports", "MAIL", "OTHER"}) {
+    table.chains.push_back({.name = chain});
+    for (SetSpec& set : network_sets(chain)) table.sets.push_back(std::move(set));
+  }
+  CHECK(read(table) ==
+        "OTHER web/abc/eth0  0\n"
+        "0 0.0.0.0:8080/tcp claimed 10.22.0.2:80\n"
+        "1 192.0.2.1:5353/udp claimed 10.22.0.2:53\n");
+  table.elements["published-ip"] = {};  // without a claim it may be anybody's
+  CHECK(read(table) ==
+        "OTHER web/abc/eth0  0\n"
+        "0 0.0.0.0:8080/tcp unclaimed -\n"
+        "1 192.0.2.1:5353/udp claimed 10.22.0.2:53\n");
+}
+
+TEST_CASE("thousands of ports: whole sets are read, if they have not many more than those") {
+  for (const std::uint32_t others : {0U, 20000U}) {
+    FakeTable table = many_ports(2000, {.chain = "hostports", .count = 2000});
+    for (std::uint32_t i = 0; i < others; ++i)
+      table.elements["published-ip6"].push_back(
+          claim_of(published("::", Protocol::udp, static_cast<int>(i + 1)), kOther));
+    table.sets = skeleton_sets();
+    table.tells_counts = true;
+    FakeTransport kernel = table.transport();
+    const Result<InstalledPortsAt> held = read_installed_ports(kernel, kOwner, "hostports");
+    REQUIRE(held);
+    CHECK(held->installed.ports.size() == 2000);
+    CHECK(held->installed.count == 2000);
+    std::uint32_t index = 0;
+    for (const InstalledPort& port : held->installed.ports) {
+      CHECK(port.index == index++);
+      CHECK(port.published.port.value() == index);
+      CHECK(port.claimed);
+    }
+    // The first entries; of owners and claims their number and they; targets key by key.
+    CHECK(kernel.requests.size() == (others == 0 ? 5 : 4 + 16) + 1 + 16);
+  }
 }
 
 TEST_CASE("a late DEL does not remove the port's new owner: another's claim keeps its target") {

@@ -25,26 +25,10 @@ std::string brief(const Transaction& transaction) {
   return text;
 }
 
-// The asserting lines of an insertion: those before its first claim with a comment.
-std::string asserted(std::vector<PortMapping> mappings, const std::vector<IpAddress>& local) {
-  PlanInput input = example_input();
-  input.mappings = std::move(mappings);
-  Transaction transaction = insertion(make_plan(std::move(input)), local);
-  std::erase_if(transaction.operations, [](const Operation& operation) {
-    const auto* elements = std::get_if<Elements>(&operation);
-    return elements == nullptr || elements->verb != ElementVerb::assert_absent;
-  });
-  return brief(transaction);
-}
-
-const std::vector<IpAddress> kLocal = {address("127.0.0.1"), address("192.0.2.1"), address("::1"),
-                                       address("2001:db8::1")};
-
 Elements elements_of(const Transaction& transaction, const std::string& set) {
   for (const Operation& operation : transaction.operations)
     if (const auto* elements = std::get_if<Elements>(&operation))
-      if (elements->set.name == set && elements->verb != ElementVerb::assert_absent)
-        return *elements;
+      if (elements->set.name == set) return *elements;
   FAIL("no elements of " << set);
   return {};
 }
@@ -74,10 +58,9 @@ std::vector<std::string> keys_with(const Transaction& transaction, ElementVerb v
 }  // namespace
 
 TEST_CASE("the insertion of ruleset.nft's example") {
-  CHECK(to_string(insertion(example_plan(), {})) ==
-        R"(create element inet nft-port-mapper published-ip { udp . 5353 }
-delete element inet nft-port-mapper published-ip { udp . 5353 }
-create element inet nft-port-mapper published-ip { tcp . 8080 comment "container_id: abc" }
+  CHECK(
+      to_string(insertion(example_plan())) ==
+      R"(create element inet nft-port-mapper published-ip { tcp . 8080 comment "container_id: abc" }
 create element inet nft-port-mapper published-hostip { 192.0.2.1 . udp . 5353 comment "container_id: abc" }
 create element inet nft-port-mapper published-ip6 { tcp . 8080 comment "container_id: abc" }
 create element inet nft-port-mapper MESOS-WEB-ip { tcp . 8080 comment "container_id: abc" : 10.22.0.2 . 80 }
@@ -95,7 +78,7 @@ add element inet nft-port-mapper hairpin-ip6 { fd00::/64 . fd00::/64 }
 TEST_CASE("claims name their owner, owner entries their network's chain and namespace") {
   Plan plan = example_plan();
   plan.netns = {.path = "/run/netns/web", .device = 4, .inode = 7, .id = 9};
-  const Transaction transaction = insertion(plan, {});
+  const Transaction transaction = insertion(plan);
   const OwnerHash owner = owner_hash(plan.attachment);
   for (const char* set : {"published-ip", "published-hostip", "published-ip6"})
     CHECK(userdata_of(transaction, set) ==
@@ -116,7 +99,7 @@ TEST_CASE("an owner entry whose comment may be cut keeps its network's hash, and
   input.netns = {.path = "/run/netns/web", .device = 4, .inode = 7, .id = 9};
   const auto owner_of = [&input](std::size_t id_length) {
     input.attachment.container_id = std::string(id_length, 'x');
-    return userdata_of(insertion(make_plan(input), {}), "owners");
+    return userdata_of(insertion(make_plan(input)), "owners");
   };
   CHECK(owner_of(90 - 9).comment == "web/" + std::string(81, 'x') + "/eth0");
   CHECK_FALSE(owner_of(90 - 9).network);
@@ -125,7 +108,7 @@ TEST_CASE("an owner entry whose comment may be cut keeps its network's hash, and
   input.attachment.network = std::string(90, 'n');
   input.chain.name = derived_chain(input.attachment.network);
   const ElementData owner = owner_of(64);
-  CHECK(elements_of(insertion(make_plan(input), {}), "owners").userdata.size() <= 256);
+  CHECK(elements_of(insertion(make_plan(input)), "owners").userdata.size() <= 256);
   CHECK(owner.network == network_hash(input.attachment.network));
   CHECK(owner.chain == input.chain.name);
   CHECK(owner.netns.inode == 7);
@@ -136,70 +119,8 @@ TEST_CASE("owner entries of a single address carry its hairpin tag") {
   PlanInput input = example_input();
   input.addresses = {prefix("10.22.0.2/32"), prefix("fd00::2/128")};
   const Plan plan = make_plan(std::move(input));
-  CHECK(userdata_of(insertion(plan, {}), "owners").hairpin == hairpin_tag(plan.hairpins));
+  CHECK(userdata_of(insertion(plan), "owners").hairpin == hairpin_tag(plan.hairpins));
   CHECK(hairpin_tag(plan.hairpins) != 0);
-}
-
-TEST_CASE("a port on any address asserts that nobody has it on a local one of its family") {
-  CHECK(asserted({mapping("0.0.0.0", Protocol::tcp, 8080, 80)}, kLocal) ==
-        "create published-hostip { 127.0.0.1 . tcp . 8080 }\n"
-        "delete published-hostip { 127.0.0.1 . tcp . 8080 }\n"
-        "create published-hostip { 192.0.2.1 . tcp . 8080 }\n"
-        "delete published-hostip { 192.0.2.1 . tcp . 8080 }\n");
-  CHECK(asserted({mapping(nullptr, Protocol::udp, 53, 53)}, kLocal) ==
-        "create published-hostip { 127.0.0.1 . udp . 53 }\n"
-        "delete published-hostip { 127.0.0.1 . udp . 53 }\n"
-        "create published-hostip { 192.0.2.1 . udp . 53 }\n"
-        "delete published-hostip { 192.0.2.1 . udp . 53 }\n"
-        "create published-hostip6 { ::1 . udp . 53 }\n"
-        "delete published-hostip6 { ::1 . udp . 53 }\n"
-        "create published-hostip6 { 2001:db8::1 . udp . 53 }\n"
-        "delete published-hostip6 { 2001:db8::1 . udp . 53 }\n");
-  CHECK(asserted({mapping(nullptr, Protocol::udp, 53, 53)}, {}) == "");
-}
-
-TEST_CASE("a port on one address asserts that nobody has it on any, whatever is local") {
-  const std::string expected =
-      "create published-ip { tcp . 8080 }\n"
-      "delete published-ip { tcp . 8080 }\n";
-  CHECK(asserted({mapping("192.0.2.1", Protocol::tcp, 8080, 80)}, kLocal) == expected);
-  CHECK(asserted({mapping("192.0.2.1", Protocol::tcp, 8080, 80)}, {}) == expected);
-  CHECK(asserted({mapping("2001:db8::1", Protocol::tcp, 8080, 80)}, kLocal) ==
-        "create published-ip6 { tcp . 8080 }\n"
-        "delete published-ip6 { tcp . 8080 }\n");
-}
-
-TEST_CASE("two addresses of one port assert the same absence once: twice would refuse itself") {
-  CHECK(asserted({mapping("192.0.2.1", Protocol::tcp, 8080, 80),
-                  mapping("192.0.2.2", Protocol::tcp, 8080, 81),
-                  mapping("192.0.2.1", Protocol::udp, 8080, 80)},
-                 kLocal) ==
-        "create published-ip { tcp . 8080 }\n"
-        "delete published-ip { tcp . 8080 }\n"
-        "create published-ip { udp . 8080 }\n"
-        "delete published-ip { udp . 8080 }\n");
-}
-
-TEST_CASE("one owner may have a port on any address and on one: neither asserts the other") {
-  CHECK(asserted({mapping("0.0.0.0", Protocol::tcp, 8080, 80),
-                  mapping("192.0.2.1", Protocol::tcp, 8080, 81)},
-                 kLocal) ==
-        "create published-hostip { 127.0.0.1 . tcp . 8080 }\n"
-        "delete published-hostip { 127.0.0.1 . tcp . 8080 }\n");
-  // Only the same port and protocol are its own.
-  CHECK(asserted({mapping("0.0.0.0", Protocol::tcp, 8080, 80),
-                  mapping("192.0.2.1", Protocol::udp, 8080, 81)},
-                 {address("192.0.2.1")}) ==
-        "create published-hostip { 192.0.2.1 . tcp . 8080 }\n"
-        "delete published-hostip { 192.0.2.1 . tcp . 8080 }\n"
-        "create published-ip { udp . 8080 }\n"
-        "delete published-ip { udp . 8080 }\n");
-}
-
-TEST_CASE("asserting comes before claiming") {
-  const std::string text = brief(insertion(example_plan(), kLocal));
-  CHECK(text.find("delete published-hostip { 127.0.0.1 . tcp . 8080 }") <
-        text.find("create published-ip { tcp . 8080 comment"));
 }
 
 TEST_CASE("the removal of ruleset.nft's example leaves the subnet's hairpins to its neighbours") {
@@ -255,7 +176,7 @@ TEST_CASE("removal mirrors insertion: every element that was created, no other")
     InstalledPorts installed = example_holding();
     installed.hairpins = hairpins_of_tag(hairpin_tag(plan.hairpins),
                                          std::vector{address("10.22.0.2"), address("fd00::2")});
-    const Transaction inserted = insertion(plan, kLocal);
+    const Transaction inserted = insertion(plan);
     std::vector<std::string> expected = keys_with(inserted, ElementVerb::create);
     // Of the hairpins, those of a single address; a subnet's stay.
     for (const std::string& key : keys_with(inserted, ElementVerb::add))
@@ -278,10 +199,10 @@ TEST_CASE("hairpins that are replaced are removed by family") {
 
 TEST_CASE("ports and hairpins of many plans can be inserted apart") {
   const Plan plan = example_plan();
-  Transaction apart = insertion_of_ports(plan, kLocal);
+  Transaction apart = insertion_of_ports(plan);
   CHECK(to_string(apart).find("hairpin") == std::string::npos);
   apart.append(addition(plan.hairpins));
-  CHECK(to_string(apart) == to_string(insertion(plan, kLocal)));
+  CHECK(to_string(apart) == to_string(insertion(plan)));
   CHECK(brief(addition(plan.hairpins)) ==
         "add hairpin-ip { 10.22.0.0/16 . 10.22.0.0/16 }\n"
         "add hairpin-ip { 127.0.0.0/8 . 10.22.0.0/16 }\n"

@@ -1,9 +1,9 @@
 #include <cerrno>
-#include <map>
 #include <set>
 
 #include "lib/app/ctl/commands.hpp"
 #include "lib/app/ctl/listing.hpp"
+#include "lib/app/host_effects.hpp"
 #include "lib/app/publish.hpp"
 #include "lib/app/retry.hpp"
 #include "lib/host/route_localnet.hpp"
@@ -56,42 +56,45 @@ app::Outcome flush_all(Transport& transport) {
   return outcome;
 }
 
-// Owner entries of a table that was saved and loaded again do not tell their chain; the listing found
-// it.
-void fill_chains(std::vector<nft::OwnerEntry>& entries, const std::vector<ListedPort>& ports) {
-  std::map<nft::PublishedPort, std::string> chains;
-  for (const ListedPort& port : ports) chains.emplace(port.published, port.chain);
-  for (nft::OwnerEntry& entry : entries)
-    if (const auto chain = chains.find(entry.published);
-        entry.chain.empty() && chain != chains.end())
-      entry.chain = chain->second;
+// What was removed of one network's attachments, and in which chains: up to the first error.
+struct Removed {
+  std::vector<nft::InstalledPorts> attachments;
+  std::set<std::string> chains;
+  std::size_t ports = 0;
+};
+
+Status remove_attachments(Transport& transport, const std::string& network, Removed& removed) {
+  const Result<std::vector<nft::OwnerEntry>> entries =
+      app::retry_reading([&transport] { return nft::read_owners(transport); });
+  if (!entries) return entries.error();
+  const std::string derived = nft::derived_chain(network);
+  removed.chains.insert(derived);
+  for (const nft::Withdrawal& withdrawal : nft::decide_gc(*entries, network, {}, derived)) {
+    removed.chains.insert(withdrawal.chain);
+    Result<nft::InstalledPorts> gone = app::withdraw_ports(transport, withdrawal);
+    if (!gone) return gone.error();
+    if (gone->empty()) continue;
+    removed.chains.insert(gone->chain);
+    removed.ports += gone->ports.size();
+    removed.attachments.push_back(std::move(*gone));
+  }
+  return {};
 }
 
 // Of one network: its attachments, and its chains where nothing is left in them.
 app::Outcome flush_network(Transport& transport, const std::string& network) {
-  const Result<std::vector<ListedPort>> before = list_ports(transport);
-  if (!before) return failure(before.error());
-  Result<std::vector<nft::OwnerEntry>> entries =
-      app::retry_reading([&transport] { return nft::read_owners(transport); });
-  if (!entries) return failure(entries.error());
-  fill_chains(*entries, *before);
-  std::set<std::string> chains = {nft::derived_chain(network)};
+  Removed removed;
   std::vector<std::string> notes;
-  std::size_t removed = 0;
-  for (const nft::Withdrawal& withdrawal :
-       nft::decide_gc(*entries, network, {}, nft::derived_chain(network))) {
-    chains.insert(withdrawal.chain);
-    const Result<nft::InstalledPorts> gone = app::withdraw(transport, withdrawal, notes);
-    if (!gone) return failure(gone.error());
-    removed += gone->ports.size();
-  }
-  for (const std::string& chain : chains)
+  const Status done = remove_attachments(transport, network, removed);
+  app::effects_of_dels(transport, removed.attachments, notes);
+  if (!done) return failure(done.error());
+  for (const std::string& chain : removed.chains)
     if (const Status status = app::remove_network_if_empty(transport, chain); !status)
       return failure(status.error());
   app::Outcome outcome;
   outcome.log = log_lines(notes);
   outcome.out =
-      "removed " + std::to_string(removed) + " published ports of network " + network + "\n";
+      "removed " + std::to_string(removed.ports) + " published ports of network " + network + "\n";
   return outcome;
 }
 

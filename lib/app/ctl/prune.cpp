@@ -1,6 +1,7 @@
 #include <map>
 
 #include "lib/app/ctl/commands.hpp"
+#include "lib/app/host_effects.hpp"
 #include "lib/app/look.hpp"
 #include "lib/app/publish.hpp"
 #include "lib/app/retry.hpp"
@@ -34,10 +35,11 @@ app::Outcome prune(const Arguments& arguments) {
   const bool dry_run = arguments.has("--dry-run");
   app::Outcome outcome;
   std::vector<std::string> notes;
+  std::vector<nft::InstalledPorts> all_gone;
   for (const nft::Withdrawal& withdrawal : dead) {
     const std::string what = describe(*entries, withdrawal.owner);
     if (!dry_run) {
-      const auto gone = app::withdraw(*netlink, withdrawal, notes);
+      Result<nft::InstalledPorts> gone = app::withdraw_ports(*netlink, withdrawal);
       if (!gone) {
         const app::Outcome failed = failure(gone.error());
         outcome.log += failed.log;
@@ -48,9 +50,11 @@ app::Outcome prune(const Arguments& arguments) {
         outcome.out += "left " + what + ": it was added again, or removed, meanwhile\n";
         continue;
       }
+      all_gone.push_back(std::move(*gone));
     }
     outcome.out += (dry_run ? "would remove " : "removed ") + what + "\n";
   }
+  app::effects_of_dels(*netlink, all_gone, notes);
   outcome.log += log_lines(notes);
   if (dead.empty()) outcome.out = "every owner is alive; nothing to remove\n";
   return outcome;

@@ -79,7 +79,7 @@ app::Outcome render(const Arguments& arguments) {
     plan->localnet_device = here.localnet_device;
     transaction.append(nft::localnet_device_added(plan->localnet_device));
   }
-  transaction.append(nft::insertion(*plan, {}));
+  transaction.append(nft::insertion(*plan));
   outcome.out +=
       "# What an ADD does on a host without our table. On a host where networks have"
       " published ports, loading\n"

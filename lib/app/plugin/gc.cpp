@@ -1,5 +1,6 @@
 #include <set>
 
+#include "lib/app/host_effects.hpp"
 #include "lib/app/plugin/commands.hpp"
 #include "lib/app/publish.hpp"
 #include "lib/app/retry.hpp"
@@ -47,11 +48,18 @@ void collect(const app::CommandContext& context, Failures& failures) {
   if (!unknown) return failures.add(unknown.error());
   std::vector<std::string> notes;
   std::set<std::string> chains = {context.chain().name};
+  std::vector<nft::InstalledPorts> all_gone;
   for (const nft::Withdrawal& withdrawal : *unknown) {
     chains.insert(withdrawal.chain);
-    if (const auto gone = app::withdraw(*netlink, withdrawal, notes); !gone)
+    Result<nft::InstalledPorts> gone = app::withdraw_ports(*netlink, withdrawal);
+    if (!gone) {
       failures.add(gone.error());
+      continue;
+    }
+    if (!gone->empty()) chains.insert(gone->chain);
+    all_gone.push_back(std::move(*gone));
   }
+  app::effects_of_dels(*netlink, all_gone, notes);
   for (const std::string& chain : chains)
     if (const Status status = app::remove_network_if_empty(*netlink, chain); !status)
       failures.add(status.error());

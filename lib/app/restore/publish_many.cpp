@@ -7,7 +7,6 @@
 #include "lib/app/carry_out.hpp"
 #include "lib/app/publish.hpp"
 #include "lib/app/retry.hpp"
-#include "lib/host/local_addresses.hpp"
 #include "lib/host/route_localnet.hpp"
 #include "nft/commit.hpp"
 
@@ -22,13 +21,21 @@ app::Decide mending_of(Plans plans) {
   return [plans](const nft::Snapshot& snapshot) { return nft::decide_mending(plans, snapshot); };
 }
 
+// The record of the devices that these plans need, and that are still closed.
+nft::Transaction closed_devices_of(Plans plans) {
+  std::set<std::string> devices;
+  for (const nft::Plan* plan : plans)
+    if (!plan->localnet_device.empty()) devices.insert(plan->localnet_device);
+  nft::Transaction transaction;
+  for (const std::string& device : devices)
+    if (!host::has_route_localnet(device)) transaction.append(nft::localnet_device_added(device));
+  return transaction;
+}
+
 class Publisher {
  public:
-  Publisher(Transport& transport, Mode mode, std::vector<IpAddress> local, nft::Transaction mending)
-      : transport_(transport),
-        mode_(mode),
-        local_(std::move(local)),
-        mending_(std::move(mending)) {}
+  Publisher(Transport& transport, Mode mode, nft::Transaction mending)
+      : transport_(transport), mode_(mode), mending_(std::move(mending)) {}
 
   void publish_all(Plans plans, std::span<Result<bool>> results) {
     while (!plans.empty()) {
@@ -56,18 +63,20 @@ class Publisher {
   }
 
   Status try_batch(Plans plans) {
-    nft::Transaction transaction = mending_;  // a dry run leaves nothing that the next can stand on
-    std::set<std::string> closed;
-    for (const nft::Plan* plan : plans) {
-      transaction.append(nft::insertion_of_ports(*plan, local_));
-      const std::string& device = plan->localnet_device;
-      if (!device.empty() && !closed.contains(device) && !host::has_route_localnet(device)) {
-        closed.insert(device);
-        transaction.append(nft::localnet_device_added(device));
-      }
-    }
+    const nft::Transaction devices = closed_devices_of(plans);
     bool mended = false;
     for (app::Retry retry; retry.again();) {
+      nft::Snapshot snapshot;
+      Result<nft::Transaction> decided = app::read_and_decide(
+          transport_, {.plans = plans},
+          [plans](const nft::Snapshot& seen) { return nft::decide_insertion(plans, seen); },
+          snapshot);
+      if (!decided && app::changed_concurrently(decided.error().error_number)) continue;
+      if (!decided) return decided.error();
+      nft::Transaction transaction = mending_;  // a dry run leaves nothing for the next to stand on
+      transaction.generation = decided->generation;
+      transaction.append(devices);
+      transaction.append(std::move(*decided));
       const nft::CommitResult result = mode_ == Mode::dry_run
                                            ? nft::dry_run(transport_, transaction)
                                            : nft::commit(transport_, transaction);
@@ -95,7 +104,6 @@ class Publisher {
 
   Transport& transport_;
   Mode mode_;
-  std::vector<IpAddress> local_;
   nft::Transaction mending_;
 };
 
@@ -107,18 +115,16 @@ Status mend(Transport& transport, Plans plans) {
 
 std::vector<Result<bool>> publish_many(Transport& transport, Plans plans, Mode mode) {
   std::vector<Result<bool>> results(plans.size(), true);
-  Result<std::vector<IpAddress>> local = host::local_addresses();
   nft::Snapshot snapshot;
   Result<nft::Transaction> before =
       mode == Mode::dry_run
           ? app::read_and_decide(transport, {.plans = plans}, mending_of(plans), snapshot)
           : Result<nft::Transaction>(nft::Transaction());
-  if (!local || !before) {
-    std::fill(results.begin(), results.end(), local ? before.error() : local.error());
+  if (!before) {
+    std::fill(results.begin(), results.end(), before.error());
     return results;
   }
-  before->generation.reset();
-  Publisher(transport, mode, std::move(*local), std::move(*before)).publish_all(plans, results);
+  Publisher(transport, mode, std::move(*before)).publish_all(plans, results);
   return results;
 }
 

@@ -109,6 +109,7 @@ class Restorer {
         break;
       }
     }
+    app::effects_of_dels(transport_, ended_, notes_);
     if (const Status closed = end_exposure(); !closed) return closed.error();
     return report();
   }
@@ -215,15 +216,16 @@ class Restorer {
   }
 
   void take_back(const nft::Plan& plan) {
-    const Result<nft::InstalledPorts> gone = app::withdraw(
+    Result<nft::InstalledPorts> gone = app::withdraw_ports(
         transport_,
-        {nft::owner_hash(plan.attachment), plan.chain.name, plan.netns, /*only_restored=*/true},
-        notes_);
+        {nft::owner_hash(plan.attachment), plan.chain.name, plan.netns, /*only_restored=*/true});
     if (!gone)
       other_problems_.push_back("cannot take back " + nft::attachment_comment(plan.attachment) +
                                 ": " + gone.error().message());
-    else if (!gone->empty())
+    else if (!gone->empty()) {
       taken_back_.push_back(line_of(plan));
+      ended_.push_back(std::move(*gone));
+    }
   }
 
   // Finds what the kernel has of it.
@@ -314,6 +316,7 @@ class Restorer {
   std::vector<Error> scan_problems_;
   std::vector<std::string> other_problems_;
   std::vector<Restored::Line> taken_back_;
+  std::vector<nft::InstalledPorts> ended_;  // what was taken back, whose flows are to end
   std::vector<std::string> notes_;
 };
 

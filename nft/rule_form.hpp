@@ -1,0 +1,47 @@
+// rule_form: what a rule does, in a form that is the same whoever encoded it.
+//
+//   const RuleForm ours = rule_form({.action = Jump{"MESOS-WEB"}});  // as our encoder makes it
+//   const RuleForm found = rule_form(nested(parent, NFTA_RULE_EXPRESSIONS), {});
+//   if (!found.empty() && found == ours) use(found);           // they do the same
+//
+// A table that was saved with `nft list` and loaded with `nft -f` has nft's encoding of our rules,
+// without fingerprints. So the expressions are followed through the registers: which of them holds
+// what does not matter, nor does a load that nothing uses. Comparisons become one for each byte;
+// those that stand between two steps with an effect are sorted, and each counts once. Steps are
+// text, one for each effect and comparison:
+//   meta:15+0 == 02; in @published-ip [meta:16+0:1 #000000 th+2:2 #0000]; jump networks
+// Errors: an expression, attribute or set that is not known here makes an empty form; such a rule
+// is nobody's of ours. Does not promise: that what differs in form differs in effect.
+// Source: nft --debug=netlink; kernel net/netfilter/nft_*.c.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lib/base/attributes.hpp"
+#include "nft/rule.hpp"
+
+namespace portmapper::nft {
+
+using RuleForm = std::vector<std::string>;
+
+// Of sets in braces, by name: their elements, sorted; where an interval ends, with "!".
+using AnonymousSets = std::map<std::string, std::vector<std::string>, std::less<>>;
+
+RuleForm rule_form(Bytes expressions, const AnonymousSets& sets);
+RuleForm rule_form(const Rule& rule);
+
+// The names of the anonymous sets that a rule looks up.
+std::vector<std::string> anonymous_sets(Bytes expressions);
+// Adds the elements of a NEWSETELEM message, of the kernel's or of ours.
+void add_elements(const nlmsghdr& message, std::vector<std::string>& elements);
+
+// A jump and nothing else.
+bool is_plain_jump(const RuleForm& form);
+// Of a network chain, whatever its devices and conditions: it excludes devices, or translates by
+// one of the chain's own maps.
+bool is_of_network_chain(const RuleForm& form, std::string_view chain);
+
+}  // namespace portmapper::nft
