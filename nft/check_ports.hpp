@@ -3,7 +3,7 @@
 //   const std::vector<std::string> findings = check_ports(plan, snapshot);  // empty: all is well
 //
 // A pure function. The snapshot has the sections ruleset, set_damage, claims, installed and
-// hairpins. What another attachment of the same container publishes is left to it, as ADD does.
+// hairpins; and occupancy, where stands_by_unclaimed says so. For what a sibling publishes its standby element has to be there, as ADD makes it.
 // Source: CNI SPEC.md, "CHECK"; packaging/doc/design.md, "The commands".
 #pragma once
 
@@ -14,6 +14,9 @@
 
 namespace portmapper::nft {
 
-std::vector<std::string> check_ports(Plan plan, const Snapshot& snapshot);
+// Whether a port that it stands by for has no claim: then one that overlaps must be there.
+bool stands_by_unclaimed(const Plan& plan, const Snapshot& snapshot);
+
+std::vector<std::string> check_ports(const Plan& plan, const Snapshot& snapshot);
 
 }  // namespace portmapper::nft

@@ -4,24 +4,17 @@
 #include <set>
 
 #include "nft/decide.hpp"
+#include "nft/siblings.hpp"
 
 namespace portmapper::nft {
 namespace {
 
 constexpr std::size_t kConflictsNamed = 8;
 
-// Runtimes hand a container's ports to each of its networks. The network that came first publishes
-// them, as with portmap; what the others add would lead to the same container.
-bool is_of_same_container(const InstalledPorts& installed, const Plan& plan) {
-  Attachment owner;
-  return parse_attachment_comment(installed.comment, owner) &&
-         owner.container_id == plan.attachment.container_id;
-}
-
 bool is_dead(const OwnerState& owner, const Plan& plan) {
   if (liveness_of(owner.netns) == Liveness::dead) return true;
   // Networks may overlap: a container can have the same address on two of them.
-  if (is_of_same_container(owner.installed, plan)) return false;
+  if (is_sibling(owner.installed, plan)) return false;
   // An address belongs to one container at a time: a container that had ours before is gone.
   std::set<IpAddress> own;
   for (const Translation& translation : plan.translations) own.insert(translation.endpoint.address);
@@ -31,11 +24,12 @@ bool is_dead(const OwnerState& owner, const Plan& plan) {
   });
 }
 
-std::string describe(const InstalledPorts& installed) {
+std::string describe(const InstalledPorts& installed, const Plan& plan) {
   Attachment owner;
   if (!parse_attachment_comment(installed.comment, owner)) return "attachment " + installed.comment;
+  const bool same_id = owner.container_id == plan.attachment.container_id;
   return "container " + owner.container_id + " of network " + owner.network + " (" + owner.ifname +
-         ")";
+         ")" + (same_id ? " in another network namespace" : "");
 }
 
 // A pair that the plan wants again is not removed: it would be missing when the plan finds it
@@ -49,22 +43,24 @@ InstalledPorts without_wanted_hairpins(InstalledPorts installed, const Plan& pla
 
 class Conflicts {
  public:
+  explicit Conflicts(const Plan& plan) : plan_(plan) {}
   void add(const PublishedPort& port, const InstalledPorts& installed) {
     if (count_++ < kConflictsNamed)
-      text_ +=
-          (text_.empty() ? "" : "; ") + to_string(port) + " is published by " + describe(installed);
+      text_ += (text_.empty() ? "" : "; ") + to_string(port) + " is published by " +
+               describe(installed, plan_);
   }
   [[nodiscard]] bool empty() const { return count_ == 0; }
-  [[nodiscard]] Error error(const Plan& plan) const {
+  [[nodiscard]] Error error() const {
     std::string text = text_;
     if (count_ > kConflictsNamed)
       text += "; and " + std::to_string(count_ - kConflictsNamed) + " more";
     return {ErrorKind::port_taken,
-            "cannot publish ports of container " + plan.attachment.container_id,
+            "cannot publish ports of container " + plan_.attachment.container_id,
             text + "; stop that container or choose another host port"};
   }
 
  private:
+  const Plan& plan_;
   std::string text_;
   std::size_t count_ = 0;
 };
@@ -74,17 +70,6 @@ PublishedPort on_any(PublishedPort port) {
   return port;
 }
 
-void leave_out(Plan& plan, const std::vector<PublishedPort>& taken) {
-  const std::set<PublishedPort> ports(taken.begin(), taken.end());
-  std::set<PublishedPort> anywhere;
-  for (const PublishedPort& port : taken) anywhere.insert(on_any(port));
-  std::erase_if(plan.translations, [&](const Translation& translation) {
-    const PublishedPort& port = translation.published;
-    if (port.address.is_any()) return anywhere.contains(port);
-    return ports.contains(port) || ports.contains(on_any(port));
-  });
-}
-
 // Claims that no owner entry stands for and targets without a claim, as if one attachment had them.
 // `removable`: whose entries go. A claim of theirs goes with them even where its entry is missing.
 InstalledPorts leftovers(const Plan& plan, const Occupancy& occupancy,
@@ -92,7 +77,8 @@ InstalledPorts leftovers(const Plan& plan, const Occupancy& occupancy,
                          const std::set<OwnerHash>& removable) {
   std::set<PublishedPort> wanted;
   for (const Translation& translation : plan.translations)
-    if (!removed.contains(translation.published)) wanted.insert(translation.published);
+    if (!translation.standby && !removed.contains(translation.published))
+      wanted.insert(translation.published);
   std::set<std::pair<OwnerHash, PublishedPort>> entries;
   for (const OwnerHash& owner : removable)
     for (const InstalledPort& port : occupancy.owners.at(owner).installed.ports)
@@ -177,22 +163,23 @@ Result<Transaction> resolve_conflicts(Plan& plan, const Occupancy& occupancy) {
   Transaction transaction;
   std::set<PublishedPort> removed;
   std::set<OwnerHash> removable;
-  Conflicts conflicts;
+  Conflicts conflicts(plan);
+  stand_by(plan, occupancy);
   for (const auto& [hash, owner] : occupancy.owners) {
-    // Its claims remained alone; its own device may be recorded still.
-    if (owner.installed.empty() && !(hash == self && !owner.installed.localnet_device.empty()))
+    if (owner.installed.empty()) {  // its claims remained alone, and what else it had
+      if (hash == self) transaction.append(removal(owner.installed));
       continue;
+    }
     if (hash == self || is_dead(owner, plan)) {
       removable.insert(hash);
-      for (const InstalledPort& port : owner.installed.ports) removed.insert(port.published);
+      for (const InstalledPort& port : owner.installed.ports)
+        if (port.claimed || !port.standby) removed.insert(port.published);
       transaction.append(removal(without_wanted_hairpins(owner.installed, plan)));
-    } else if (is_of_same_container(owner.installed, plan)) {
-      leave_out(plan, ports_of[hash]);
-    } else {
+    } else if (!is_sibling(owner.installed, plan)) {
       for (const PublishedPort& port : ports_of[hash]) conflicts.add(port, owner.installed);
     }
   }
-  if (!conflicts.empty()) return conflicts.error(plan);
+  if (!conflicts.empty()) return conflicts.error();
   transaction.append(removal(leftovers(plan, occupancy, removed, removable)));
   return transaction;
 }

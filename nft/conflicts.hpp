@@ -29,7 +29,7 @@ bool overlap_each_other(std::span<const Plan* const> plans);
 std::vector<PublishedPort> overlapping_ports(const Plan& plan,
                                              std::span<const PublishedPort> overlaps);
 
-// Takes out of `plan` what another attachment of the same container publishes already.
+// Makes standby in `plan` what a sibling publishes already.
 Result<Transaction> resolve_conflicts(Plan& plan, const Occupancy& occupancy);
 
 }  // namespace portmapper::nft

@@ -7,6 +7,7 @@
 #include "nft/conflicts.hpp"
 #include "nft/hairpin_fit.hpp"
 #include "nft/hairpin_tag.hpp"
+#include "nft/siblings.hpp"
 
 namespace portmapper::nft {
 namespace {
@@ -128,11 +129,6 @@ bool was_added(const Attachment& attachment, const Occupancy& occupancy) {
          !own->second.installed.restored;
 }
 
-bool same_namespace(const NetworkNamespace& a, const NetworkNamespace& b) {
-  return a.device == b.device && a.inode == b.inode &&
-         a.id == b.id;  // whatever of its path was kept
-}
-
 // The network chains of the plans that are missing or not as we build them, each as the last plan
 // wants it.
 std::vector<NetworkChain> broken_chains(std::span<const Plan* const> plans,
@@ -204,6 +200,13 @@ Decision decide_add(const Plan& plan, const Snapshot& snapshot) {
   Plan wanted = plan;
   Result<Transaction> way = resolve_conflicts(wanted, *snapshot.occupancy);
   if (!way) return way.error();
+  const auto own = snapshot.occupancy->owners.find(owner_hash(plan.attachment));
+  if (own != snapshot.occupancy->owners.end() && has_successors(own->second.installed)) {
+    if (!snapshot.siblings) return ReadMore{Section::siblings};
+    way->append(
+        promotion(successors(own->second.installed, wanted.translations, *snapshot.siblings),
+                  snapshot.refused.missing));
+  }
   transaction.append(std::move(*way));
   transaction.append(make_room_for_hairpins(wanted, *snapshot.hairpins, unwanted));
   transaction.append(insertion(wanted));
@@ -224,7 +227,7 @@ Decision decide_insertion(std::span<const Plan* const> plans, const Snapshot& sn
 Decision decide_withdrawal(const Withdrawal& withdrawal, const Snapshot& snapshot) {
   if (!snapshot.installed) return ReadMore{Section::installed};
   const InstalledPorts& installed = *snapshot.installed;
-  if (installed.empty()) return Transaction();
+  if (installed.empty() && installed.strays.empty()) return Transaction();
   if (withdrawal.only && !same_namespace(installed.netns, *withdrawal.only)) return Transaction();
   if (withdrawal.only_restored && !installed.restored) return Transaction();
   // The elements were read under the same generation, so only hairpins can be refused: their set is
@@ -233,10 +236,15 @@ Decision decide_withdrawal(const Withdrawal& withdrawal, const Snapshot& snapsho
   if (with_hairpins && !snapshot.others_publish) return ReadMore{Section::others_publish};
   const bool has_device = !installed.localnet_device.empty();
   if (has_device && !snapshot.device_use) return ReadMore{Section::device_use};
+  if (has_successors(installed) && !snapshot.siblings) return ReadMore{Section::siblings};
   Transaction transaction = removal(installed, with_hairpins);
   if (has_device && snapshot.device_use->is_recorded && !snapshot.device_use->is_shared)
     transaction.append(localnet_device_removed(installed.localnet_device));
   if (with_hairpins && !*snapshot.others_publish) transaction.append(hairpins_removal());
+  // A DEL must succeed: after a refusal that nothing read explains, without a promotion.
+  if (!snapshot.refused.exists && has_successors(installed))
+    transaction.append(
+        promotion(successors(installed, {}, *snapshot.siblings), snapshot.refused.missing));
   transaction.generation = snapshot.generation;
   return transaction;
 }

@@ -26,9 +26,10 @@ namespace portmapper::nft {
 struct InstalledPort {
   std::optional<std::uint32_t> index;  // in `owners`; nothing for a claim without an owner entry
   PublishedPort published;
-  bool claimed = false;              // its claim exists and is this owner's
-  std::optional<Endpoint> endpoint;  // its target, where it exists
-  bool by_loopback = false;          // 127.0.0.0/8 reaches it, and by it nobody else's
+  bool claimed = false;               // its claim exists and is this owner's
+  std::optional<Endpoint> endpoint;   // its target, where it exists
+  std::optional<Endpoint> standby{};  // where it would lead, while a sibling publishes the port
+  bool by_loopback = false;           // 127.0.0.0/8 reaches it, and by it nobody else's
 
   bool operator==(const InstalledPort&) const = default;
 };
@@ -45,17 +46,22 @@ struct InstalledPorts {
   std::optional<HairpinWish> wish;  // nothing: an older version's, or a listing was loaded
   std::vector<Hairpin> hairpins;    // those that no other attachment can need
   std::string localnet_device;      // by which 127.0.0.0/8 reaches it, as recorded
+  std::optional<OwnerHash> container{};  // whose container, where the comment may not tell
+  std::string standby_comment{};         // that its claims and targets will have
+  std::vector<std::uint32_t> strays{};   // its standby elements that no owner entry stands for
+  std::vector<OwnerHash> standing_by{};  // others of its container that have standby elements
 
   [[nodiscard]] bool empty() const { return ports.empty(); }
   bool operator==(const InstalledPorts&) const = default;
 };
 
-// Whether each port that it published is there, with its claim and its target.
+// Whether each port that it published is there, with its claim and its target, or as a standby.
 inline bool is_whole(const InstalledPorts& installed) {
   return !installed.empty() &&
          (installed.count == 0 || installed.count == installed.ports.size()) &&
-         std::all_of(installed.ports.begin(), installed.ports.end(),
-                     [](const InstalledPort& port) { return port.claimed && port.endpoint; });
+         std::all_of(installed.ports.begin(), installed.ports.end(), [](const InstalledPort& port) {
+           return port.standby || (port.claimed && port.endpoint);
+         });
 }
 
 }  // namespace portmapper::nft

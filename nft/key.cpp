@@ -146,6 +146,10 @@ Key owner_data(const PublishedPort& port) {
   return data;
 }
 
+Key standby_data(const Endpoint& endpoint) {
+  return target_data({endpoint.address.mapped(), endpoint.port});
+}
+
 Key hairpin_key(const IpPrefix& source, const IpPrefix& destination) {
   Key key;
   add_address(key, source.network().address);
@@ -181,6 +185,12 @@ std::optional<Endpoint> parse_target_data(std::span<const std::uint8_t> data, Fa
   const auto port = parse_port(data.data() + before);
   if (!port) return std::nullopt;
   return Endpoint{IpAddress::from_bytes(family, data.data()), *port};
+}
+
+std::optional<Endpoint> parse_standby_data(std::span<const std::uint8_t> data) {
+  std::optional<Endpoint> endpoint = parse_target_data(data, Family::ipv6);
+  if (endpoint) endpoint->address = endpoint->address.unmapped();
+  return endpoint;
 }
 
 std::optional<std::pair<IpPrefix, IpPrefix>> parse_hairpin_key(

@@ -67,6 +67,7 @@ Key claim_key(const PublishedPort& port);  // [address .] protocol . port
 Key target_data(const Endpoint& endpoint);
 Key owner_key(const OwnerHash& hash, std::uint32_t index);
 Key owner_data(const PublishedPort& port);   // IPv4 addresses as ::ffff:a.b.c.d
+Key standby_data(const Endpoint& endpoint);  // likewise
 Key service_key(const PublishedPort& port);  // protocol . port, whatever its address
 Key device_key(std::string_view device);
 Key device_user_key(const OwnerHash& hash);
@@ -75,6 +76,7 @@ Key hairpin_key_end(const IpPrefix& source, const IpPrefix& destination);  // th
 
 std::string parse_device(std::span<const std::uint8_t> bytes);  // empty: of another layout
 std::optional<PublishedPort> parse_owner_data(std::span<const std::uint8_t> data);
+std::optional<Endpoint> parse_standby_data(std::span<const std::uint8_t> data);
 std::optional<PublishedPort> parse_claim_key(std::span<const std::uint8_t> key, Suffix suffix);
 std::optional<Endpoint> parse_target_data(std::span<const std::uint8_t> data, Family family);
 

@@ -16,9 +16,11 @@ std::string with_suffix(std::string_view prefix, Suffix suffix) {
   return name;
 }
 
-// Shorter ones are whole, whatever they end in: see kLongComment.
+// Shorter ones are whole, whatever they end in: the rest of the userdata leaves more room than that.
+constexpr std::size_t kShortestCut = 50;
+
 bool is_shortened(std::string_view comment) {
-  return comment.size() > kLongComment && comment.ends_with(kCut);
+  return comment.size() > kShortestCut && comment.ends_with(kCut);
 }
 
 }  // namespace
@@ -31,6 +33,10 @@ std::string shortened(std::string text, std::size_t limit) {
 
 OwnerHash network_hash(std::string_view network) {
   return owner_hash({std::string(network), {}, {}});
+}
+
+OwnerHash container_hash(std::string_view container_id) {
+  return owner_hash({{}, std::string(container_id), {}});
 }
 
 std::string claim_set(Suffix suffix) {
@@ -74,6 +80,24 @@ bool parse_attachment_comment(std::string_view comment, Attachment& attachment) 
                 std::string(comment.substr(first + 1, last - first - 1)),
                 std::string(comment.substr(last + 1))};
   return true;
+}
+
+Attachment known_parts(std::string_view comment) {
+  Attachment attachment{"?", "?", "?"};
+  if (parse_attachment_comment(comment, attachment)) return attachment;
+  const std::size_t first = comment.find('/');
+  if (!is_shortened(comment) || first == std::string_view::npos)
+    return {"?", std::string(comment), "?"};
+  attachment.network = comment.substr(0, first);
+  const std::size_t second = comment.find('/', first + 1);
+  attachment.container_id = comment.substr(first + 1, second - first - 1);
+  return attachment;
+}
+
+std::optional<std::string> parse_container_comment(std::string_view comment) {
+  constexpr std::string_view kPrefix(kContainerId);
+  if (!comment.starts_with(kPrefix) || is_shortened(comment)) return std::nullopt;
+  return std::string(comment.substr(kPrefix.size()));
 }
 
 OwnerHash owner_hash(const Attachment& attachment) {

@@ -13,6 +13,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -25,6 +26,7 @@ namespace portmapper::nft {
 inline constexpr char kTable[] = "nft-port-mapper";
 inline constexpr char kTableComment[] = "published container ports";
 inline constexpr char kOwners[] = "owners";
+inline constexpr char kStandby[] = "standby";
 inline constexpr char kLocalnetDevices[] = "localnet-devices";
 inline constexpr char kLocalnetUsers[] = "localnet-users";
 // The conntrack label of the connections that we translate, and others do not.
@@ -60,8 +62,12 @@ std::string container_comment(std::string_view container_id);
 std::string attachment_comment(const Attachment& attachment);
 // The reverse: the attachment of a comment that was not shortened.
 bool parse_attachment_comment(std::string_view comment, Attachment& attachment);
+// Of one that was shortened, what it still tells: a part that a '/' follows is whole. "?" for others.
+Attachment known_parts(std::string_view comment);
+// The reverse of container_comment; nothing for one that was shortened.
+std::optional<std::string> parse_container_comment(std::string_view comment);
 // Whether a comment says so. One that was shortened may not tell; then the owner entry keeps the
-// network_hash, and every comment longer than kLongComment counts as one that may have been.
+// network_hash and the container_hash: every comment longer than kLongComment may have been.
 bool is_of_network(std::string_view comment, std::string_view network);
 inline constexpr std::size_t kLongComment = 90;
 std::string shortened(std::string text, std::size_t limit);
@@ -76,6 +82,7 @@ inline std::string_view to_string(const OwnerHash& hash) {
 }
 
 OwnerHash network_hash(std::string_view network);
+OwnerHash container_hash(std::string_view container_id);
 
 // The chain of a network that needs one of its own but names none.
 std::string derived_chain(std::string_view network);

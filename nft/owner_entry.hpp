@@ -26,7 +26,9 @@ struct OwnerEntry {
   NetworkNamespace netns;
   std::string chain;
   PublishedPort published;
-  std::optional<OwnerHash> network{};  // where the comment may not tell
+  std::optional<OwnerHash> network{};    // where the comment may not tell
+  std::optional<OwnerHash> container{};  // likewise
+  std::optional<Endpoint> standby{};     // where it would lead, while a sibling publishes the port
 };
 
 bool is_of_network(const OwnerEntry& entry, std::string_view network);

@@ -43,6 +43,7 @@ struct PlanInput {
 struct Translation {
   PublishedPort published;
   Endpoint endpoint;
+  bool standby = false;  // a sibling publishes the port: decided by nft/conflicts, never by a plan
   bool operator==(const Translation&) const = default;
 };
 

@@ -50,6 +50,11 @@ SetSpec owners_spec() {
   return {.name = kOwners, .key = kOwner, .data = kService6};
 }
 
+// map standby { type ifname . mark : ipv6_addr . inet_service; }
+SetSpec standby_spec() {
+  return {.name = kStandby, .key = kOwner, .data = kEndpoint6};
+}
+
 // set loopback-ip { type inet_proto . inet_service; }
 SetSpec loopback_spec(Family family) {
   return {.name = loopback_set(family), .key = kService};
@@ -74,9 +79,10 @@ SetSpec hairpin_spec(Family family) {
 
 std::vector<SetSpec> skeleton_sets() {
   std::vector<SetSpec> sets;
-  sets.reserve(kSuffixes.size() + 7);
+  sets.reserve(kSuffixes.size() + 8);
   for (const Suffix suffix : kSuffixes) sets.push_back(claim_spec(suffix));
   sets.push_back(owners_spec());
+  sets.push_back(standby_spec());
   sets.push_back(loopback_spec(Family::ipv4));
   sets.push_back(loopback_spec(Family::ipv6));
   sets.push_back(hairpin_spec(Family::ipv4));

@@ -1,6 +1,6 @@
 // SetSpec: the type of each of our sets and maps.
 //
-//   for (const SetSpec& set : skeleton_sets()) use(set.name);  // claims, owners, hairpins
+//   for (const SetSpec& set : skeleton_sets()) use(set.name);  // claims, owners, standby, hairpins
 //   network_sets("MESOS-WEB");                                 // its four target maps
 //   claim_spec({Family::ipv4, AddressScope::any}).key;         // inet_proto . inet_service
 //
@@ -27,6 +27,7 @@ struct SetSpec {
 SetSpec claim_spec(Suffix suffix);
 SetSpec target_spec(std::string_view chain, Suffix suffix);
 SetSpec owners_spec();
+SetSpec standby_spec();
 SetSpec loopback_spec(Family family);
 SetSpec hairpin_spec(Family family);
 SetSpec localnet_devices_spec();

@@ -99,6 +99,14 @@ struct DeviceUse {
   bool operator==(const DeviceUse&) const = default;
 };
 
+// An attachment that stands by for ports of the one that the command is about.
+struct Sibling {
+  OwnerState state;
+  std::vector<OccupiedPort> around;  // what is at the ports that it stands by for, or overlaps
+
+  bool operator==(const Sibling&) const = default;
+};
+
 enum class Section : std::uint8_t {
   ruleset,  // of the plan's chain; or without a plan, of the skeleton
   network_chains,
@@ -116,6 +124,7 @@ enum class Section : std::uint8_t {
   other_networks,
   unlisted_loopback,
   device_use,
+  siblings,  // that stand by, of `installed`, or without it of the plan's attachment
 };
 
 struct Snapshot {
@@ -143,6 +152,7 @@ struct Snapshot {
   // Claims of ports that 127.0.0.0/8 reached before there were sets that say so.
   std::optional<std::vector<ClaimEntry>> unlisted_loopback{};
   std::optional<DeviceUse> device_use{};
+  std::optional<std::map<OwnerHash, Sibling>> siblings{};
 
   bool operator==(const Snapshot&) const = default;
 };

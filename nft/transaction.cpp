@@ -45,6 +45,13 @@ Transaction of_hairpins(ElementVerb verb, std::span<const Hairpin> hairpins) {
   return transaction;
 }
 
+// A standby element has the comment that its claim and its target will have.
+ElementData standby_userdata(const std::string& comment, const OwnerHash& container) {
+  ElementData data{.comment = comment};
+  if (comment.size() > kLongComment) data.container = container;
+  return data;
+}
+
 Transaction of_device(ElementVerb verb, const std::string& device) {
   Transaction transaction;
   transaction.operations.emplace_back(
@@ -168,8 +175,13 @@ Transaction insertion_of_ports(const Plan& plan) {
                     .wish = hairpin_wish(plan.hairpins),
                     .restored = plan.is_restored,
                     .count = static_cast<std::uint32_t>(plan.translations.size())};
-  if (owner.comment.size() > kLongComment) owner.network = network_hash(plan.attachment.network);
+  const OwnerHash container = container_hash(plan.attachment.container_id);
+  if (owner.comment.size() > kLongComment) {
+    owner.network = network_hash(plan.attachment.network);
+    owner.container = container;
+  }
   BySet owners(ElementVerb::create, encode(owner));
+  BySet standbys(ElementVerb::create, encode(standby_userdata(comment, container)));
   BySet loopback(ElementVerb::add, encode(ElementData{.comment = comment}));
   BySet user(ElementVerb::add, encode(ElementData{.comment = attachment_comment(plan.attachment)}));
   if (!plan.localnet_device.empty())
@@ -180,10 +192,15 @@ Transaction insertion_of_ports(const Plan& plan) {
     const PublishedPort& port = translation.published;
     const Suffix suffix = suffix_of(port);
     const Key key = claim_key(port);
+    const Key entry = owner_key(hash, index++);
+    owners[owners_spec()].push_back({entry, {}, owner_data(port)});
+    if (translation.standby) {
+      standbys[standby_spec()].push_back({entry, {}, standby_data(translation.endpoint)});
+      continue;
+    }
     claims[claim_spec(suffix)].push_back({key});
     targets[target_spec(plan.chain.name, suffix)].push_back(
         {key, {}, target_data(translation.endpoint)});
-    owners[owners_spec()].push_back({owner_key(hash, index++), {}, owner_data(port)});
     if (!plan.localnet_device.empty() && is_reachable_by_loopback(port))
       loopback[loopback_spec(port.address.family())].push_back({service_key(port)});
   }
@@ -191,6 +208,7 @@ Transaction insertion_of_ports(const Plan& plan) {
   claims.move_to(transaction);
   targets.move_to(transaction);
   owners.move_to(transaction);
+  standbys.move_to(transaction);
   loopback.move_to(transaction);
   user.move_to(transaction);
   return transaction;
@@ -204,9 +222,13 @@ Transaction removal(const InstalledPorts& installed, bool with_hairpins) {
     if (port.index) removed[owners_spec()].push_back({owner_key(installed.owner, *port.index)});
     if (port.claimed) removed[claim_spec(suffix)].push_back({key});
     if (port.endpoint) removed[target_spec(installed.chain, suffix)].push_back({key});
+    if (port.standby && port.index)
+      removed[standby_spec()].push_back({owner_key(installed.owner, *port.index)});
     if (port.by_loopback)
       removed[loopback_spec(suffix.family)].push_back({service_key(port.published)});
   }
+  for (const std::uint32_t stray : installed.strays)
+    removed[standby_spec()].push_back({owner_key(installed.owner, stray)});
   if (!installed.localnet_device.empty())
     removed[localnet_users_spec()].push_back({device_user_key(installed.owner)});
   // Added first, so that removing them does not fail if an operator removed them before.
@@ -254,6 +276,37 @@ Transaction loopback_addition(std::span<const ClaimEntry> claims) {
   }
   Transaction transaction;
   for (auto& [comment, elements] : by_comment) elements.move_to(transaction);
+  return transaction;
+}
+
+Transaction promotion(std::span<const InstalledPorts> successors, bool with_sets) {
+  Transaction transaction;
+  for (const InstalledPorts& successor : successors) {
+    const std::string& comment = successor.standby_comment;
+    BySet removed(ElementVerb::remove, {});
+    BySet claims(ElementVerb::create, encode({.comment = comment, .owner = successor.owner}));
+    BySet targets(ElementVerb::create, encode(ElementData{.comment = comment}));
+    BySet loopback(ElementVerb::add, encode(ElementData{.comment = comment}));
+    for (const InstalledPort& port : successor.ports) {
+      if (!port.standby || !port.index) continue;
+      const Suffix suffix = suffix_of(port.published);
+      const Key key = claim_key(port.published);
+      const SetSpec target = target_spec(successor.chain, suffix);
+      removed[standby_spec()].push_back({owner_key(successor.owner, *port.index)});
+      if (port.endpoint) removed[target].push_back({key});
+      claims[claim_spec(suffix)].push_back({key});
+      targets[target].push_back({key, {}, target_data(*port.standby)});
+      if (!successor.localnet_device.empty() && is_reachable_by_loopback(port.published))
+        loopback[loopback_spec(suffix.family)].push_back({service_key(port.published)});
+      if (!with_sets) continue;
+      transaction.operations.emplace_back(AddSet{claim_spec(suffix)});
+      transaction.operations.emplace_back(AddSet{target});
+    }
+    removed.move_to(transaction);
+    claims.move_to(transaction);
+    targets.move_to(transaction);
+    loopback.move_to(transaction);
+  }
   return transaction;
 }
 

@@ -90,6 +90,9 @@ Transaction insertion(const Plan& plan);
 Transaction insertion_of_ports(const Plan& plan);
 // All that the kernel holds for one attachment.
 Transaction removal(const InstalledPorts& installed, bool with_hairpins = true);
+// The ports of nft/siblings' successors begin to lead to them. `with_sets`: makes anew what an
+// operator deleted.
+Transaction promotion(std::span<const InstalledPorts> successors, bool with_sets);
 // The record of a device that we opened for 127.0.0.0/8, and its end.
 Transaction localnet_device_added(const std::string& device);
 Transaction localnet_device_removed(const std::string& device);

@@ -20,6 +20,7 @@ enum Type : std::uint8_t {
   kCount = 0xa6,         // 8 bytes
   kNetwork = 0xa7,       // a hash, as kOwner
   kRestored = 0xa8,      // empty
+  kContainer = 0xaa,     // a hash, as kOwner
   kRestrictions = 0xab,  // 8 bytes
   kHairpinWish = 0xac,   // kinds, length of IPv4, of IPv6: a byte each
 };
@@ -83,6 +84,7 @@ std::string encode(const ElementData& data) {
     add(rest, kCount, number);
   }
   if (data.network) add(rest, kNetwork, to_string(*data.network));
+  if (data.container) add(rest, kContainer, to_string(*data.container));
   if (data.restored) add(rest, kRestored, {});
   constexpr std::size_t kAround = 3;  // type, length, NUL
   std::string bytes =
@@ -100,6 +102,7 @@ ElementData parse_element_data(std::span<const std::uint8_t> bytes) {
     if (type == kComment) data.comment = value.substr(0, value.find('\0'));
     if (type == kOwner) data.owner = parse_hash(value);
     if (type == kNetwork) data.network = parse_hash(value);
+    if (type == kContainer) data.container = parse_hash(value);
     if (type == kRestored) data.restored = true;
     if (type == kCount && value.size() == 8)
       data.count = static_cast<std::uint32_t>(parse_number(value));

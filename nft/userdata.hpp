@@ -33,6 +33,7 @@ struct ElementData {
   std::uint32_t count = 0;            // on owner entries: how many there are of this owner
   std::optional<OwnerHash>
       network{};  // on owner entries whose comment was shortened: whose network
+  std::optional<OwnerHash> container{};  // likewise, and on standby elements: whose container
 
   bool operator==(const ElementData&) const = default;
 };

@@ -5,6 +5,8 @@
 #include "lib/host/conntrack.hpp"
 #include "lib/host/local_addresses.hpp"
 #include "lib/host/route_localnet.hpp"
+#include "nft/hairpin_fit.hpp"
+#include "nft/read/reader.hpp"
 
 namespace portmapper::app {
 namespace {
@@ -89,6 +91,22 @@ std::vector<Status> effects_of_adds(Transport& transport, std::span<const nft::P
   }
   forget_flows(transport, ports, host::Stale::leads_elsewhere, notes);
   return results;
+}
+
+void effects_of_promotion(Transport& transport, std::span<const nft::InstalledPorts> successors,
+                          std::vector<std::string>& notes) {
+  if (successors.empty()) return;
+  std::vector<nft::Plan> plans;
+  for (const nft::InstalledPorts& successor : successors) {
+    nft::Plan& plan = plans.emplace_back();
+    plan.localnet_device = successor.localnet_device;
+    for (const nft::InstalledPort& port : successor.ports)
+      plan.translations.push_back({port.published, *port.standby});
+  }
+  std::vector<const nft::Plan*> all;
+  for (const nft::Plan& plan : plans) all.push_back(&plan);
+  for (const Status& effect : effects_of_adds(transport, all, notes))
+    if (!effect) notes.push_back(effect.error().message());
 }
 
 void effects_of_dels(Transport& transport, std::span<const nft::InstalledPorts> gone,

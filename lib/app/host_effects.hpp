@@ -35,6 +35,9 @@ Status effects_of_add(Transport& transport, const nft::Plan& plan, std::vector<s
 // The same for many plans, with one dump of the flows. Each result stands at its plan's index.
 std::vector<Status> effects_of_adds(Transport& transport, std::span<const nft::Plan* const> plans,
                                     std::vector<std::string>& notes);
+// Of nft/siblings' successors, to which ports lead now.
+void effects_of_promotion(Transport& transport, std::span<const nft::InstalledPorts> successors,
+                          std::vector<std::string>& notes);
 // Of all attachments that a command removed, likewise.
 void effects_of_dels(Transport& transport, std::span<const nft::InstalledPorts> gone,
                      std::vector<std::string>& notes);

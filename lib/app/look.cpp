@@ -204,6 +204,42 @@ Result<std::vector<nft::InstalledPorts>> read_other_networks(Transport& transpor
   return others;
 }
 
+// What stands where `sibling` stands by.
+Result<std::vector<nft::OccupiedPort>> read_around(Transport& transport,
+                                                   const nft::InstalledPorts& sibling) {
+  nft::Plan plan;
+  plan.chain.name = sibling.chain;
+  for (const nft::InstalledPort& port : sibling.ports)
+    if (port.standby) plan.translations.push_back({port.published, *port.standby});
+  const nft::Plan* const plans[] = {&plan};
+  const Result<std::vector<nft::PublishedPort>> overlaps = read_overlaps(transport, plans);
+  if (!overlaps) return overlaps.error();
+  return read_occupied_ports(transport, plan, nft::overlapping_ports(plan, *overlaps));
+}
+
+Result<std::map<nft::OwnerHash, nft::Sibling>> read_siblings(Transport& transport,
+                                                             const nft::InstalledPorts& own) {
+  std::map<nft::OwnerHash, nft::Sibling> siblings;
+  for (const nft::OwnerHash& hash : own.standing_by) {
+    Result<nft::InstalledPortsAt> held = nft::read_installed_ports(transport, hash, own.chain);
+    if (!held) return held.error();
+    nft::Sibling& sibling = siblings[hash];
+    sibling.state.installed = std::move(held->installed);
+    if (sibling.state.installed.empty()) continue;
+    sibling.state.netns = host::netns_state(sibling.state.installed.netns, {});
+    auto around = read_around(transport, sibling.state.installed);
+    if (!around) return around.error();
+    sibling.around = std::move(*around);
+  }
+  return siblings;
+}
+
+// The attachment whose ports go: that of a DEL, or what an ADD replaces.
+const nft::InstalledPorts& leaving(const Subject& subject, const Snapshot& snapshot) {
+  if (snapshot.installed) return *snapshot.installed;
+  return snapshot.occupancy->owners.at(nft::owner_hash(subject.plan->attachment)).installed;
+}
+
 // Of the plans' chains, those that exist.
 Result<std::map<std::string, nft::ChainDamage>> read_chain_damages(
     Transport& transport, std::span<const nft::Plan* const> plans,
@@ -261,6 +297,8 @@ Status look(Transport& transport, const Subject& subject, nft::Section section,
       return put(nft::read_device_use(transport, *snapshot.installed), snapshot.device_use);
     case nft::Section::wanted_hairpins:
       return put(nft::read_hairpins(transport, subject.plan->hairpins), snapshot.hairpins);
+    case nft::Section::siblings:
+      return put(read_siblings(transport, leaving(subject, snapshot)), snapshot.siblings);
   }
   return {};
 }

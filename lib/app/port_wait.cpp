@@ -12,7 +12,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-bool is_taken(const Result<bool>& published) {
+bool is_taken(const Result<Published>& published) {
   return !published && published.error().kind == ErrorKind::port_taken;
 }
 
@@ -38,24 +38,25 @@ Result<bool> wait_for_release(Netlink& events, const nft::Release& release,
   }
 }
 
-Result<bool> try_until(Transport& transport, const nft::Plan& plan, Clock::time_point deadline) {
+Result<Published> try_until(Transport& transport, const nft::Plan& plan,
+                            Clock::time_point deadline) {
   // Before the next try: what is freed after it makes an event.
   Result<Netlink> events = listen();
   if (!events) return events.error();
   const nft::Release release(plan);
   for (;;) {
-    const Result<bool> published = publish(transport, plan);
+    Result<Published> published = publish(transport, plan);
     if (!is_taken(published) || Clock::now() >= deadline) return published;
     const Result<bool> freed = wait_for_release(*events, release, deadline);
-    if (!freed) return freed;
+    if (!freed) return freed.error();
   }
 }
 
 }  // namespace
 
-Result<bool> publish_or_wait(Transport& transport, const nft::Plan& plan,
-                             std::chrono::seconds limit) {
-  Result<bool> published = publish(transport, plan);
+Result<Published> publish_or_wait(Transport& transport, const nft::Plan& plan,
+                                  std::chrono::seconds limit) {
+  Result<Published> published = publish(transport, plan);
   if (!is_taken(published) || limit.count() == 0) return published;
   published = try_until(transport, plan, Clock::now() + limit);
   if (!is_taken(published)) return published;

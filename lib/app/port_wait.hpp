@@ -1,6 +1,6 @@
 // publish_or_wait: publish, which waits for a port that another living container has.
 //
-//   const Result<bool> published = publish_or_wait(transport, plan, std::chrono::seconds(5));
+//   const Result<Published> published = publish_or_wait(transport, plan, std::chrono::seconds(5));
 //
 // A successor's ADD may come before its predecessor's DEL. It is tried again when the kernel says
 // that an owner entry of one of its ports was deleted, and once more when the time is over, since a
@@ -13,13 +13,14 @@
 
 #include <chrono>
 
+#include "lib/app/publish.hpp"
 #include "lib/base/error.hpp"
 #include "lib/base/netlink.hpp"
 #include "nft/plan.hpp"
 
 namespace portmapper::app {
 
-Result<bool> publish_or_wait(Transport& transport, const nft::Plan& plan,
-                             std::chrono::seconds limit);
+Result<Published> publish_or_wait(Transport& transport, const nft::Plan& plan,
+                                  std::chrono::seconds limit);
 
 }  // namespace portmapper::app

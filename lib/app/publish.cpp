@@ -2,6 +2,7 @@
 
 #include "lib/app/carry_out.hpp"
 #include "lib/app/host_effects.hpp"
+#include "nft/siblings.hpp"
 
 namespace portmapper::app {
 namespace {
@@ -15,9 +16,24 @@ CarriedOut take_out(Transport& transport, const nft::Withdrawal& withdrawal) {
       commit_closing);
 }
 
+Published what_was_done(const nft::Plan& plan, const CarriedOut& done) {
+  Published published{.is_new = done.is_committed};
+  const nft::Snapshot& snapshot = done.snapshot;
+  if (!done.is_committed || !snapshot.occupancy) return published;
+  nft::Plan part = plan;
+  nft::stand_by(part, *snapshot.occupancy);
+  if (snapshot.siblings)
+    published.promoted =
+        nft::successors(snapshot.occupancy->owners.at(nft::owner_hash(plan.attachment)).installed,
+                        part.translations, *snapshot.siblings);
+  if (std::erase_if(part.translations, [](const nft::Translation& t) { return t.standby; }) != 0)
+    published.part = std::move(part);
+  return published;
+}
+
 }  // namespace
 
-Result<bool> publish(Transport& transport, const nft::Plan& plan) {
+Result<Published> publish(Transport& transport, const nft::Plan& plan) {
   const CarriedOut done =
       carry_out(transport, {.plan = &plan, .network = &plan.chain},
                 [&plan](const nft::Snapshot& snapshot) { return nft::decide_add(plan, snapshot); });
@@ -27,20 +43,23 @@ Result<bool> publish(Transport& transport, const nft::Plan& plan) {
                                .only = plan.is_restored ? std::optional(plan.netns) : std::nullopt,
                                .only_restored = plan.is_restored});
   if (!done.status) return done.status.error();
-  return done.is_committed;
+  return what_was_done(plan, done);
 }
 
-Result<nft::InstalledPorts> withdraw_ports(Transport& transport,
-                                           const nft::Withdrawal& withdrawal) {
+Result<nft::InstalledPorts> withdraw_ports(Transport& transport, const nft::Withdrawal& withdrawal,
+                                           std::vector<std::string>& notes) {
   CarriedOut done = take_out(transport, withdrawal);
   if (!done.status) return done.status.error();
   if (!done.is_committed) return nft::InstalledPorts();
+  if (done.snapshot.siblings && !done.snapshot.refused.exists)
+    effects_of_promotion(
+        transport, nft::successors(*done.snapshot.installed, {}, *done.snapshot.siblings), notes);
   return std::move(*done.snapshot.installed);
 }
 
 Result<nft::InstalledPorts> withdraw(Transport& transport, const nft::Withdrawal& withdrawal,
                                      std::vector<std::string>& notes) {
-  Result<nft::InstalledPorts> gone = withdraw_ports(transport, withdrawal);
+  Result<nft::InstalledPorts> gone = withdraw_ports(transport, withdrawal, notes);
   if (gone) effects_of_dels(transport, {&*gone, 1}, notes);
   return gone;
 }

@@ -1,6 +1,6 @@
 // publish and withdraw: put an attachment's ports into the kernel, and remove them.
 //
-//   const Result<bool> published = publish(transport, plan);  // ADD
+//   const Result<Published> published = publish(transport, plan);  // ADD
 //   const nft::OwnerHash owner = nft::owner_hash(attachment);
 //   const auto gone = withdraw(transport, {.owner = owner, .chain = "hostports"}, notes);  // DEL
 //
@@ -13,6 +13,7 @@
 // "The commands".
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,14 +23,19 @@
 
 namespace portmapper::app {
 
-// False: there was nothing to do, since all of it is published: by another attachment of the same
-// container, or for a plan of restore's, by the attachment's own ADD.
-Result<bool> publish(Transport& transport, const nft::Plan& plan);
+struct Published {
+  bool is_new = false;  // false: a plan of restore's is published, by the attachment's own ADD
+  // What leads to the container now, where that is not all of the plan: a sibling has the rest.
+  std::optional<nft::Plan> part{};
+  std::vector<nft::InstalledPorts> promoted{};  // siblings that got what the plan leaves
+};
+Result<Published> publish(Transport& transport, const nft::Plan& plan);
 
 Result<nft::InstalledPorts> withdraw(Transport& transport, const nft::Withdrawal& withdrawal,
                                      std::vector<std::string>& notes);
 // Without the flows: whoever removes many attachments ends all of theirs at once, by effects_of_dels.
-Result<nft::InstalledPorts> withdraw_ports(Transport& transport, const nft::Withdrawal& withdrawal);
+Result<nft::InstalledPorts> withdraw_ports(Transport& transport, const nft::Withdrawal& withdrawal,
+                                           std::vector<std::string>& notes);
 
 // Whether an ADD to this network can work now. Changes nothing.
 Status try_network(Transport& transport, const nft::NetworkChain& network);

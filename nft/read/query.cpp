@@ -105,7 +105,8 @@ Status Query::ask(Transport& transport, Exchange exchange, const OnReply& on_rep
     }
     on_reply(reply);
   });
-  if (!sent) return sent.error();
+  // Without the privilege the kernel refuses the first request and answers no other.
+  if (!sent && error_number == 0) return sent.error();
   // No answer does not mean "nothing exists".
   if (error_number == 0 && !answered) return no_answer(object_);
   if (error_number != 0) return mapping_failed("cannot read", object_, error_number);

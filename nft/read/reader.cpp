@@ -7,11 +7,13 @@
 #include <map>
 #include <numeric>
 #include <set>
+#include <utility>
 
 #include "nft/hairpin_fit.hpp"
 #include "nft/hairpin_tag.hpp"
 #include "nft/read/element_view.hpp"
 #include "nft/read/query.hpp"
+#include "nft/siblings.hpp"
 #include "nft/userdata.hpp"
 
 namespace portmapper::nft {
@@ -139,6 +141,7 @@ void take_entry(InstalledPorts& installed, const ElementView& element, bool& cha
     if (chain_is_known) installed.chain = data.chain;
     installed.hairpin = data.hairpin;
     installed.wish = data.wish;
+    installed.container = data.container;
     installed.restored = data.restored;
     installed.count = data.count <= kMostPorts ? data.count : 0;
   }
@@ -165,17 +168,94 @@ Status dump_entries(Transport& transport, InstalledPorts& installed) {
   return status;
 }
 
+// An element of map `standby`.
+struct StandbyElement {
+  OwnerHash owner{};
+  std::uint32_t index = 0;
+  Endpoint endpoint;
+  std::string comment{};
+  std::optional<OwnerHash> container{};
+};
+
+void add_standby(std::vector<StandbyElement>& standby, const ElementView& element) {
+  const auto endpoint = parse_standby_data(element.data);
+  if (!endpoint || element.key.size() != 20) return;
+  StandbyElement& one =
+      standby.emplace_back(StandbyElement{{}, index_of(element.key), *endpoint, {}, {}});
+  std::copy_n(element.key.begin(), one.owner.size(), one.owner.begin());
+  ElementData data = parse_element_data(element.userdata);
+  const auto id = parse_container_comment(data.comment);
+  one.container = data.container || !id ? data.container : container_hash(*id);
+  one.comment = std::move(data.comment);
+}
+
+// Puts the elements of its own to its ports, and notes who else of its container stands by.
+void take_standby(InstalledPorts& installed, std::span<const StandbyElement> standby) {
+  const std::optional<OwnerHash> container = container_of(installed);
+  std::set<OwnerHash> others;
+  for (const StandbyElement& element : standby) {
+    if (element.owner != installed.owner) {
+      if (container && element.container == container) others.insert(element.owner);
+      continue;
+    }
+    const auto port = std::lower_bound(
+        installed.ports.begin(), installed.ports.end(), element.index,
+        [](const InstalledPort& one, std::uint32_t index) { return one.index < index; });
+    if (port == installed.ports.end() || port->index != element.index) {
+      installed.strays.push_back(element.index);
+      continue;
+    }
+    port->standby = element.endpoint;
+    if (installed.standby_comment.empty()) installed.standby_comment = element.comment;
+  }
+  std::sort(installed.strays.begin(), installed.strays.end());
+  installed.standing_by.assign(others.begin(), others.end());
+}
+
+Result<std::vector<StandbyElement>> read_standby(Transport& transport) {
+  std::vector<StandbyElement> standby;
+  Query query;
+  query.all_elements(kStandby);
+  const Status status = query.run(transport, [&standby](const nlmsghdr& reply) {
+    for_each_element(reply,
+                     [&standby](const ElementView& element) { add_standby(standby, element); });
+  });
+  if (!status) return status.error();
+  return standby;
+}
+
+// Each to its owner entry.
+void give_standby(Owners& owners, const std::vector<StandbyElement>& standby) {
+  std::map<std::pair<OwnerHash, std::uint32_t>, Endpoint> rest;
+  for (const StandbyElement& one : standby)
+    rest.emplace(std::pair(one.owner, one.index), one.endpoint);
+  if (rest.empty()) return;
+  for (OwnerEntry& entry : owners.entries) {
+    const auto found = rest.find({entry.owner, entry.index});
+    if (found == rest.end()) continue;
+    entry.standby = found->second;
+    rest.erase(found);
+  }
+  for (const auto& [key, endpoint] : rest)
+    owners.strays.push_back({key.first, key.second, endpoint});
+}
+
 // Owner entries of one attachment, in the order of their indexes. Each is asked for by itself, so
 // that one that an operator deleted does not hide those behind it; any of the first tells how many
 // there are. Entries of a table that was saved and loaded again do not: their end is where none is.
+// The first exchange ends with a dump of `standby`, which is empty on most hosts.
 Status read_entries(Transport& transport, InstalledPortsAt& held, bool& chain_is_known) {
   InstalledPorts& installed = held.installed;
+  std::vector<StandbyElement> standby;
   std::uint32_t next = 0;
   for (std::uint32_t count = kFirstKeys;; count = kMoreKeys) {
     if (next == kFirstKeys) {
       const Result<bool> dumped = is_better_dumped(transport, kOwners, installed.count);
       if (!dumped) return dumped.error();
-      if (*dumped) return dump_entries(transport, installed);
+      if (*dumped) {
+        if (const Status status = dump_entries(transport, installed); !status) return status;
+        break;
+      }
     }
     const std::uint32_t end =
         installed.count == 0 ? next + count : std::min(next + count, installed.count);
@@ -189,12 +269,16 @@ Status read_entries(Transport& transport, InstalledPortsAt& held, bool& chain_is
       const Element key{owner_key(installed.owner, index)};
       query.elements(kOwners, {&key, 1});
     }
+    const std::uint32_t dump = next == 0 ? end - next + 3 : 0;  // its sequence number
+    if (next == 0) query.all_elements(kStandby);
     const std::size_t before = installed.ports.size();
     const Status status = query.run(transport, [&](const nlmsghdr& reply) {
       const bool is_user = next == 0 && reply.nlmsg_seq == 2;
       for_each_element(reply, [&](const ElementView& element) {
         if (is_user)
           installed.localnet_device = parse_device(element.data);
+        else if (dump != 0 && reply.nlmsg_seq == dump)
+          add_standby(standby, element);
         else
           take_entry(installed, element, chain_is_known);
       });
@@ -202,9 +286,10 @@ Status read_entries(Transport& transport, InstalledPortsAt& held, bool& chain_is
     if (!status) return status.error();
     if (next == 0) held.generation = query.found_generation();
     next = end;
-    if (installed.count == 0 ? installed.ports.size() == before : next >= installed.count)
-      return {};
+    if (installed.count == 0 ? installed.ports.size() == before : next >= installed.count) break;
   }
+  take_standby(installed, standby);
+  return {};
 }
 
 // Which of the ports have a claim of this owner, and a target. `lost`: those that another claims.
@@ -220,11 +305,12 @@ Status read_claims_and_targets(Transport& transport, InstalledPorts& installed,
   for (std::size_t i = 0; i < ports.size(); ++i) {
     const Claim& claim = (*claims)[i];
     // A claim that was saved and loaded again names no owner; the owner entry does.
-    const bool ours = claim.exists && (!claim.owner || *claim.owner == installed.owner);
+    const bool standby = installed.ports[i].standby.has_value();
+    const bool ours = claim.exists && (claim.owner ? *claim.owner == installed.owner : !standby);
     installed.ports[i].claimed = ours;
-    if (claim.exists && !ours) lost.insert(ports[i]);
+    if (standby || (claim.exists && !ours)) lost.insert(ports[i]);
     // Without a claim the target is a leftover; with another's claim it is the other's.
-    if (ours || !claim.exists) installed.ports[i].endpoint = (*targets)[i];
+    if (ours || (!claim.exists && !standby)) installed.ports[i].endpoint = (*targets)[i];
   }
   return {};
 }
@@ -311,7 +397,8 @@ Result<InstalledPortsAt> read_installed_ports(Transport& transport, const OwnerH
       return status.error();
   std::vector<IpAddress> endpoints;
   for (const InstalledPort& port : held.installed.ports)
-    if (held.installed.hairpin != 0 && port.endpoint) endpoints.push_back(port.endpoint->address);
+    for (const std::optional<Endpoint>& endpoint : {port.endpoint, port.standby})
+      if (held.installed.hairpin != 0 && endpoint) endpoints.push_back(endpoint->address);
   held.installed.hairpins = hairpins_of_tag(held.installed.hairpin, endpoints);
   return held;
 }
@@ -546,8 +633,9 @@ Result<Emptiness> read_emptiness(Transport& transport, const std::string& chain)
   return emptiness;
 }
 
-Result<std::vector<OwnerEntry>> read_owners(Transport& transport) {
-  std::vector<OwnerEntry> entries;
+Result<Owners> read_owners_and_standby(Transport& transport) {
+  Owners owners;
+  std::vector<OwnerEntry>& entries = owners.entries;
   Query query;
   query.all_elements(kOwners);
   const Status status = query.run(transport, [&](const nlmsghdr& reply) {
@@ -561,12 +649,22 @@ Result<std::vector<OwnerEntry>> read_owners(Transport& transport) {
                                                           data.netns,
                                                           data.chain,
                                                           *published,
-                                                          data.network});
+                                                          data.network,
+                                                          data.container});
       std::copy_n(element.key.begin(), entry.owner.size(), entry.owner.begin());
     });
   });
   if (!status) return status.error();
-  return entries;
+  const Result<std::vector<StandbyElement>> standby = read_standby(transport);
+  if (!standby) return standby.error();
+  give_standby(owners, *standby);
+  return owners;
+}
+
+Result<std::vector<OwnerEntry>> read_owners(Transport& transport) {
+  Result<Owners> owners = read_owners_and_standby(transport);
+  if (!owners) return owners.error();
+  return std::move(owners->entries);
 }
 
 namespace {

@@ -91,6 +91,18 @@ Result<Emptiness> read_emptiness(Transport& transport, const std::string& chain)
 
 Result<std::vector<OwnerEntry>> read_owners(Transport& transport);
 
+// The same, and the standby elements that no owner entry stands for.
+struct Stray {
+  OwnerHash owner{};
+  std::uint32_t index = 0;
+  Endpoint endpoint;
+};
+struct Owners {
+  std::vector<OwnerEntry> entries;
+  std::vector<Stray> strays;
+};
+Result<Owners> read_owners_and_standby(Transport& transport);
+
 Result<std::vector<ClaimEntry>> read_claim_set(Transport& transport, Suffix suffix);
 // The elements of a loopback set, as ports on any address.
 Result<std::vector<ClaimEntry>> read_loopback_set(Transport& transport, Family family);

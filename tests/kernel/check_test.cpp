@@ -512,7 +512,7 @@ TEST_CASE("check: without the table everything is missing") {
           "output lacks"
           " rule: ip daddr . meta l4proto . th dport @published-hostip jump networks; chain output "
           "lacks"
-          " rule: ip6 daddr . meta l4proto . th dport @published-hostip6 jump networks; and 35 "
+          " rule: ip6 daddr . meta l4proto . th dport @published-hostip6 jump networks; and 36 "
           "more"));
   CHECK(checked.add() == done);
   CHECK(checked.check() == "ok");

@@ -22,6 +22,7 @@ constexpr std::array kAddSections = {
     nft::Section::shared,    nft::Section::other_networks, nft::Section::unlisted_loopback};
 constexpr std::array kDelSections = {nft::Section::installed, nft::Section::others_publish,
                                      nft::Section::device_use};
+constexpr std::array kSiblings = {nft::Section::siblings};  // only where a decision asks for it
 constexpr std::array kNetworkSections = {nft::Section::chain_is_empty,
                                          nft::Section::network_chains};
 
@@ -100,6 +101,9 @@ class Twins {
     question.plans = plans;
     if (std::string differs = look(question, kAddSections, real, model); !differs.empty())
       return differs;
+    if (asks_for_siblings(nft::decide_add(plan, real)))
+      if (std::string differs = look(question, kSiblings, real, model); !differs.empty())
+        return differs;
     return decide(nft::decide_add(plan, real), nft::decide_add(plan, model), decided);
   }
 
@@ -111,6 +115,9 @@ class Twins {
     question.chain = withdrawal.chain;
     if (std::string differs = look(question, kDelSections, real, model); !differs.empty())
       return differs;
+    if (asks_for_siblings(nft::decide_withdrawal(withdrawal, real)))
+      if (std::string differs = look(question, kSiblings, real, model); !differs.empty())
+        return differs;
     return decide(nft::decide_withdrawal(withdrawal, real),
                   nft::decide_withdrawal(withdrawal, model), decided);
   }
@@ -148,6 +155,11 @@ class Twins {
 
  private:
   [[nodiscard]] model::Question about() const { return {.living = &living_}; }
+
+  static bool asks_for_siblings(const nft::Decision& decision) {
+    const auto* more = std::get_if<nft::ReadMore>(&decision);
+    return more != nullptr && more->section == nft::Section::siblings;
+  }
 
   static std::string decide(nft::Decision real, nft::Decision model, Decided& decided) {
     decided = {};

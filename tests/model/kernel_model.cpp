@@ -10,6 +10,7 @@
 #include "nft/hairpin_fit.hpp"
 #include "nft/hairpin_tag.hpp"
 #include "nft/ruleset_diff.hpp"
+#include "nft/siblings.hpp"
 #include "nft/userdata.hpp"
 
 namespace portmapper::model {
@@ -236,9 +237,11 @@ std::vector<nft::OwnerEntry> KernelModel::owners() const {
                           .netns = data.netns,
                           .chain = data.chain,
                           .published = *published,
-                          .network = data.network};
+                          .network = data.network,
+                          .container = data.container};
     std::copy_n(id.begin(), entry.owner.size(), entry.owner.begin());
     std::memcpy(&entry.index, id.data() + 16, sizeof entry.index);
+    entry.standby = standby(entry.owner, entry.index);
     entries.push_back(std::move(entry));
   }
   return entries;
@@ -262,49 +265,118 @@ nft::InstalledPorts KernelModel::installed(const nft::OwnerHash& owner,
       installed.hairpin = data.hairpin;
       installed.wish = data.wish;
       installed.restored = data.restored;
+      installed.container = data.container;
       installed.count = data.count;
     }
     installed.ports.push_back(
         {index, *nft::parse_owner_data(found->second.data.bytes()), false, {}});
   }
+  add_standby(installed);
   std::vector<IpAddress> endpoints;
   for (nft::InstalledPort& port : installed.ports) {
     const std::optional<nft::OwnerHash> claim = claimed_by(port.published);
     const bool exists = is_claimed(port.published);
-    port.claimed = exists && (!claim || *claim == owner);
-    if (port.claimed || !exists) port.endpoint = target(installed.chain, port.published);
-    if (installed.hairpin != 0 && port.endpoint) endpoints.push_back(port.endpoint->address);
+    port.claimed = exists && (claim ? *claim == owner : !port.standby);
+    if (port.claimed || (!exists && !port.standby))
+      port.endpoint = target(installed.chain, port.published);
+    for (const std::optional<nft::Endpoint>& endpoint : {port.endpoint, port.standby})
+      if (installed.hairpin != 0 && endpoint) endpoints.push_back(endpoint->address);
   }
   if (!installed.empty()) installed.hairpins = nft::hairpins_of_tag(installed.hairpin, endpoints);
   return installed;
 }
 
-std::vector<nft::PublishedPort> KernelModel::overlaps(const Question& question) const {
+std::vector<nft::PublishedPort> KernelModel::overlaps(const nft::Plan& plan) const {
   std::vector<nft::PublishedPort> claims;
   for (const nft::Suffix suffix : nft::kSuffixes)
     if (const Set* const set = find_set(nft::claim_set(suffix)))
       for (const auto& [id, value] : set->elements)
         if (const auto port = nft::parse_claim_key(bytes_of(id), suffix)) claims.push_back(*port);
-  return nft::overlaps_of({&question.plan, 1}, claims);
+  const nft::Plan* const plans[] = {&plan};
+  return nft::overlaps_of(plans, claims);
 }
 
-nft::Occupancy KernelModel::occupancy(const Question& question) const {
-  const nft::Plan& plan = *question.plan;
-  nft::Occupancy occupancy;
-  const nft::OwnerHash self = nft::owner_hash(plan.attachment);
-  std::set<nft::OwnerHash> hashes = {self};
-  for (const nft::PublishedPort& port : nft::overlapping_ports(plan, overlaps(question))) {
+std::optional<nft::Endpoint> KernelModel::standby(const nft::OwnerHash& owner,
+                                                  std::uint32_t index) const {
+  const Set* const set = find_set(nft::kStandby);
+  if (set == nullptr) return std::nullopt;
+  const auto found = set->elements.find(text_of(nft::owner_key(owner, index).bytes()));
+  if (found == set->elements.end()) return std::nullopt;
+  return nft::parse_standby_data(found->second.data.bytes());
+}
+
+void KernelModel::add_standby(nft::InstalledPorts& installed) const {
+  const Set* const set = find_set(nft::kStandby);
+  if (set == nullptr) return;
+  const std::optional<nft::OwnerHash> container = nft::container_of(installed);
+  std::set<nft::OwnerHash> others;
+  for (const auto& [id, value] : set->elements) {
+    nft::OwnerHash hash{};
+    std::uint32_t index = 0;
+    std::copy_n(id.begin(), hash.size(), hash.begin());
+    std::memcpy(&index, id.data() + 16, sizeof index);
+    const std::string comment = data_of(value).comment;
+    if (hash != installed.owner) {
+      const auto named = nft::parse_container_comment(comment);
+      if (named && container == nft::container_hash(*named)) others.insert(hash);
+      continue;
+    }
+    const auto port =
+        std::find_if(installed.ports.begin(), installed.ports.end(),
+                     [index](const nft::InstalledPort& one) { return one.index == index; });
+    if (port == installed.ports.end()) {
+      installed.strays.push_back(index);
+      continue;
+    }
+    port->standby = standby(hash, index);
+    if (installed.standby_comment.empty()) installed.standby_comment = comment;
+  }
+  installed.standing_by.assign(others.begin(), others.end());
+}
+
+std::map<nft::OwnerHash, nft::Sibling> KernelModel::siblings(const nft::InstalledPorts& own,
+                                                             const Question& question) const {
+  std::map<nft::OwnerHash, nft::Sibling> all;
+  for (const nft::OwnerHash& hash : own.standing_by) {
+    nft::Sibling& sibling = all[hash];
+    const nft::InstalledPorts held = installed(hash, own.chain);
+    sibling.state.installed = held;
+    if (held.empty()) continue;
+    sibling.state.netns =
+        question.living->contains(held.netns.inode) ? NamespaceState::exists : NamespaceState::gone;
+    nft::Plan plan;
+    plan.chain.name = held.chain;
+    for (const nft::InstalledPort& port : held.ports)
+      if (port.standby) plan.translations.push_back({port.published, *port.standby});
+    sibling.around = occupied(plan);
+  }
+  return all;
+}
+
+std::vector<nft::OccupiedPort> KernelModel::occupied(const nft::Plan& plan) const {
+  std::vector<nft::OccupiedPort> ports;
+  for (const nft::PublishedPort& port : nft::overlapping_ports(plan, overlaps(plan))) {
     nft::OccupiedPort occupied{.port = port,
                                .claimed = is_claimed(port),
                                .owner = claimed_by(port),
                                .target = target(plan.chain.name, port)};
     if (!occupied.owner && (occupied.claimed || occupied.target))
       for (const nft::OwnerEntry& entry : owners())
-        if (entry.published == port && (!occupied.owner || entry.owner < *occupied.owner))
+        if (entry.published == port && !entry.standby &&
+            (!occupied.owner || entry.owner < *occupied.owner))
           occupied.owner = entry.owner;
-    if (occupied.owner) hashes.insert(*occupied.owner);
-    occupancy.ports.push_back(std::move(occupied));
+    ports.push_back(std::move(occupied));
   }
+  return ports;
+}
+
+nft::Occupancy KernelModel::occupancy(const Question& question) const {
+  const nft::Plan& plan = *question.plan;
+  nft::Occupancy occupancy{.ports = occupied(plan), .owners = {}};
+  const nft::OwnerHash self = nft::owner_hash(plan.attachment);
+  std::set<nft::OwnerHash> hashes = {self};
+  for (const nft::OccupiedPort& port : occupancy.ports)
+    if (port.owner) hashes.insert(*port.owner);
   for (const nft::OwnerHash& hash : hashes) {
     nft::OwnerState& state = occupancy.owners[hash];
     state.installed = installed(hash, plan.chain.name);
@@ -363,7 +435,7 @@ void KernelModel::look(const Question& question, nft::Section section, Snapshot&
       snapshot.network_chains = network_chains();
       break;
     case nft::Section::overlaps:
-      snapshot.overlaps = overlaps(question);
+      snapshot.overlaps = overlaps(*question.plan);
       break;
     case nft::Section::occupancy:
       snapshot.occupancy = occupancy(question);
@@ -418,6 +490,13 @@ void KernelModel::look(const Question& question, nft::Section section, Snapshot&
       break;
     case nft::Section::device_use:
       snapshot.device_use.emplace();
+      break;
+    case nft::Section::siblings:
+      snapshot.siblings = siblings(
+          snapshot.installed
+              ? *snapshot.installed
+              : snapshot.occupancy->owners.at(nft::owner_hash(question.plan->attachment)).installed,
+          question);
       break;
     case nft::Section::set_damage:
     case nft::Section::claims:

@@ -63,6 +63,9 @@ class KernelModel {
                                                     const nft::PublishedPort& port) const;
   [[nodiscard]] nft::InstalledPorts installed(const nft::OwnerHash& owner,
                                               const std::string& chain) const;
+  // Where an owner's entry would lead while a sibling publishes its port.
+  [[nodiscard]] std::optional<nft::Endpoint> standby(const nft::OwnerHash& owner,
+                                                     std::uint32_t index) const;
   [[nodiscard]] bool has_hairpin(const nft::Hairpin& hairpin) const;
   [[nodiscard]] std::string text() const;  // everything, for comparison
 
@@ -79,8 +82,12 @@ class KernelModel {
   struct Apply;
 
   [[nodiscard]] const Set* find_set(const std::string& name) const;
-  [[nodiscard]] std::vector<nft::PublishedPort> overlaps(const Question& question) const;
+  [[nodiscard]] std::vector<nft::PublishedPort> overlaps(const nft::Plan& plan) const;
   [[nodiscard]] nft::Occupancy occupancy(const Question& question) const;
+  [[nodiscard]] std::vector<nft::OccupiedPort> occupied(const nft::Plan& plan) const;
+  [[nodiscard]] std::map<nft::OwnerHash, nft::Sibling> siblings(const nft::InstalledPorts& own,
+                                                                const Question& question) const;
+  void add_standby(nft::InstalledPorts& installed) const;
   [[nodiscard]] std::vector<nft::Hairpin> hairpins() const;
   [[nodiscard]] std::vector<std::string> network_chains() const;
   [[nodiscard]] bool is_empty(const std::string& set) const;

@@ -12,6 +12,7 @@ PortMapping mapping(int host_port, const char* address = nullptr) {
 
 const PortMapping kAny = mapping(8080);
 const PortMapping kOne = mapping(8080, "192.0.2.1");
+const PortMapping kLoopback = mapping(8080, "127.0.0.1");
 const PortMapping kOther = mapping(9090);
 
 Container container(const char* id, const char* network, const char* chain, const char* address,
@@ -28,6 +29,18 @@ Container b(std::vector<std::vector<PortMapping>> plans) {
 // Of another network: with a chain of its own, and an address of its own alone.
 Container c(std::vector<std::vector<PortMapping>> plans) {
   return container("c", "db", "DB", "10.23.0.4/32", std::move(plans));
+}
+
+// A second network of the container that is the first of its scenario.
+Container second(std::vector<std::vector<PortMapping>> plans) {
+  Container sibling = container("a", "db", "DB", "10.23.0.2/32", std::move(plans));
+  sibling.sibling = 0;
+  return sibling;
+}
+
+// Another container that has the same ID, in a namespace of its own.
+Container namesake(std::vector<std::vector<PortMapping>> plans) {
+  return container("a", "db", "DB", "10.23.0.4/32", std::move(plans));
 }
 
 // A decision whose transaction is changed before it is committed.
@@ -83,6 +96,51 @@ nft::Decision add_without_looking(const nft::Plan& plan, const nft::Snapshot& sn
   nft::Snapshot seen = snapshot;
   seen.overlaps.emplace();
   return nft::decide_add(plan, seen);
+}
+
+nft::Decision withdraw_without_promotion(const nft::Withdrawal& withdrawal,
+                                         const nft::Snapshot& snapshot) {
+  nft::Snapshot seen = snapshot;
+  if (seen.installed) seen.installed->standing_by.clear();
+  return nft::decide_withdrawal(withdrawal, seen);
+}
+
+nft::Decision add_without_promotion(const nft::Plan& plan, const nft::Snapshot& snapshot) {
+  nft::Snapshot seen = snapshot;
+  if (seen.occupancy)
+    for (auto& [hash, owner] : seen.occupancy->owners) owner.installed.standing_by.clear();
+  return nft::decide_add(plan, seen);
+}
+
+// Takes whoever has the same ID for a sibling, in whatever namespace.
+nft::Decision add_beside_any_namespace(const nft::Plan& plan, const nft::Snapshot& snapshot) {
+  nft::Snapshot seen = snapshot;
+  if (seen.occupancy)
+    for (auto& [hash, owner] : seen.occupancy->owners) owner.installed.netns = {};
+  return nft::decide_add(plan, seen);
+}
+
+// Does not see that others have the port meanwhile.
+nft::Decision withdraw_promoting_anybody(const nft::Withdrawal& withdrawal,
+                                         const nft::Snapshot& snapshot) {
+  nft::Snapshot seen = snapshot;
+  if (seen.siblings)
+    for (auto& [hash, sibling] : *seen.siblings) {
+      sibling.around.clear();
+      sibling.state.netns = NamespaceState::exists;
+      sibling.state.installed.netns = seen.installed->netns;
+    }
+  return nft::decide_withdrawal(withdrawal, seen);
+}
+
+// Takes the claims of the ports that it only stands by for.
+nft::Decision withdraw_with_siblings_claims(const nft::Withdrawal& withdrawal,
+                                            const nft::Snapshot& snapshot) {
+  nft::Snapshot seen = snapshot;
+  if (seen.installed)
+    for (nft::InstalledPort& port : seen.installed->ports)
+      if (port.standby) port.claimed = true;
+  return nft::decide_withdrawal(withdrawal, seen);
 }
 
 nft::Decision refuse(const nft::Plan&, const nft::Snapshot&) {
@@ -163,6 +221,25 @@ std::vector<Scenario> scenarios(bool large) {
       {"restore beside ADD again",
        {a({{kAny}, {kOther}})},
        {.adds = 2, .deaths = 1, .restores = 1, .flushes = 1}},
+      {"a container on two networks",
+       {a({{kAny, kOther}, {kAny}}), second({{kAny, kOther}})},
+       {.adds = 2, .dels = 1 + more, .deaths = more, .kills = more}},
+      {"a container on two networks, and another",
+       {a({{kAny}}), second({{kAny}}), b({{kOne}})},
+       {.adds = 1 + more, .dels = 1 + more, .deaths = 1}},
+      {"two networks with overlapping ports, and another container",
+       {a({{kOne}}), second({{kAny}}), b({{kLoopback}})},
+       {.adds = 1, .dels = 1}},
+      {"a container on two networks is restarted",
+       {a({{kAny}}), second({{kAny}})},
+       {.adds = 2, .dels = 1, .deaths = 1, .prunes = more}},
+      {"prune of a container on two networks",
+       {a({{kAny}}), second({{kAny}})},
+       {.adds = 1, .dels = 1, .deaths = 1, .prunes = 1}},
+      {"one ID in two namespaces", {a({{kAny}}), namesake({{kAny}})}, {.deaths = more}},
+      {"restore of a container on two networks",
+       {a({{kAny}}), second({{kAny}})},
+       {.adds = 1 + more, .deaths = more, .restores = 1, .flushes = 1}},
   };
 }
 
@@ -203,6 +280,19 @@ std::vector<Mutation> mutations() {
       {"GC removes a network that is in use",
        "GC and prune",
        {.remove_network = remove_any_network}},
+      {"DEL promotes nobody",
+       "a container on two networks",
+       {.withdraw = withdraw_without_promotion}},
+      {"ADD again promotes nobody", "a container on two networks", {.add = add_without_promotion}},
+      {"a namesake in another namespace counts as a sibling",
+       "one ID in two namespaces",
+       {.add = add_beside_any_namespace}},
+      {"DEL promotes a sibling to a port that another has",
+       "two networks with overlapping ports, and another container",
+       {.withdraw = withdraw_promoting_anybody}},
+      {"the DEL of a standby takes the publisher's claim",
+       "a container on two networks",
+       {.withdraw = withdraw_with_siblings_claims}},
   };
 }
 

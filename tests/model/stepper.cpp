@@ -27,7 +27,8 @@ class Stepper {
         command_(world.commands[index]),
         index_(index) {
     for (std::size_t i = 0; i < world.runtimes.size(); ++i)
-      if (world.runtimes[i].living) living_.insert(inode_of(i, world.runtimes[i].incarnation));
+      if (home_of(scenario, i) == i && world.runtimes[i].living)
+        living_.insert(inode_of(i, world.runtimes[i].incarnation));
   }
 
   void step() {
@@ -94,6 +95,7 @@ class Stepper {
     const bool has_changed = !command_.transaction->operations.empty();
     command_.transaction.reset();
     if (result) {
+      if (command_.plan) forget_due(*command_.plan);
       if (has_changed && command_.kind == Command::Kind::restore && command_.plan)
         keep_promise(runtime_of(*command_.plan), *command_.plan);
       return finish(true);
@@ -139,7 +141,7 @@ class Stepper {
 
   void list_missing() {
     for (const Runtime& runtime : world_.runtimes) {
-      if (!runtime.record || !runtime.living) continue;
+      if (!runtime.record || !home(runtime).living) continue;
       const nft::InstalledPorts installed = world_.kernel->installed(
           nft::owner_hash(runtime.record->attachment), runtime.record->chain.name);
       if (!nft::is_whole(installed)) command_.missing.push_back(as_restored(*runtime.record));
@@ -150,7 +152,7 @@ class Stepper {
   void look_again() {
     for (const SharedPlan& plan : command_.restored) {
       const Runtime& runtime = runtime_of(*plan);
-      if (!runtime.record || !runtime.living) {
+      if (!runtime.record || !home(runtime).living) {
         command_.queue.push_back(
             {nft::owner_hash(plan->attachment), plan->chain.name, plan->netns, true});
       }
@@ -169,7 +171,8 @@ class Stepper {
     switch (command_.kind) {
       case Command::Kind::add:
         command_.is_done = success;
-        if (success && is_incarnation_of(*command_.plan, runtime)) runtime.promise = command_.plan;
+        if (success && is_incarnation_of(*command_.plan, home(command_.container)))
+          runtime.promise = command_.plan;
         if (success) return;
         if (!command_.is_disturbed && has_right(*command_.plan))
           world_.failure = "an ADD failed though nobody had its ports";
@@ -195,7 +198,8 @@ class Stepper {
     const nft::OwnerHash self = nft::owner_hash(plan.attachment);
     std::vector<nft::PublishedPort> taken;
     for (const nft::OwnerEntry& entry : world_.kernel->owners())
-      if (entry.owner != self && living_.contains(entry.netns.inode))
+      if (entry.owner != self && !entry.standby && !is_sibling(entry, plan) &&
+          living_.contains(entry.netns.inode))
         taken.push_back(entry.published);
     return nft::overlaps_of(plans, taken).empty() &&
            std::none_of(plan.translations.begin(), plan.translations.end(),
@@ -205,10 +209,26 @@ class Stepper {
                         });
   }
 
+  // The same ID and the same namespace.
+  static bool is_sibling(const nft::OwnerEntry& entry, const nft::Plan& plan) {
+    Attachment attachment;
+    return nft::parse_attachment_comment(entry.comment, attachment) &&
+           attachment.container_id == plan.attachment.container_id &&
+           entry.netns.inode == plan.netns.inode;
+  }
+
+  [[nodiscard]] const Runtime& home(std::size_t container) const {
+    return world_.runtimes[home_of(scenario_, container)];
+  }
+
+  [[nodiscard]] const Runtime& home(const Runtime& runtime) const {
+    return home(static_cast<std::size_t>(&runtime - world_.runtimes.data()));
+  }
+
   // What an operator's flush broke is true again, unless a DEL has begun.
-  static void keep_promise(Runtime& runtime, const nft::Plan& restored) {
+  void keep_promise(Runtime& runtime, const nft::Plan& restored) {
     const bool is_current = runtime.record && runtime.record->translations == restored.translations;
-    if (runtime.living && is_current && !runtime.promise && !runtime.is_deleting)
+    if (home(runtime).living && is_current && !runtime.promise && !runtime.is_deleting)
       runtime.promise = runtime.record;
   }
 
@@ -250,6 +270,12 @@ class Stepper {
     }
   }
 
+  // Whoever is published again meanwhile need not be gone at the end.
+  void forget_due(const nft::Plan& plan) {
+    for (Command& command : world_.commands)
+      command.due.erase({nft::owner_hash(plan.attachment), plan.netns.inode});
+  }
+
   void check_what_was_due() {
     for (const nft::OwnerEntry& entry : world_.kernel->owners())
       if (command_.due.contains({entry.owner, entry.netns.inode}))
@@ -273,7 +299,8 @@ class Stepper {
 SharedPlan plan_of(const Scenario& scenario, const World& world, std::size_t number,
                    std::size_t plan) {
   const Container& container = scenario.containers[number];
-  const std::uint64_t inode = inode_of(number, world.runtimes[number].incarnation);
+  const std::size_t home = home_of(scenario, number);
+  const std::uint64_t inode = inode_of(home, world.runtimes[home].incarnation);
   return std::make_shared<const nft::Plan>(
       nft::make_plan({.attachment = container.attachment,
                       .netns = {.path = "/run/netns/" + container.attachment.container_id,

@@ -33,13 +33,31 @@ Command& begin(World& world, Command::Kind kind, std::size_t container) {
       Command{.kind = kind, .container = container, .number = world.next_number++});
 }
 
+bool are_siblings(const Scenario& scenario, std::size_t a, std::size_t b) {
+  return home_of(scenario, a) == home_of(scenario, b);
+}
+
+bool shares_id(const Scenario& scenario, std::size_t container) {
+  const std::string& id = scenario.containers[container].attachment.container_id;
+  return std::count_if(
+             scenario.containers.begin(), scenario.containers.end(),
+             [&id](const Container& other) { return other.attachment.container_id == id; }) > 1;
+}
+
+// Its namespace is gone, for its siblings too.
+void break_promises_of(const Scenario& scenario, World& world, std::size_t container) {
+  for (std::size_t i = 0; i < world.runtimes.size(); ++i)
+    if (are_siblings(scenario, i, container)) world.runtimes[i].promise.reset();
+}
+
 void begin_add(const Scenario& scenario, World& world, const Event& event) {
   Runtime& runtime = world.runtimes[event.subject];
+  Runtime& home = world.runtimes[home_of(scenario, event.subject)];
   ++runtime.adds;
-  if (!runtime.living) {
-    ++runtime.incarnation;
-    runtime.living = true;
-    runtime.promise.reset();
+  if (!home.living) {
+    ++home.incarnation;
+    home.living = true;
+    break_promises_of(scenario, world, event.subject);
   }
   runtime.withdrawn = false;
   runtime.is_deleting = false;
@@ -94,19 +112,59 @@ std::string shared_port(const Scenario& scenario, const World& world) {
   return {};
 }
 
-std::string broken_promise(const Container& container, const World& world, const nft::Plan& plan) {
+// Whether the port leads to a sibling, while this one stands by.
+bool leads_to_sibling(const Scenario& scenario, std::size_t number, const World& world,
+                      const nft::PublishedPort& port) {
+  for (std::size_t i = 0; i < scenario.containers.size(); ++i) {
+    const Container& other = scenario.containers[i];
+    if (i == number || !are_siblings(scenario, i, number)) continue;
+    const std::optional<nft::Endpoint> target = world.kernel->target(other.chain, port);
+    const bool leads = target && target->address == IpPrefix::parse(other.address)->address;
+    if (world.kernel->claimed_by(port) == nft::owner_hash(other.attachment) &&
+        (leads || world.runtimes[i].damaged))
+      return true;
+  }
+  return false;
+}
+
+// Whether it stands by only because a sibling's port overlaps with its own: somebody else may have
+// taken another overlapping port since, and then nobody can be promoted.
+bool is_overlapped(const Scenario& scenario, std::size_t number, const nft::PublishedPort& port) {
+  bool has_sibling = false;
+  for (std::size_t i = 0; i < scenario.containers.size(); ++i) {
+    if (i == number || !are_siblings(scenario, i, number)) continue;
+    has_sibling = true;
+    for (const std::vector<PortMapping>& plan : scenario.containers[i].plans)
+      for (const PortMapping& mapping : plan)
+        if (mapping.host_port == port.port &&
+            mapping.host_address.value_or(IpAddress::any(Family::ipv4)) == port.address)
+          return false;
+  }
+  return has_sibling;
+}
+
+std::string broken_promise(const Scenario& scenario, std::size_t number, const World& world,
+                           const nft::Plan& plan) {
+  const Container& container = scenario.containers[number];
   const std::string id = container.attachment.container_id;
   const nft::OwnerHash owner = nft::owner_hash(container.attachment);
   const std::vector<nft::OwnerEntry> entries = world.kernel->owners();
   for (const nft::Translation& t : plan.translations) {
     const std::string port = to_string(t.published);
-    if (world.kernel->claimed_by(t.published) != owner) return id + " lost its claim of " + port;
-    if (world.kernel->target(container.chain, t.published) != t.endpoint)
+    const auto entry =
+        std::find_if(entries.begin(), entries.end(), [&](const nft::OwnerEntry& one) {
+          return one.owner == owner && one.published == t.published;
+        });
+    if (entry == entries.end()) return id + " lost its owner entry of " + port;
+    const bool leads_to_other = leads_to_sibling(scenario, number, world, t.published) ||
+                                (entry->standby && is_overlapped(scenario, number, t.published) &&
+                                 world.kernel->claimed_by(t.published) != owner);
+    if (!leads_to_other && world.kernel->claimed_by(t.published) != owner)
+      return id + " lost its claim of " + port;
+    if (!leads_to_other && world.kernel->target(container.chain, t.published) != t.endpoint)
       return id + " lost the target of " + port;
-    if (std::none_of(entries.begin(), entries.end(), [&](const nft::OwnerEntry& entry) {
-          return entry.owner == owner && entry.published == t.published;
-        }))
-      return id + " lost its owner entry of " + port;
+    if (leads_to_other && entry->standby != t.endpoint)
+      return id + " does not stand by for " + port;
   }
   nft::Snapshot snapshot;
   world.kernel->look({.network = &plan.chain}, nft::Section::ruleset, snapshot);
@@ -114,6 +172,24 @@ std::string broken_promise(const Container& container, const World& world, const
     return id + " is not led to: " + to_string(snapshot.ruleset->damage.front());
   for (const nft::Hairpin& hairpin : plan.hairpins)
     if (!world.kernel->has_hairpin(hairpin)) return id + " lost a hairpin pair";
+  return {};
+}
+
+bool leads_to(const nft::Key& data, const IpAddress& address) {
+  const auto endpoint = nft::parse_target_data(data.bytes(), address.family());
+  return endpoint && endpoint->address == address;
+}
+
+// Of one attachment: the elements of others with its ID have the same comments.
+std::string leftover_of_one(const Container& container, const World& world) {
+  const std::string hash(nft::to_string(nft::owner_hash(container.attachment)));
+  const IpAddress address = IpPrefix::parse(container.address)->address;
+  for (const auto& [name, set] : world.kernel->sets())
+    for (const auto& [key, value] : set.elements)
+      if (key.starts_with(hash) || value.userdata.find(hash) != std::string::npos ||
+          leads_to(value.data, address))
+        return "after the DEL of " + container.attachment.network + " an element of " + name +
+               " stays";
   return {};
 }
 
@@ -152,7 +228,17 @@ void digest_ports(std::string& text, const nft::InstalledPorts& installed) {
     digest_port(text, port.published);
     text += port.claimed ? 'c' : '-';
     digest_endpoint(text, port.endpoint);
+    digest_endpoint(text, port.standby);
   }
+  text += "y" + std::to_string(installed.strays.size());
+  for (const nft::OwnerHash& hash : installed.standing_by) text += nft::to_string(hash);
+}
+
+void digest_occupied(std::string& text, const nft::OccupiedPort& port) {
+  digest_port(text, port.port);
+  text += port.claimed ? "c" : "-";
+  if (port.owner) text += nft::to_string(*port.owner);
+  digest_endpoint(text, port.target);
 }
 
 void digest_snapshot(std::string& text, const nft::Snapshot& snapshot, std::uint32_t generation) {
@@ -173,12 +259,7 @@ void digest_snapshot(std::string& text, const nft::Snapshot& snapshot, std::uint
   }
   if (snapshot.occupancy) {
     text += "O";
-    for (const nft::OccupiedPort& port : snapshot.occupancy->ports) {
-      digest_port(text, port.port);
-      text += port.claimed ? "c" : "-";
-      if (port.owner) text += nft::to_string(*port.owner);
-      digest_endpoint(text, port.target);
-    }
+    for (const nft::OccupiedPort& port : snapshot.occupancy->ports) digest_occupied(text, port);
     for (const auto& [hash, owner] : snapshot.occupancy->owners) {
       text += std::to_string(static_cast<int>(owner.netns));
       digest_ports(text, owner.installed);
@@ -190,13 +271,22 @@ void digest_snapshot(std::string& text, const nft::Snapshot& snapshot, std::uint
     text += "I";
     digest_ports(text, *snapshot.installed);
   }
-  if (snapshot.shared) text += "S" + std::to_string(snapshot.shared->hairpins.size());
+  if (snapshot.shared) text += "X" + std::to_string(snapshot.shared->hairpins.size());
   if (snapshot.other_networks) {
     text += "W";
     for (const nft::InstalledPorts& other : *snapshot.other_networks) digest_ports(text, other);
   }
   if (snapshot.unlisted_loopback) text += "U";
   if (snapshot.device_use) text += "D";
+  if (snapshot.siblings) {
+    text += "S";
+    for (const auto& [hash, sibling] : *snapshot.siblings) {
+      text += nft::to_string(hash);
+      text += std::to_string(static_cast<int>(sibling.state.netns));
+      digest_ports(text, sibling.state.installed);
+      for (const nft::OccupiedPort& port : sibling.around) digest_occupied(text, port);
+    }
+  }
   if (snapshot.others_publish) text += *snapshot.others_publish ? "P1" : "P0";
 }
 
@@ -237,6 +327,10 @@ std::vector<std::string> flushable_sets(const Scenario& scenario) {
           nft::target_map(scenario.containers.front().chain, kAny)};
 }
 
+std::size_t home_of(const Scenario& scenario, std::size_t container) {
+  return scenario.containers[container].sibling.value_or(container);
+}
+
 World start(const Scenario& scenario) {
   World world;
   world.runtimes.resize(scenario.containers.size());
@@ -254,7 +348,8 @@ std::vector<Event> events(const Scenario& scenario, const World& world) {
     if (world.kills < budget.kills) all.push_back({Kind::kill, i});
   }
   for (std::size_t i = 0; i < world.runtimes.size(); ++i)
-    if (world.runtimes[i].living && world.runtimes[i].deaths < budget.deaths)
+    if (home_of(scenario, i) == i && world.runtimes[i].living &&
+        world.runtimes[i].deaths < budget.deaths)
       all.push_back({Kind::die, i});
   if (world.flushes < budget.flushes && world.kernel->has_table()) {
     all.push_back({Kind::flush_ruleset});
@@ -264,7 +359,8 @@ std::vector<Event> events(const Scenario& scenario, const World& world) {
   if (world.commands.size() >= budget.at_once) return all;
   for (std::size_t i = 0; i < world.runtimes.size(); ++i) {
     if (is_busy(world, i)) continue;
-    if (world.runtimes[i].adds < budget.adds && !forbids_add(world, world.runtimes[i]))
+    if (world.runtimes[i].adds < budget.adds &&
+        !forbids_add(world, world.runtimes[home_of(scenario, i)]))
       for (std::size_t plan = 0; plan < scenario.containers[i].plans.size(); ++plan)
         all.push_back({Kind::add, i, plan});
     if (world.runtimes[i].dels < budget.dels && world.runtimes[i].adds > 0)
@@ -289,7 +385,7 @@ World after(const Scenario& scenario, const Decisions& decisions, World world, E
       break;
     case Event::Kind::die:
       world.runtimes[event.subject].living = false;
-      world.runtimes[event.subject].promise.reset();
+      break_promises_of(scenario, world, event.subject);
       ++world.runtimes[event.subject].deaths;
       break;
     case Event::Kind::prune:
@@ -335,11 +431,12 @@ std::string violation(const Scenario& scenario, const World& world) {
     const Runtime& runtime = world.runtimes[i];
     const Container& container = scenario.containers[i];
     std::string broken;
-    if (runtime.promise && runtime.living)
-      broken = broken_promise(container, world, *runtime.promise);
+    if (runtime.promise && world.runtimes[home_of(scenario, i)].living)
+      broken = broken_promise(scenario, i, world, *runtime.promise);
     if (runtime.withdrawn && !runtime.damaged && !is_busy(world, i) &&
         !is_under_way(world, Command::Kind::restore))
-      broken = leftover(container, world);
+      broken =
+          shares_id(scenario, i) ? leftover_of_one(container, world) : leftover(container, world);
     if (!broken.empty()) return broken;
   }
   return {};

@@ -47,6 +47,7 @@ struct Container {
   std::string address;
   std::string chain;
   std::vector<std::vector<PortMapping>> plans;  // the ADDs that its runtime may make
+  std::optional<std::size_t> sibling{};         // the attachment whose container it is, too
 };
 
 // How often each thing may happen.
@@ -154,6 +155,9 @@ struct World {
   int prunes = 0, gcs = 0, restores = 0, kills = 0, flushes = 0;
   std::string failure{};  // of a command that had no right to fail
 };
+
+// The attachment that stands for the container: its Runtime tells of the namespace of both.
+std::size_t home_of(const Scenario& scenario, std::size_t container);
 
 World start(const Scenario& scenario);
 std::vector<Event> events(const Scenario& scenario, const World& world);

@@ -16,6 +16,7 @@ add set inet nft-port-mapper published-hostip { type ipv4_addr . inet_proto . in
 add set inet nft-port-mapper published-ip6 { type inet_proto . inet_service; }
 add set inet nft-port-mapper published-hostip6 { type ipv6_addr . inet_proto . inet_service; }
 add map inet nft-port-mapper owners { type ifname . mark : ipv6_addr . inet_proto . inet_service; }
+add map inet nft-port-mapper standby { type ifname . mark : ipv6_addr . inet_service; }
 add set inet nft-port-mapper loopback-ip { type inet_proto . inet_service; }
 add set inet nft-port-mapper loopback-ip6 { type inet_proto . inet_service; }
 add set inet nft-port-mapper hairpin-ip { type ipv4_addr . ipv4_addr; flags interval; }

@@ -115,6 +115,12 @@ TEST_CASE("the owners map counts nothing") {
             kByteOrderOfMap);
 }
 
+TEST_CASE("the standby map is keyed as owners, and leads to an endpoint of either family") {
+  CHECK(set_of(standby_spec()) ==
+        "3: 00000008, 4: 00000a53, 5: 00000014, 6: 0000020d, 7: 00000014, 10: 00000007" +
+            kByteOrderOfMap);
+}
+
 TEST_CASE("hairpin sets are intervals of a concatenation: each field's length is said") {
   CHECK(
       set_of(hairpin_spec(Family::ipv4)) ==

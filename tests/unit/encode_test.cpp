@@ -74,32 +74,33 @@ TEST_CASE("the batch that builds the skeleton") {
         "NEWSET create #3\nNEWSET create #4\nNEWSET create #5\nNEWSET create #6\n"
         "NEWSET create #7\nNEWSET create #8\nNEWSET create #9\nNEWSET create #10\n"
         "NEWSET create #11\nNEWSET create #12\nNEWSET create #13\n"
-        "NEWSET create #14\nNEWSET create #15\nNEWSET create #16\nNEWSET create #17\n"
+        "NEWSET create #14\nNEWSET create #15\nNEWSET create #16\nNEWSET create #17\nNEWSET create "
+        "#18\n"
         // What goes first, behind the jumps.
-        "NEWCHAIN create #18\nDELRULE #19\nDELRULE #20\nDELCHAIN #21\n"
+        "NEWCHAIN create #19\nDELRULE #20\nDELRULE #21\nDELCHAIN #22\n"
         // c, networks
-        "NEWCHAIN create #22\nDELRULE #23\n"
-        "NEWSET create #24\nNEWSETELEM create #25\nNEWRULE create append #26\n"
-        "NEWRULE create append #27\nNEWRULE create append #28\n"
-        "NEWRULE create append #29\nNEWRULE create append #30\n"
-        "NEWCHAIN create #31\nDELRULE #32\nNEWRULE create append #33\n"
-        "NEWRULE create append #34\n"
+        "NEWCHAIN create #23\nDELRULE #24\n"
+        "NEWSET create #25\nNEWSETELEM create #26\nNEWRULE create append #27\n"
+        "NEWRULE create append #28\nNEWRULE create append #29\n"
+        "NEWRULE create append #30\nNEWRULE create append #31\n"
+        "NEWCHAIN create #32\nDELRULE #33\nNEWRULE create append #34\n"
+        "NEWRULE create append #35\n"
         // prerouting, output with the set of the resolver's addresses, postrouting, the guards
-        "NEWCHAIN create #35\nDELRULE #36\nNEWRULE create append #37\n"
-        "NEWRULE create append #38\nNEWRULE create append #39\nNEWRULE create append #40\n"
-        "NEWRULE create append #41\nNEWRULE create append #42\nNEWRULE create append #43\n"
-        "NEWRULE create append #44\n"
-        "NEWCHAIN create #45\nDELRULE #46\nNEWRULE create append #47\n"
-        "NEWRULE create append #48\nNEWRULE create append #49\nNEWRULE create append #50\n"
-        "NEWRULE create append #51\n"
-        "NEWSET create #52\nNEWSETELEM create #53\nNEWRULE create append #54\n"
-        "NEWRULE create append #55\nNEWRULE create append #56\nNEWRULE create append #57\n"
-        "NEWCHAIN create #58\nDELRULE #59\nNEWRULE create append #60\nNEWRULE create append #61\n"
-        "NEWCHAIN create #62\nDELRULE #63\nNEWRULE create append #64\nNEWRULE create append #65\n"
-        "NEWCHAIN create #66\nDELRULE #67\nNEWRULE create append ack #68\nEND #69\n");
+        "NEWCHAIN create #36\nDELRULE #37\nNEWRULE create append #38\n"
+        "NEWRULE create append #39\nNEWRULE create append #40\nNEWRULE create append #41\n"
+        "NEWRULE create append #42\nNEWRULE create append #43\nNEWRULE create append #44\n"
+        "NEWRULE create append #45\n"
+        "NEWCHAIN create #46\nDELRULE #47\nNEWRULE create append #48\n"
+        "NEWRULE create append #49\nNEWRULE create append #50\nNEWRULE create append #51\n"
+        "NEWRULE create append #52\n"
+        "NEWSET create #53\nNEWSETELEM create #54\nNEWRULE create append #55\n"
+        "NEWRULE create append #56\nNEWRULE create append #57\nNEWRULE create append #58\n"
+        "NEWCHAIN create #59\nDELRULE #60\nNEWRULE create append #61\nNEWRULE create append #62\n"
+        "NEWCHAIN create #63\nDELRULE #64\nNEWRULE create append #65\nNEWRULE create append #66\n"
+        "NEWCHAIN create #67\nDELRULE #68\nNEWRULE create append ack #69\nEND #70\n");
   // The three messages of the rule with a set are one operation.
-  CHECK(batch.operations[23] == batch.operations[25]);
-  CHECK(batch.operations[22] + 1 == batch.operations[23]);
+  CHECK(batch.operations[24] == batch.operations[26]);
+  CHECK(batch.operations[23] + 1 == batch.operations[24]);
 }
 
 TEST_CASE("a batch begins and ends for nf_tables, everything between is of family inet") {

@@ -89,14 +89,34 @@ TEST_CASE("an interface may be called with dots: only a comment of full length w
   CHECK(parsed("web/abc/...") == "web|abc|...");
 }
 
-TEST_CASE("a comment of 91 bytes may have been cut for the owner entry's sake, one of 90 was not") {
+TEST_CASE("a comment of 51 bytes may have been cut for the owner entry's sake, one of 50 was not") {
   const auto of_length = [](std::size_t length) {
     return "web/" + std::string(length - 8, 'x') + "/...";
   };
-  CHECK(parsed(of_length(kLongComment)) == "web|" + std::string(82, 'x') + "|...");
-  CHECK(parsed(of_length(kLongComment + 1)) == "-");
+  CHECK(parsed(of_length(50)) == "web|" + std::string(42, 'x') + "|...");
+  CHECK(parsed(of_length(51)) == "-");
   const std::string whole = std::string(83, 'x');  // 92 bytes in all, and it ends in no dots
   CHECK(parsed("web/" + whole + "/eth0") == "web|" + whole + "|eth0");
+}
+
+TEST_CASE("what a comment that was cut still tells: each part that a '/' follows") {
+  const auto parts = [](std::string_view comment) {
+    const Attachment known = known_parts(comment);
+    return known.network + "|" + known.container_id + "|" + known.ifname;
+  };
+  const std::string name(60, 'n');
+  CHECK(parts("web/abc/eth0") == "web|abc|eth0");
+  CHECK(parts(name + "/abc/e...") == name + "|abc|?");
+  CHECK(parts(name + "/ab...") == name + "|ab...|?");
+  CHECK(parts(name + "...") == "?|" + name + "...|?");
+  CHECK(parts("an operator's") == "?|an operator's|?");
+}
+
+TEST_CASE("the container of a claim's comment, if it is whole") {
+  CHECK(parse_container_comment(container_comment("abc")) == "abc");
+  CHECK_FALSE(parse_container_comment(container_comment(std::string(200, 'x'))));
+  CHECK_FALSE(parse_container_comment("abc"));
+  CHECK(container_hash("abc") != network_hash("abc"));
 }
 
 TEST_CASE("the network of a comment, as far as it was kept") {

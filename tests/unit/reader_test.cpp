@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <string>
 
@@ -110,6 +111,11 @@ std::string asked(const FakeTransport& kernel, std::size_t exchange) {
       text += request.summary() + "\n";
       continue;
     }
+    if ((request.header->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP) {
+      text += request.summary() + " " +
+              std::string(attribute_of(request.attributes(), NFTA_SET_ELEM_LIST_SET).text()) + "\n";
+      continue;
+    }
     CHECK(element_count(request) == 1);
     const auto list = attribute_of(request.attributes(), NFTA_SET_ELEM_LIST_ELEMENTS);
     const auto element = attribute_of(Attributes(list.payload), NFTA_LIST_ELEM);
@@ -121,7 +127,8 @@ std::string asked(const FakeTransport& kernel, std::size_t exchange) {
   return text;
 }
 
-// What asks for owner entries: `count` messages, one key each, from that index on.
+// What asks for owner entries: `count` messages, one key each, from that index on; at the beginning
+// for the generation too, and at last who stands by.
 std::string asking_owners(std::uint32_t index, std::uint32_t count) {
   std::string text;
   if (index == 0)
@@ -129,6 +136,7 @@ std::string asking_owners(std::uint32_t index, std::uint32_t count) {
   for (std::uint32_t i = 0; i < count; ++i)
     text += keyed("GETSETELEM #" + std::to_string(i + (index == 0 ? 3 : 1)), "owners",
                   owner_key(kOwner, index + i));
+  if (index == 0) text += "GETSETELEM dump #" + std::to_string(count + 3) + " standby\n";
   return text;
 }
 
@@ -336,7 +344,9 @@ TEST_CASE("entries of another layout, and messages that are no elements, are pas
                                .elements(3, {{{}, copy(owner_data(kTcp))}})
                                .elements(3, {{}})
                                .nft_message(NFT_MSG_NEWSET, 3, whole)
-                               .error(6, ENOENT));
+                               .elements(7, {{short_key, copy(standby_data(kEndpoint))}})
+                               .elements(7, {{copy(owner_key(kOwner, 0)), short_data}})
+                               .done(7));
   CHECK(read(kernel) == "hostports   0\n");
 }
 
@@ -355,8 +365,39 @@ TEST_CASE("elements that are cut short are passed over") {
   replies.nft_message(NFT_MSG_NEWSETELEM, 3, Attrs().text(NFTA_SET_ELEM_LIST_SET, "owners"));
   replies.nft_message(NFT_MSG_NEWSETELEM, 3, Attrs().nest(NFTA_SET_ELEM_LIST_ELEMENTS, Attrs()));
   replies.message(Replies::nft(NFT_MSG_NEWSETELEM), 0, 3, {});
-  kernel.answers.push_back(replies.error(6, ENOENT));
+  kernel.answers.push_back(replies.error(7, ENOENT));
   CHECK(read(kernel) == "hostports   0\n");
+}
+
+TEST_CASE("standby elements: its own are where their ports would lead, strays, and its siblings'") {
+  const auto standby = [](const OwnerHash& owner, std::uint32_t index, const ElementData& data) {
+    return FakeElement{copy(owner_key(owner, index)), copy(standby_data(kEndpoint)), encode(data)};
+  };
+  const ElementData named{.comment = "container_id: abc"};
+  FakeTable table = two_ports({.comment = "web/abc/eth0", .hairpin = 1, .count = 2});
+  table.elements["published-ip"] = {claim_of(kTcp, std::nullopt)};  // loaded again: no owner
+  const OwnerHash long_named = owner_hash({"long", "abc", "eth0"});
+  table.elements["standby"] = {
+      standby(kOwner, 0, named), standby(kOwner, 7, named), standby(kOther, 0, named),
+      standby(owner_hash({"web", "x", "eth0"}), 0, {.comment = "container_id: x"}),
+      standby(long_named, 0, {.comment = "cut", .container = container_hash("abc")})};
+  FakeTransport kernel = table.transport();
+  const Result<InstalledPortsAt> held = read_installed_ports(kernel, kOwner, "hostports");
+  REQUIRE(held);
+  const InstalledPorts& installed = held->installed;
+  REQUIRE(installed.ports.size() == 2);
+  CHECK(installed.ports[0].standby == kEndpoint);
+  CHECK_FALSE(installed.ports[0].claimed);  // it is the sibling's, as is the target
+  CHECK_FALSE(installed.ports[0].endpoint);
+  CHECK_FALSE(installed.ports[1].standby);
+  CHECK(installed.ports[1].claimed);
+  CHECK(installed.standby_comment == "container_id: abc");
+  CHECK(installed.strays == std::vector<std::uint32_t>{7});
+  std::vector<OwnerHash> siblings = {kOther, long_named};
+  std::sort(siblings.begin(), siblings.end());
+  CHECK(installed.standing_by == siblings);
+  CHECK(installed.hairpins.size() == 1);  // its /32 pair goes by the standby's address
+  CHECK(is_whole(installed));
 }
 
 TEST_CASE("a refusal of any of the reads is the error") {

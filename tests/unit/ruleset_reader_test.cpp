@@ -297,7 +297,7 @@ TEST_CASE("sets: intact, missing, of another type") {
   table.sets[0].key = owners_spec().key;
   table.sets[1].name = "renamed";
   table.sets[4].data = {};
-  table.sets[7].interval = false;
+  table.sets[8].interval = false;
   table.sets.pop_back();
   CHECK(set_damage(table) ==
         "set published-ip has another type than { type inet_proto . inet_service; }\n"

@@ -128,6 +128,7 @@ TEST_CASE("the skeleton's sets are those of ruleset.nft") {
         "set published-ip6 type inet_proto . inet_service\n"
         "set published-hostip6 type ipv6_addr . inet_proto . inet_service\n"
         "map owners type ifname . mark : ipv6_addr . inet_proto . inet_service\n"
+        "map standby type ifname . mark : ipv6_addr . inet_service\n"
         "set loopback-ip type inet_proto . inet_service\n"
         "set loopback-ip6 type inet_proto . inet_service\n"
         "set hairpin-ip type ipv4_addr . ipv4_addr; flags interval\n"

@@ -103,7 +103,9 @@ TEST_CASE("an owner entry whose comment may be cut keeps its network's hash, and
   };
   CHECK(owner_of(90 - 9).comment == "web/" + std::string(81, 'x') + "/eth0");
   CHECK_FALSE(owner_of(90 - 9).network);
+  CHECK_FALSE(owner_of(90 - 9).container);
   CHECK(owner_of(91 - 9).network == network_hash("web"));
+  CHECK(owner_of(91 - 9).container == container_hash(std::string(82, 'x')));
   // A long network name, the chain derived from it and the ID of a real container.
   input.attachment.network = std::string(90, 'n');
   input.chain.name = derived_chain(input.attachment.network);

@@ -122,6 +122,8 @@ TEST_CASE("unknown types are skipped, known ones of another length are not there
   CHECK(parsed_hex("a402 0101") == ElementData{});
   CHECK(parsed_hex("a604 01010101") == ElementData{});
   CHECK(parsed_hex("a70e 6b6b6b6b 6b6b6b6b 6b6b6b6b 6b6b") == ElementData{});
+  CHECK(parsed_hex("aa0e 6b6b6b6b 6b6b6b6b 6b6b6b6b 6b6b") == ElementData{});
+  CHECK(parsed_hex("aa0f 6b6b6b6b 6b6b6b6b 6b6b6b6b 6b6b6b").container);
   CHECK(parsed_hex("a400") == ElementData{});
 }
 

@@ -6,6 +6,7 @@
 #include "lib/app/exposure.hpp"
 #include "lib/base/escape.hpp"
 #include "nft/decide.hpp"
+#include "nft/siblings.hpp"
 #include "nft/userdata.hpp"
 
 namespace portmapper::ctl {
@@ -63,6 +64,7 @@ class Auditor {
   }
 
   void check_port(const nft::OwnerEntry& owner) {
+    if (owner.standby) return check_standby(owner);
     check_claim(owner);
     const bool has_target = owner.chain.empty()
                                 ? has_target_anywhere(owner.published)
@@ -70,6 +72,32 @@ class Auditor {
     if (!has_target)
       find("port " + to_string(owner.published) + " of " + owner.comment +
            " has no target; run nft-port-mapperctl restore, or start the container again");
+  }
+
+  static nft::Transaction without_standby(const nft::OwnerHash& owner, std::uint32_t index) {
+    nft::Transaction transaction;
+    transaction.operations.emplace_back(nft::Elements{
+        nft::ElementVerb::remove, nft::standby_spec(), {}, {{nft::owner_key(owner, index)}}});
+    return transaction;
+  }
+
+  [[nodiscard]] bool publishes_itself(const nft::OwnerEntry& owner) const {
+    const auto claim = contents_.claims.find(owner.published);
+    return claim != contents_.claims.end() && claim->second.owner == owner.owner;
+  }
+
+  // Somebody must publish the port, and somebody else: a sibling, which may overlap with it only.
+  void check_standby(const nft::OwnerEntry& owner) {
+    const std::string port = "port " + to_string(owner.published);
+    if (publishes_itself(owner))
+      return mend(owner.comment + " stands by for " + port + ", which it publishes itself",
+                  without_standby(owner.owner, owner.index));
+    const bool is_published =
+        std::any_of(contents_.claims.begin(), contents_.claims.end(),
+                    [&](const auto& other) { return overlap(other.first, owner.published); });
+    if (!is_published)
+      find(owner.comment + " stands by for " + port +
+           ", which nobody publishes; start the container again");
   }
 
   void check_claim(const nft::OwnerEntry& owner) {
@@ -112,7 +140,12 @@ class Auditor {
   // Claims and targets without an owner entry: nobody would ever remove them.
   void check_leftovers() {
     std::map<nft::PublishedPort, const nft::OwnerEntry*> owners;
-    for (const nft::OwnerEntry& owner : contents_.owners) owners.emplace(owner.published, &owner);
+    for (const nft::OwnerEntry& owner : contents_.owners)
+      if (!owner.standby || publishes_itself(owner)) owners.emplace(owner.published, &owner);
+    for (const nft::Stray& stray : contents_.strays)
+      mend("standby element " + std::string(nft::to_string(stray.owner)) + " . " +
+               std::to_string(stray.index) + ", to " + to_string(stray.endpoint) + ", has no owner",
+           without_standby(stray.owner, stray.index));
     for (const auto& [port, claim] : contents_.claims)
       if (!owners.contains(port))
         mend("claim of " + to_string(port) + " (" + claim.comment + ") has no owner",
@@ -154,12 +187,15 @@ class Auditor {
   }
 
   void check_devices() {
-    std::set<nft::OwnerHash> owners;
-    for (const nft::OwnerEntry& owner : contents_.owners) owners.insert(owner.owner);
+    std::map<nft::OwnerHash, bool> owners;  // whether one publishes a port, or only stands by
+    for (const nft::OwnerEntry& owner : contents_.owners)
+      owners[owner.owner] = owners[owner.owner] || !owner.standby;
     std::set<std::string> needed;
+    std::set<std::string> in_use;
     for (const auto& [owner, device] : contents_.localnet_users) {
-      if (owners.contains(owner)) {
+      if (const auto found = owners.find(owner); found != owners.end()) {
         needed.insert(device);
+        if (found->second) in_use.insert(device);
         continue;
       }
       nft::Transaction repair;
@@ -176,7 +212,7 @@ class Auditor {
         mend("device " + device + " has route_localnet for ports that are no longer published",
              nft::localnet_device_removed(device));
     for (const std::string& device : contents_.closed_devices) {
-      if (!needed.contains(device)) continue;
+      if (!in_use.contains(device)) continue;
       find("device " + device + " lacks route_localnet: 127.0.0.1 does not reach its ports");
       ++audit_.mendable;
       audit_.open_devices.push_back(device);

@@ -24,7 +24,7 @@ std::vector<doctor::RoutedPort> routed(const std::vector<ListedPort>& ports) {
   std::map<IpAddress, std::string> devices;
   std::vector<doctor::RoutedPort> result;
   for (const ListedPort& port : ports) {
-    if (!port.endpoint) continue;  // `check` reports that
+    if (!port.endpoint || port.standby) continue;  // `check` reports the former
     const auto [device, is_new] = devices.try_emplace(port.endpoint->address);
     if (is_new)
       if (const Result<host::Way> way = host::way_to(port.endpoint->address))

@@ -24,7 +24,7 @@ Result<std::set<std::string>> opened_devices(Transport& transport) {
   const Result<std::vector<ListedPort>> ports = list_ports(transport);
   if (!ports) return ports.error();
   for (const ListedPort& port : *ports) {
-    if (!port.endpoint || !nft::is_reachable_by_loopback(port.published)) continue;
+    if (!port.endpoint || port.standby || !nft::is_reachable_by_loopback(port.published)) continue;
     const Result<host::Way> way = host::way_to(port.endpoint->address);
     if (way && way->is_attached) devices.insert(way->device);
   }
@@ -63,7 +63,8 @@ struct Removed {
   std::size_t ports = 0;
 };
 
-Status remove_attachments(Transport& transport, const std::string& network, Removed& removed) {
+Status remove_attachments(Transport& transport, const std::string& network, Removed& removed,
+                          std::vector<std::string>& notes) {
   const Result<std::vector<nft::OwnerEntry>> entries =
       app::retry_reading([&transport] { return nft::read_owners(transport); });
   if (!entries) return entries.error();
@@ -71,7 +72,7 @@ Status remove_attachments(Transport& transport, const std::string& network, Remo
   removed.chains.insert(derived);
   for (const nft::Withdrawal& withdrawal : nft::decide_gc(*entries, network, {}, derived)) {
     removed.chains.insert(withdrawal.chain);
-    Result<nft::InstalledPorts> gone = app::withdraw_ports(transport, withdrawal);
+    Result<nft::InstalledPorts> gone = app::withdraw_ports(transport, withdrawal, notes);
     if (!gone) return gone.error();
     if (gone->empty()) continue;
     removed.chains.insert(gone->chain);
@@ -85,7 +86,7 @@ Status remove_attachments(Transport& transport, const std::string& network, Remo
 app::Outcome flush_network(Transport& transport, const std::string& network) {
   Removed removed;
   std::vector<std::string> notes;
-  const Status done = remove_attachments(transport, network, removed);
+  const Status done = remove_attachments(transport, network, removed, notes);
   app::effects_of_dels(transport, removed.attachments, notes);
   if (!done) return failure(done.error());
   for (const std::string& chain : removed.chains)

@@ -11,8 +11,8 @@ app::Outcome list(const Arguments& arguments) {
   const auto network = arguments.value("--network");
   const auto container = arguments.value("--container");
   std::erase_if(*ports, [&](const ListedPort& port) {
-    return (network && port.attachment.network != *network) ||
-           (container && !port.attachment.container_id.starts_with(*container));
+    return (network && !is_of_network(port, *network)) ||
+           (container && !is_of_container(port, *container));
   });
   app::Outcome outcome;
   outcome.out = arguments.has("--json") ? format_json(*ports)

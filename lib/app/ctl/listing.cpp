@@ -116,10 +116,16 @@ Result<std::vector<ListedPort>> list_ports(Transport& transport) {
   std::vector<ListedPort> ports;
   ports.reserve(owners.size());
   for (nft::OwnerEntry& owner : owners) {
-    ListedPort port{owner.published, std::nullopt, {"?", owner.comment, "?"}, {}, 0, true};
-    (void)nft::parse_attachment_comment(owner.comment, port.attachment);
+    ListedPort port{.published = owner.published,
+                    .endpoint = owner.standby,
+                    .attachment = nft::known_parts(owner.comment),
+                    .standby = owner.standby.has_value(),
+                    .network = owner.network,
+                    .container = owner.container};
     const nft::TargetEntry* target = find_target(targets, owner);
-    if (target != nullptr) {
+    // Not what an older version's DEL left behind, for a port that it has published since.
+    if (port.standby && target != nullptr) port.standby = target->endpoint != *owner.standby;
+    if (target != nullptr && !port.standby) {
       port.endpoint = target->endpoint;
       port.connections = target->connections;
     }
@@ -128,10 +134,20 @@ Result<std::vector<ListedPort>> list_ports(Transport& transport) {
     ports.push_back(std::move(port));
   }
   std::sort(ports.begin(), ports.end(), [](const ListedPort& a, const ListedPort& b) {
-    return std::tie(a.published.protocol, a.published.port, a.published.address) <
-           std::tie(b.published.protocol, b.published.port, b.published.address);
+    return std::tie(a.published.protocol, a.published.port, a.published.address, a.standby) <
+           std::tie(b.published.protocol, b.published.port, b.published.address, b.standby);
   });
   return ports;
+}
+
+bool is_of_network(const ListedPort& port, const std::string& network) {
+  return port.network ? *port.network == nft::network_hash(network)
+                      : port.attachment.network == network;
+}
+
+bool is_of_container(const ListedPort& port, const std::string& id) {
+  return port.attachment.container_id.starts_with(id) ||
+         (port.container && *port.container == nft::container_hash(id));
 }
 
 std::string format_table(const std::vector<ListedPort>& ports, bool whole_ids) {
@@ -144,7 +160,8 @@ std::string format_table(const std::vector<ListedPort>& ports, bool whole_ids) {
                     host.substr(0, host.rfind('/')),
                     port.endpoint ? to_string(*port.endpoint) : "missing",
                     port.attachment.container_id.substr(0, length), port.attachment.network,
-                    std::to_string(port.connections), port.alive ? "alive" : "gone"});
+                    port.standby ? "standby" : std::to_string(port.connections),
+                    port.alive ? "alive" : "gone"});
   }
   return app::format_columns(std::move(rows));
 }
@@ -165,6 +182,7 @@ std::string format_json(const std::vector<ListedPort>& ports) {
         .member("interface", port.attachment.ifname)
         .member("chain", port.chain)
         .member("connections", static_cast<std::int64_t>(port.connections))
+        .member("standby", port.standby)
         .member("alive", port.alive)
         .end_object();
   }

@@ -26,12 +26,19 @@ struct ListedPort {
   nft::PublishedPort published;
   std::optional<nft::Endpoint> endpoint;  // nothing: its target is missing
   Attachment attachment;                  // parts that the kernel's comment does not tell are "?"
-  std::string chain;
+  std::string chain{};
   std::uint64_t connections = 0;
+  bool standby = false;  // a sibling publishes it; `endpoint` is where it would lead
+  std::optional<nft::OwnerHash> network{};    // where the comment may not tell
+  std::optional<nft::OwnerHash> container{};  // likewise
   bool alive = true;  // its network namespace exists, as far as anybody can tell
 };
 
 Result<std::vector<ListedPort>> list_ports(Transport& transport);
+
+// Names too long for a comment are recognised by their hash; of an ID a beginning is enough.
+bool is_of_network(const ListedPort& port, const std::string& network);
+bool is_of_container(const ListedPort& port, const std::string& id);
 
 // Container IDs are shortened to what is unique among them, unless `whole_ids`.
 std::string format_table(const std::vector<ListedPort>& ports, bool whole_ids);

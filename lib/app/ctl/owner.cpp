@@ -62,10 +62,14 @@ void keep_winner(std::vector<ListedPort>& ports, const Question& question) {
 
 std::string sentence(const ListedPort& port) {
   const Attachment& owner = port.attachment;
-  std::string text = to_string(port.published) + " is published by container " +
-                     printable(owner.container_id) + " of network " + printable(owner.network) +
-                     " (" + printable(owner.ifname) + ")";
-  text += port.endpoint ? " and leads to " + to_string(*port.endpoint) : "; its target is missing";
+  const std::string who = "container " + printable(owner.container_id) + " of network " +
+                          printable(owner.network) + " (" + printable(owner.ifname) + ")";
+  std::string text = "for " + to_string(port.published) + " stands by " + who +
+                     (port.endpoint ? ", to lead it to " + to_string(*port.endpoint) : "");
+  if (!port.standby) text = to_string(port.published) + " is published by " + who;
+  if (!port.standby)
+    text +=
+        port.endpoint ? " and leads to " + to_string(*port.endpoint) : "; its target is missing";
   if (!port.alive)
     text += "; that container's network namespace is gone; run nft-port-mapperctl prune";
   return text + ".\n";

@@ -39,7 +39,7 @@ app::Outcome prune(const Arguments& arguments) {
   for (const nft::Withdrawal& withdrawal : dead) {
     const std::string what = describe(*entries, withdrawal.owner);
     if (!dry_run) {
-      Result<nft::InstalledPorts> gone = app::withdraw_ports(*netlink, withdrawal);
+      Result<nft::InstalledPorts> gone = app::withdraw_ports(*netlink, withdrawal, notes);
       if (!gone) {
         const app::Outcome failed = failure(gone.error());
         outcome.log += failed.log;

@@ -26,9 +26,10 @@ Status read_chains(Transport& transport, TableContents& contents) {
 }
 
 Status read_elements(Transport& transport, TableContents& contents) {
-  Result<std::vector<nft::OwnerEntry>> owners = nft::read_owners(transport);
+  Result<nft::Owners> owners = nft::read_owners_and_standby(transport);
   if (!owners) return owners.error();
-  contents.owners = std::move(*owners);
+  contents.owners = std::move(owners->entries);
+  contents.strays = std::move(owners->strays);
   contents.owner_states = app::owner_states(contents.owners);
   for (const nft::Suffix suffix : nft::kSuffixes) {
     Result<std::vector<nft::ClaimEntry>> claims = nft::read_claim_set(transport, suffix);

@@ -22,7 +22,7 @@
 
 namespace portmapper::ctl {
 
-// A port has one claim, and one owner; targets are by chain too.
+// A port has one claim, and one owner beside those that stand by; targets are by chain too.
 struct TableContents {
   bool exists = false;
   std::uint32_t generation = 0;
@@ -30,6 +30,7 @@ struct TableContents {
   std::vector<std::string> chains;  // of networks
   std::map<std::string, nft::ChainDamage> chain_damage;
   std::vector<nft::OwnerEntry> owners;
+  std::vector<nft::Stray> strays;  // standby elements without an owner entry
   std::map<nft::OwnerHash, NamespaceState> owner_states;
   std::map<nft::PublishedPort, nft::ClaimEntry> claims;
   std::map<std::pair<std::string, nft::PublishedPort>, nft::TargetEntry> targets;

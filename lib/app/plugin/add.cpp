@@ -9,10 +9,13 @@ namespace {
 Status publish_with_effects(const app::CommandContext& context, const nft::Plan& plan) {
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
   if (!netlink) return netlink.error();
-  const Result<bool> published = app::publish_or_wait(*netlink, plan, context.conf.port_wait);
+  const Result<app::Published> published =
+      app::publish_or_wait(*netlink, plan, context.conf.port_wait);
   if (!published) return published.error();
   std::vector<std::string> notes;
-  const Status effects = app::effects_of_add(*netlink, plan, notes);
+  app::effects_of_promotion(*netlink, published->promoted, notes);
+  const Status effects =
+      app::effects_of_add(*netlink, published->part ? *published->part : plan, notes);
   if (!effects) {
     const auto gone =
         app::withdraw(*netlink, {nft::owner_hash(plan.attachment), plan.chain.name}, notes);

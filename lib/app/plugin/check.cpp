@@ -20,6 +20,10 @@ Result<nft::Snapshot> look_at_all(Transport& transport, const nft::Plan& plan) {
         nft::Section::installed, nft::Section::wanted_hairpins})
     if (const Status read = app::look(transport, subject, section, snapshot); !read)
       return read.error();
+  if (!nft::stands_by_unclaimed(plan, snapshot)) return snapshot;
+  for (const nft::Section section : {nft::Section::overlaps, nft::Section::occupancy})
+    if (const Status read = app::look(transport, subject, section, snapshot); !read)
+      return read.error();
   return snapshot;
 }
 

@@ -37,7 +37,7 @@ class Publisher {
   Publisher(Transport& transport, Mode mode, nft::Transaction mending)
       : transport_(transport), mode_(mode), mending_(std::move(mending)) {}
 
-  void publish_all(Plans plans, std::span<Result<bool>> results) {
+  void publish_all(Plans plans, std::span<Result<app::Published>> results) {
     while (!plans.empty()) {
       std::size_t count = 0;
       std::size_t ports = 0;
@@ -50,9 +50,9 @@ class Publisher {
   }
 
  private:
-  void publish_batch(Plans plans, std::span<Result<bool>> results) {
+  void publish_batch(Plans plans, std::span<Result<app::Published>> results) {
     if (try_batch(plans)) {
-      std::fill(results.begin(), results.end(), true);
+      std::fill(results.begin(), results.end(), app::Published{.is_new = true});
     } else if (plans.size() == 1) {
       results.front() = publish_one(*plans.front());
     } else {
@@ -92,14 +92,14 @@ class Publisher {
     return app::Retry::exhausted();
   }
 
-  Result<bool> publish_one(const nft::Plan& plan) {
+  Result<app::Published> publish_one(const nft::Plan& plan) {
     if (mode_ == Mode::publish) return app::publish(transport_, plan);
     nft::Snapshot snapshot{.refused = {.exists = true}};
     const Result<nft::Transaction> decided = app::read_and_decide(
         transport_, {.plan = &plan, .network = &plan.chain},
         [&plan](const nft::Snapshot& seen) { return nft::decide_add(plan, seen); }, snapshot);
     if (!decided) return decided.error();
-    return !decided->operations.empty();
+    return app::Published{.is_new = !decided->operations.empty()};
   }
 
   Transport& transport_;
@@ -113,8 +113,8 @@ Status mend(Transport& transport, Plans plans) {
   return app::carry_out(transport, {.plans = plans}, mending_of(plans)).status;
 }
 
-std::vector<Result<bool>> publish_many(Transport& transport, Plans plans, Mode mode) {
-  std::vector<Result<bool>> results(plans.size(), true);
+std::vector<Result<app::Published>> publish_many(Transport& transport, Plans plans, Mode mode) {
+  std::vector<Result<app::Published>> results(plans.size(), app::Published{.is_new = true});
   nft::Snapshot snapshot;
   Result<nft::Transaction> before =
       mode == Mode::dry_run

@@ -1,7 +1,7 @@
 // publish_many: publishes the ports of thousands of attachments in a few batches.
 //
 //   const Status mended = mend(transport, plans);  // skeleton, network chains, hairpins
-//   const std::vector<Result<bool>> each = publish_many(transport, plans, Mode::publish);  // of each
+//   const auto each = publish_many(transport, plans, Mode::publish);  // the result of each
 //
 // mend builds in one batch what is missing or not ours of the skeleton and of the plans' network
 // chains, and adds the hairpins that are not there; what is as we build it is not touched. Plans
@@ -15,6 +15,7 @@
 #include <span>
 #include <vector>
 
+#include "lib/app/publish.hpp"
 #include "lib/base/error.hpp"
 #include "lib/base/netlink.hpp"
 #include "nft/plan.hpp"
@@ -26,8 +27,8 @@ using Plans = std::span<const nft::Plan* const>;
 Status mend(Transport& transport, Plans plans);
 
 enum class Mode { publish, dry_run };
-// Whether each was published; false: its own ADD has done so meanwhile.
+// What was published of each.
 // Mode::dry_run changes nothing, and says what would be refused.
-std::vector<Result<bool>> publish_many(Transport& transport, Plans plans, Mode mode);
+std::vector<Result<app::Published>> publish_many(Transport& transport, Plans plans, Mode mode);
 
 }  // namespace portmapper::restore

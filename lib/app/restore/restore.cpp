@@ -218,7 +218,8 @@ class Restorer {
   void take_back(const nft::Plan& plan) {
     Result<nft::InstalledPorts> gone = app::withdraw_ports(
         transport_,
-        {nft::owner_hash(plan.attachment), plan.chain.name, plan.netns, /*only_restored=*/true});
+        {nft::owner_hash(plan.attachment), plan.chain.name, plan.netns, /*only_restored=*/true},
+        notes_);
     if (!gone)
       other_problems_.push_back("cannot take back " + nft::attachment_comment(plan.attachment) +
                                 ": " + gone.error().message());
@@ -258,8 +259,9 @@ class Restorer {
     }
     if (mode_ == Mode::publish)
       if (const Status mended = mend(transport_, living); !mended) return mended.error();
-    const std::vector<Result<bool>> results = publish_many(transport_, missing, mode_);
+    const std::vector<Result<app::Published>> results = publish_many(transport_, missing, mode_);
     std::vector<const nft::Plan*> done;
+    std::vector<const nft::Plan*> leading;  // as far as they lead to their containers
     for (std::size_t i = 0; i < missing.size(); ++i) {
       Tracked& tracked = *missing_items[i];
       if (!results[i]) {
@@ -267,13 +269,17 @@ class Restorer {
         tracked.problem = results[i].error().message();
         continue;
       }
-      tracked.standing = *results[i] ? Standing::restored : Standing::published;
-      if (*results[i]) done.push_back(missing[i]);
+      tracked.standing = results[i]->is_new ? Standing::restored : Standing::published;
+      if (!results[i]->is_new) continue;
+      done.push_back(missing[i]);
+      leading.push_back(results[i]->part ? &*results[i]->part : missing[i]);
     }
     if (mode_ == Mode::publish && !done.empty()) {
       // The last DEL of others may have taken the hairpin pairs along, before these were there.
       if (const Status mended = mend(transport_, done); !mended) return mended.error();
-      take_effect(done);
+      for (const Result<app::Published>& result : results)
+        if (result) app::effects_of_promotion(transport_, result->promoted, notes_);
+      take_effect(leading);
     }
     return !done.empty();
   }
