@@ -12,16 +12,9 @@ namespace {
 constexpr std::size_t kConflictsNamed = 8;
 
 bool is_dead(const OwnerState& owner, const Plan& plan) {
-  if (liveness_of(owner.netns) == Liveness::dead) return true;
-  // Networks may overlap: a container can have the same address on two of them.
-  if (is_sibling(owner.installed, plan)) return false;
-  // An address belongs to one container at a time: a container that had ours before is gone.
-  std::set<IpAddress> own;
-  for (const Translation& translation : plan.translations) own.insert(translation.endpoint.address);
-  const std::vector<InstalledPort>& ports = owner.installed.ports;
-  return std::any_of(ports.begin(), ports.end(), [&own](const InstalledPort& port) {
-    return port.endpoint && own.contains(port.endpoint->address);
-  });
+  if (owner.life.netns == NamespaceState::gone) return true;
+  // A sibling's address is in our own namespace, which was left out when addresses were looked for.
+  return !is_sibling(owner.installed, plan) && liveness_of(owner.life) == Liveness::dead;
 }
 
 std::string describe(const InstalledPorts& installed, const Plan& plan) {
@@ -44,10 +37,12 @@ InstalledPorts without_wanted_hairpins(InstalledPorts installed, const Plan& pla
 class Conflicts {
  public:
   explicit Conflicts(const Plan& plan) : plan_(plan) {}
-  void add(const PublishedPort& port, const InstalledPorts& installed) {
-    if (count_++ < kConflictsNamed)
-      text_ += (text_.empty() ? "" : "; ") + to_string(port) + " is published by " +
-               describe(installed, plan_);
+  void add(const PublishedPort& port, const OwnerState& owner) {
+    if (count_++ >= kConflictsNamed) return;
+    text_ += (text_.empty() ? "" : "; ") + to_string(port) + " is published by " +
+             describe(owner.installed, plan_);
+    if (liveness_of(owner.life) == Liveness::unknown)
+      text_ += ", and nobody can tell from here whether it lives";
   }
   [[nodiscard]] bool empty() const { return count_ == 0; }
   [[nodiscard]] Error error() const {
@@ -176,7 +171,7 @@ Result<Transaction> resolve_conflicts(Plan& plan, const Occupancy& occupancy) {
         if (port.claimed || !port.standby) removed.insert(port.published);
       transaction.append(removal(without_wanted_hairpins(owner.installed, plan)));
     } else if (!is_sibling(owner.installed, plan)) {
-      for (const PublishedPort& port : ports_of[hash]) conflicts.add(port, owner.installed);
+      for (const PublishedPort& port : ports_of[hash]) conflicts.add(port, owner);
     }
   }
   if (!conflicts.empty()) return conflicts.error();

@@ -3,8 +3,9 @@
 //   const Result<Transaction> removals = resolve_conflicts(plan, occupancy);
 //
 // May be removed: what the same attachment had before, all that a dead owner has, elements that no
-// owner entry stands for. A pure function. Errors: port_taken naming every port that a living
-// owner has, the owner's container and network. Source: packaging/doc/design.md, "The commands".
+// owner entry stands for. A pure function. Errors: port_taken naming every port of an owner that is
+// not proven dead, the owner's container and network, and where nobody can tell, that. Source:
+// packaging/doc/design.md, "The commands".
 #pragma once
 
 #include <span>

@@ -165,8 +165,24 @@ std::vector<Withdrawal> values_of(const std::map<OwnerHash, Withdrawal>& all) {
 
 }  // namespace
 
-Liveness liveness_of(NamespaceState netns) {
-  return netns == NamespaceState::gone ? Liveness::dead : Liveness::alive;
+Liveness liveness_of(const LifeSigns& signs) {
+  switch (signs.netns) {
+    case NamespaceState::exists:
+      return Liveness::alive;
+    case NamespaceState::gone:
+      return Liveness::dead;
+    case NamespaceState::empty:
+    case NamespaceState::unrecorded:
+      if (signs.addresses == AddressState::nowhere) return Liveness::dead;
+      if (signs.addresses == AddressState::inside) return Liveness::alive;
+      // Somebody who has no record may be wherever its address is; somebody who has one is not.
+      return signs.netns == NamespaceState::unrecorded && signs.addresses == AddressState::elsewhere
+                 ? Liveness::alive
+                 : Liveness::unknown;
+    case NamespaceState::unknown:
+      break;
+  }
+  return Liveness::unknown;
 }
 
 Decision decide_add(const Plan& plan, const Snapshot& snapshot) {
@@ -250,10 +266,10 @@ Decision decide_withdrawal(const Withdrawal& withdrawal, const Snapshot& snapsho
 }
 
 std::vector<Withdrawal> decide_prune(const std::vector<OwnerEntry>& entries,
-                                     const std::map<OwnerHash, NamespaceState>& states) {
+                                     const std::map<OwnerHash, LifeSigns>& signs) {
   std::map<OwnerHash, Withdrawal> dead;
   for (const OwnerEntry& entry : entries)
-    if (liveness_of(states.at(entry.owner)) == Liveness::dead)
+    if (liveness_of(signs.at(entry.owner)) == Liveness::dead)
       dead.try_emplace(entry.owner, Withdrawal{entry.owner, entry.chain, entry.netns});
   return values_of(dead);
 }

@@ -33,9 +33,20 @@ struct ReadMore {
 };
 using Decision = std::variant<Transaction, ReadMore, Error>;
 
-// Whether an owner must be left alone. Everything but proof that its namespace is gone says yes.
-enum class Liveness : std::uint8_t { alive, dead };
-Liveness liveness_of(NamespaceState netns);
+// Whether an owner lives. Only the dead lose their ports: without proof it is unknown.
+//
+//   namespace   addresses
+//   gone        any                  dead      whoever has its address now is another
+//   exists      any                  alive     a task may serve an address that is not there
+//   empty       inside               alive     pinned, with its interface
+//   empty       nowhere              dead      pinned, and nothing in it ever answers
+//   empty       elsewhere, unknown   unknown
+//   unrecorded  elsewhere            alive     it may be there
+//   unrecorded  nowhere              dead      its ports lead to nothing
+//   unrecorded  unknown              unknown
+//   unknown     any                  unknown   an address in our sight says nothing of another's
+enum class Liveness : std::uint8_t { alive, dead, unknown };
+Liveness liveness_of(const LifeSigns& signs);
 
 // ADD, and ADD again: all ports of the plan or none. Puts back skeleton and network chain where
 // they are not as we build them, replaces what the same attachment had, and takes ports over from
@@ -59,7 +70,7 @@ Decision decide_withdrawal(const Withdrawal& withdrawal, const Snapshot& snapsho
 
 // Whose owner is dead, each with the namespace that this was decided on.
 std::vector<Withdrawal> decide_prune(const std::vector<OwnerEntry>& entries,
-                                     const std::map<OwnerHash, NamespaceState>& states);
+                                     const std::map<OwnerHash, LifeSigns>& signs);
 // Which attachments of `network` are not in `valid`, likewise. `chain`: that of the network's
 // configuration.
 std::vector<Withdrawal> decide_gc(const std::vector<OwnerEntry>& entries,

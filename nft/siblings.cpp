@@ -89,7 +89,7 @@ void stand_by(Plan& plan, const Occupancy& occupancy) {
   const OwnerHash self = owner_hash(plan.attachment);
   std::set<OwnerHash> siblings;
   for (const auto& [hash, owner] : occupancy.owners)
-    if (hash != self && !owner.installed.empty() && liveness_of(owner.netns) == Liveness::alive &&
+    if (hash != self && !owner.installed.empty() && owner.life.netns != NamespaceState::gone &&
         is_sibling(owner.installed, plan))
       siblings.insert(hash);
   Ports taken;
@@ -117,7 +117,7 @@ std::vector<InstalledPorts> successors(const InstalledPorts& leaving,
   std::vector<InstalledPorts> all;
   for (const auto& [hash, sibling] : siblings) {  // the lowest hash first
     const InstalledPorts& installed = sibling.state.installed;
-    if (liveness_of(sibling.state.netns) == Liveness::dead || !are_siblings(leaving, installed))
+    if (sibling.state.life.netns == NamespaceState::gone || !are_siblings(leaving, installed))
       continue;
     InstalledPorts next = installed;
     next.ports.clear();

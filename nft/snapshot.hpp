@@ -56,10 +56,10 @@ struct Claim {
   bool operator==(const Claim&) const = default;
 };
 
-// An attachment that holds ports, and whether its network namespace exists.
+// An attachment that holds ports, and what was seen of its life.
 struct OwnerState {
   InstalledPorts installed;
-  NamespaceState netns = NamespaceState::unknown;
+  LifeSigns life{};
 
   bool operator==(const OwnerState&) const = default;
 };

@@ -20,6 +20,7 @@ enum Type : std::uint8_t {
   kCount = 0xa6,         // 8 bytes
   kNetwork = 0xa7,       // a hash, as kOwner
   kRestored = 0xa8,      // empty
+  kObserver = 0xa9,      // inodes of PID and mount namespace: 8 bytes each
   kContainer = 0xaa,     // a hash, as kOwner
   kRestrictions = 0xab,  // 8 bytes
   kHairpinWish = 0xac,   // kinds, length of IPv4, of IPv6: a byte each
@@ -70,6 +71,12 @@ std::string encode(const ElementData& data) {
     append_number(numbers, data.netns.id);
     add(rest, kNamespace, numbers);
   }
+  if (data.netns.is_known() && data.netns.observer.is_known()) {
+    std::string numbers;
+    append_number(numbers, data.netns.observer.pid_namespace);
+    append_number(numbers, data.netns.observer.mount_namespace);
+    add(rest, kObserver, numbers);
+  }
   if (!data.chain.empty()) add(rest, kChain, data.chain);
   if (data.hairpin != 0) add(rest, kHairpin, {reinterpret_cast<const char*>(&data.hairpin), 1});
   if (data.wish) {
@@ -110,6 +117,10 @@ ElementData parse_element_data(std::span<const std::uint8_t> bytes) {
       data.netns.device = parse_number(value);
       data.netns.inode = parse_number(value.substr(8));
       data.netns.id = parse_number(value.substr(16));
+    }
+    if (type == kObserver && value.size() == 16) {
+      data.netns.observer.pid_namespace = parse_number(value);
+      data.netns.observer.mount_namespace = parse_number(value.substr(8));
     }
     if (type == kNamespacePath) data.netns.path = value;
     if (type == kChain) data.chain = value;

@@ -2,7 +2,6 @@
 
 #include "lib/cni/result.hpp"
 #include "lib/config/delegate_input.hpp"
-#include "lib/host/netns.hpp"
 #include "nft/names.hpp"
 
 namespace portmapper::app {
@@ -26,7 +25,7 @@ Result<nft::Plan> plan_of(const CommandContext& context, std::string_view result
     return mapping_failed("cannot publish ports of container " + context.request.container_id,
                           context.request.ifname + " has no IP address in the " + what);
   return nft::make_plan({.attachment = context.attachment(),
-                         .netns = host::identify_netns(context.request.netns),
+                         .netns = context.netns,
                          .chain = context.chain(),
                          .mappings = conf.mappings,
                          .addresses = std::move(*addresses),

@@ -33,6 +33,7 @@ struct CommandContext {
   const config::NetConf& conf;
   delegate::Runner& runner;
   std::string& log;
+  NetworkNamespace netns{};  // what CNI_NETNS leads to, where it is recorded
 
   [[nodiscard]] Attachment attachment() const {
     return {conf.name, request.container_id, request.ifname};

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "lib/host/life_signs.hpp"
 #include "lib/host/netns.hpp"
 #include "lib/host/route_localnet.hpp"
 #include "nft/conflicts.hpp"
@@ -155,6 +156,22 @@ Result<std::vector<nft::OccupiedPort>> read_occupied_ports(
   return ports;
 }
 
+// Of all owners but the plan's own attachment, which knows that it lives.
+void see_who_lives(const nft::Plan& plan, nft::Occupancy& occupancy) {
+  std::vector<nft::OwnerState*> others;
+  std::vector<host::LifeTrace> traces;
+  for (auto& [hash, owner] : occupancy.owners) {
+    if (hash == nft::owner_hash(plan.attachment) || owner.installed.empty()) continue;
+    others.push_back(&owner);
+    host::LifeTrace& trace = traces.emplace_back(host::LifeTrace{owner.installed.netns, {}});
+    for (const nft::InstalledPort& port : owner.installed.ports)
+      if (port.endpoint) trace.addresses.push_back(port.endpoint->address);
+  }
+  if (traces.empty()) return;
+  const std::vector<LifeSigns> signs = host::find_life(traces, plan.netns);
+  for (std::size_t i = 0; i < others.size(); ++i) others[i]->life = signs[i];
+}
+
 Result<nft::Occupancy> read_occupancy(Transport& transport, const nft::Plan& plan,
                                       std::span<const nft::PublishedPort> overlaps) {
   Result<std::vector<nft::OccupiedPort>> ports =
@@ -170,11 +187,9 @@ Result<nft::Occupancy> read_occupancy(Transport& transport, const nft::Plan& pla
     Result<nft::InstalledPortsAt> held =
         nft::read_installed_ports(transport, owner, plan.chain.name);
     if (!held) return held.error();
-    nft::OwnerState& state = occupancy.owners[owner];
-    state.installed = std::move(held->installed);
-    if (owner != self && !state.installed.empty())
-      state.netns = host::netns_state(state.installed.netns, plan.netns);
+    occupancy.owners[owner].installed = std::move(held->installed);
   }
+  see_who_lives(plan, occupancy);
   return occupancy;
 }
 
@@ -226,7 +241,11 @@ Result<std::map<nft::OwnerHash, nft::Sibling>> read_siblings(Transport& transpor
     nft::Sibling& sibling = siblings[hash];
     sibling.state.installed = std::move(held->installed);
     if (sibling.state.installed.empty()) continue;
-    sibling.state.netns = host::netns_state(sibling.state.installed.netns, {});
+    // No look at the host: a port that goes to a sibling that just died goes with its DEL, or is
+    // taken over as any dead owner's.
+    const NetworkNamespace& netns = sibling.state.installed.netns;
+    if (host::same_netns(netns, host::identify_netns(netns.path)))
+      sibling.state.life.netns = NamespaceState::exists;
     auto around = read_around(transport, sibling.state.installed);
     if (!around) return around.error();
     sibling.around = std::move(*around);
@@ -303,14 +322,23 @@ Status look(Transport& transport, const Subject& subject, nft::Section section,
   return {};
 }
 
-std::map<nft::OwnerHash, NamespaceState> owner_states(const std::vector<nft::OwnerEntry>& entries) {
-  host::Namespaces namespaces;
-  std::map<nft::OwnerHash, NamespaceState> states;
+std::map<nft::OwnerHash, LifeSigns> owners_life(const std::vector<nft::OwnerEntry>& entries,
+                                                const OwnerAddresses& addresses) {
+  std::map<nft::OwnerHash, LifeSigns> life;
+  std::vector<LifeSigns*> places;
+  std::vector<host::LifeTrace> traces;
   for (const nft::OwnerEntry& entry : entries) {
-    const auto [state, is_new] = states.try_emplace(entry.owner);
-    if (is_new) state->second = namespaces.state(entry.netns);
+    const auto [place, is_new] = life.try_emplace(entry.owner);
+    if (!is_new) continue;
+    places.push_back(&place->second);
+    const auto known = addresses.find(entry.owner);
+    traces.push_back(
+        {entry.netns, known == addresses.end() ? std::vector<IpAddress>() : known->second});
   }
-  return states;
+  if (traces.empty()) return life;
+  const std::vector<LifeSigns> signs = host::find_life(traces);
+  for (std::size_t i = 0; i < places.size(); ++i) *places[i] = signs[i];
+  return life;
 }
 
 }  // namespace portmapper::app

@@ -34,7 +34,9 @@ struct Subject {
 Status look(Transport& transport, const Subject& subject, nft::Section section,
             nft::Snapshot& snapshot);
 
-// Whether the namespace of each owner exists; looked at once for each.
-std::map<nft::OwnerHash, NamespaceState> owner_states(const std::vector<nft::OwnerEntry>& entries);
+// What is seen of each owner's life. `addresses`: of its endpoints, as far as they are known.
+using OwnerAddresses = std::map<nft::OwnerHash, std::vector<IpAddress>>;
+std::map<nft::OwnerHash, LifeSigns> owners_life(const std::vector<nft::OwnerEntry>& entries,
+                                                const OwnerAddresses& addresses);
 
 }  // namespace portmapper::app

@@ -32,9 +32,15 @@ std::optional<IpAddress> address_of(const nlmsghdr& reply) {
 }  // namespace
 
 Result<std::vector<IpAddress>> local_addresses() {
+  Result<Netlink> route = Netlink::open(NETLINK_ROUTE);
+  if (!route) return route.error();
+  return local_addresses(*route);
+}
+
+Result<std::vector<IpAddress>> local_addresses(Transport& route) {
   std::vector<IpAddress> addresses;
   const Status status =
-      dump_routing(RTM_GETADDR, "the host's addresses", [&](const nlmsghdr& reply) {
+      dump_routing(route, RTM_GETADDR, "the host's addresses", [&](const nlmsghdr& reply) {
         if (const auto address = address_of(reply)) addresses.push_back(*address);
       });
   if (!status) return status.error();

@@ -11,9 +11,12 @@
 
 #include "lib/base/error.hpp"
 #include "lib/base/ip_address.hpp"
+#include "lib/base/netlink.hpp"
 
 namespace portmapper::host {
 
 Result<std::vector<IpAddress>> local_addresses();
+// Of the network namespace in which the socket was opened.
+Result<std::vector<IpAddress>> local_addresses(Transport& route);
 
 }  // namespace portmapper::host

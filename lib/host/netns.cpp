@@ -1,103 +1,51 @@
 #include "lib/host/netns.hpp"
 
 #include <fcntl.h>
+#include <linux/nsfs.h>
+#include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include <algorithm>
 #include <array>
-#include <charconv>
-#include <cstdio>
+#include <cerrno>
 #include <cstring>
-#include <string_view>
 
-#include "lib/host/open_files.hpp"
-#include "lib/host/sysctl.hpp"
+#include "lib/base/unique_fd.hpp"
 
 namespace portmapper::host {
 namespace {
 
-// The kernel's struct nsfs_file_handle begins with the namespace's id.
-std::uint64_t namespace_id(const char* path) {
+constexpr int kNsfsHandle = 0xf1;  // FILEID_NSFS
+
+// What the kernel's struct nsfs_file_handle holds.
+struct Handle {
+  std::uint64_t id = 0;
+  std::uint32_t type = 0;  // CLONE_NEWNET, ...
+};
+
+Handle handle_of(int directory, const char* path, int flags) {
   alignas(file_handle) std::array<unsigned char, sizeof(file_handle) + MAX_HANDLE_SZ> buffer{};
   auto* handle = reinterpret_cast<file_handle*>(buffer.data());
   handle->handle_bytes = MAX_HANDLE_SZ;
   int mount_id = 0;
   // Before Linux 6.18, nsfs had no handles: EOPNOTSUPP.
-  if (name_to_handle_at(AT_FDCWD, path, handle, &mount_id, AT_SYMLINK_FOLLOW) != 0) return 0;
-  std::uint64_t id = 0;
-  if (handle->handle_bytes < sizeof id) return 0;
-  std::memcpy(&id, handle->f_handle, sizeof id);
-  return id;
+  if (name_to_handle_at(directory, path, handle, &mount_id, flags) != 0) return {};
+  Handle found;
+  if (handle->handle_bytes < sizeof found.id + sizeof found.type) return {};
+  std::memcpy(&found.id, handle->f_handle, sizeof found.id);
+  std::memcpy(&found.type, handle->f_handle + sizeof found.id, sizeof found.type);
+  return found;
 }
 
-bool same(const NetworkNamespace& a, const NetworkNamespace& b) {
-  if (a.device != b.device || a.inode != b.inode) return false;
-  return a.id == 0 || b.id == 0 || a.id == b.id;
+Handle handle_of(const std::string& path) {
+  return handle_of(AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW);
 }
 
-// The inode number of "net:[4026532288]"; 0 for anything else.
-std::uint64_t inode_of(std::string_view name) {
-  constexpr std::string_view kPrefix = "net:[";
-  std::uint64_t inode = 0;
-  if (name.starts_with(kPrefix))
-    std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), inode);
-  return inode;
-}
-
-template <typename Visit>
-void each_process(Visit visit) {
-  const OpenDirectory proc(opendir("/proc"));
-  if (!proc) return;
-  while (const dirent* entry = readdir(proc.get())) {
-    if (entry->d_name[0] < '1' || entry->d_name[0] > '9') continue;
-    const std::string link = "/proc/" + std::string(entry->d_name) + "/ns/net";
-    std::array<char, 64> target{};
-    const ssize_t length = readlink(link.c_str(), target.data(), target.size());
-    if (length > 0) visit(inode_of({target.data(), static_cast<std::size_t>(length)}), link);
-  }
-}
-
-// Field `number` (from 0) of a line of /proc/self/mountinfo.
-std::string_view field(std::string_view line, int number) {
-  for (; number > 0; --number) {
-    const std::size_t space = line.find(' ');
-    if (space == std::string_view::npos) return {};
-    line.remove_prefix(space + 1);
-  }
-  return line.substr(0, line.find(' '));
-}
-
-// mountinfo writes blanks and the like as \040.
-std::string unescaped(std::string_view text) {
-  std::string result;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    unsigned code = 0;
-    if (text[i] == '\\' && i + 3 < text.size() &&
-        std::from_chars(text.data() + i + 1, text.data() + i + 4, code, 8).ec == std::errc()) {
-      result += static_cast<char>(code);
-      i += 3;
-    } else {
-      result += text[i];
-    }
-  }
-  return result;
-}
-
-template <typename Visit>
-void each_mount(Visit visit) {
-  const OpenFile mounts(std::fopen("/proc/self/mountinfo", "re"));
-  if (!mounts) return;
-  std::array<char, 8192> buffer{};  // a longer line is no mount of ours
-  while (std::fgets(buffer.data(), buffer.size(), mounts.get()) != nullptr) {
-    const std::string_view line(buffer.data());
-    const std::uint64_t inode = inode_of(field(line, 3));
-    if (inode != 0) visit(inode, unescaped(field(line, 4)));
-  }
-}
-
-bool is_at_its_path(const NetworkNamespace& recorded) {
-  return !recorded.path.empty() && same(recorded, identify_netns(recorded.path));
+// Asked of what is a namespace of some kind: opening it has no side effects.
+bool is_network_namespace(const std::string& path, const Handle& handle) {
+  if (handle.id != 0) return handle.type == CLONE_NEWNET;
+  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  return fd && ioctl(fd.get(), NS_GET_NSTYPE) == CLONE_NEWNET;
 }
 
 }  // namespace
@@ -108,43 +56,73 @@ NetworkNamespace identify_netns(const std::string& path) {
   if (path.empty() || stat(path.c_str(), &status) != 0) return netns;
   netns.device = status.st_dev;
   netns.inode = status.st_ino;
-  netns.id = namespace_id(path.c_str());
+  netns.id = handle_of(path).id;
   return netns;
 }
 
-NamespaceState netns_state(const NetworkNamespace& recorded, const NetworkNamespace& own) {
-  if (!recorded.is_known()) return NamespaceState::unknown;
-  if (is_at_its_path(recorded)) return NamespaceState::exists;
-  // Its path is gone and ours has its number: the number was used again.
-  if (recorded.id == 0 && recorded.inode == own.inode && recorded.path != own.path)
-    return NamespaceState::gone;
-  return Namespaces().state(recorded);
+NetworkNamespace identify_netns(int fd) {
+  NetworkNamespace netns;
+  struct stat status {};
+  if (fstat(fd, &status) != 0) return netns;
+  netns.device = status.st_dev;
+  netns.inode = status.st_ino;
+  netns.id = handle_of(fd, "", AT_EMPTY_PATH).id;
+  return netns;
 }
 
-void Namespaces::look() {
-  ByInode& seen = seen_.emplace();
-  may_see_all_ = may_see_processes();
-  // Of the processes in one namespace, one is examined more closely.
-  const auto visit = [&seen](std::uint64_t inode, const std::string& path) {
-    std::vector<NetworkNamespace>& known = seen[inode];
-    if (!known.empty()) return;
-    const NetworkNamespace netns = identify_netns(path);
-    if (netns.is_known()) known.push_back(netns);
+Result<NetworkNamespace> netns_to_record(const std::string& path) {
+  NetworkNamespace netns{.path = path};
+  struct stat status {};
+  if (stat(path.c_str(), &status) != 0) {
+    if (errno == ENOENT || errno == ENOTDIR) return invalid_input("does not exist");
+    Error error = invalid_input("cannot be looked at");
+    error.error_number = errno;
+    return error;
+  }
+  struct stat own {};
+  const bool has_proc = stat("/proc/self/ns/pid", &own) == 0;
+  const Handle handle = handle_of(path);
+  // All namespaces are files of one device.
+  if ((has_proc && own.st_dev != status.st_dev) || !is_network_namespace(path, handle))
+    return invalid_input("is not a network namespace");
+  netns.device = status.st_dev;
+  netns.inode = status.st_ino;
+  netns.id = handle.id;
+  if (has_proc) netns.observer.pid_namespace = own.st_ino;
+  if (stat("/proc/self/ns/mnt", &own) == 0) netns.observer.mount_namespace = own.st_ino;
+  return netns;
+}
+
+Observer observe() {
+  Observer observer;
+  struct stat status {};
+  if (stat("/proc/self/ns/pid", &status) == 0) observer.pid_namespace = status.st_ino;
+  if (stat("/proc/self/ns/mnt", &status) == 0) observer.mount_namespace = status.st_ino;
+  return observer;
+}
+
+bool is_gone_for_good(const NetworkNamespace& netns) {
+  if (netns.id == 0) return false;
+  // struct nsfs_file_handle: id, type, inode number; any file of nsfs says which file system.
+  const UniqueFd own(open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
+  struct Nsfs {
+    std::uint64_t id;
+    std::uint32_t type;
+    std::uint32_t inode;
   };
-  each_process(visit);
-  each_mount(visit);
+  alignas(file_handle) std::array<unsigned char, sizeof(file_handle) + sizeof(Nsfs)> buffer{};
+  auto* handle = reinterpret_cast<file_handle*>(buffer.data());
+  handle->handle_bytes = sizeof(Nsfs);
+  handle->handle_type = kNsfsHandle;
+  const Nsfs wanted{netns.id, CLONE_NEWNET, static_cast<std::uint32_t>(netns.inode)};
+  std::memcpy(handle->f_handle, &wanted, sizeof wanted);
+  const UniqueFd fd(open_by_handle_at(own.get(), handle, O_RDONLY | O_CLOEXEC));
+  return !fd && errno == ESTALE;
 }
 
-NamespaceState Namespaces::state(const NetworkNamespace& recorded) {
-  if (!recorded.is_known()) return NamespaceState::unknown;
-  if (is_at_its_path(recorded)) return NamespaceState::exists;
-  if (!seen_) look();
-  const auto found = seen_->find(recorded.inode);
-  const bool is_seen = found != seen_->end() &&
-                       std::any_of(found->second.begin(), found->second.end(),
-                                   [&](const NetworkNamespace& n) { return same(recorded, n); });
-  if (is_seen) return NamespaceState::exists;
-  return may_see_all_ ? NamespaceState::gone : NamespaceState::unknown;
+bool same_netns(const NetworkNamespace& a, const NetworkNamespace& b) {
+  if (a.device != b.device || a.inode != b.inode) return false;
+  return a.id == 0 || b.id == 0 || a.id == b.id;
 }
 
 }  // namespace portmapper::host

@@ -1,41 +1,37 @@
-// What network namespace a path leads to, and whether a recorded one still exists.
+// What network namespace a path leads to, and from where this process sees it.
 //
 //   const NetworkNamespace netns = identify_netns("/run/netns/web");  // all zero: there is none
-//   netns_state(netns, identify_netns("/proc/self/ns/net"));          // gone: its owner is dead
+//   const Result<NetworkNamespace> record = netns_to_record(request.netns);  // as ADD records it
+//   use(same_netns(netns, *record));
 //
-// A namespace lives while its path leads to it, or while any process or mount that we can see is in
-// it; and when we lack the privilege to see most processes (CAP_SYS_PTRACE), since a port must not
-// be taken from a container that lives. Inode numbers are used again: where the kernel has
-// namespace ids (Linux 6.18), those decide; elsewhere the namespace of the caller itself (`own`) is
-// not taken for a dead one that had its number. Without a record it counts as existing. Errors:
-// none; what cannot be read is not there. Does not promise: to see namespaces of another mount or
-// PID namespace. Source: namespaces(7), name_to_handle_at(2), proc(5) mountinfo.
+// Inode numbers are used again: where the kernel has namespace ids (Linux 6.18), those decide.
+// Errors: netns_to_record's is invalid_input with the rest of a sentence that begins with the path:
+// "does not exist"; the others have none: what cannot be read is not there. Nothing is opened but
+// namespaces.
+// Does not promise: to be still true. Source: namespaces(7), ioctl_ns(2), name_to_handle_at(2).
 #pragma once
 
-#include <map>
-#include <optional>
 #include <string>
-#include <vector>
 
+#include "lib/base/error.hpp"
 #include "lib/base/network_namespace.hpp"
 
 namespace portmapper::host {
 
 NetworkNamespace identify_netns(const std::string& path);
-NamespaceState netns_state(const NetworkNamespace& recorded, const NetworkNamespace& own);
+// The same of an open namespace; `path` is left empty.
+NetworkNamespace identify_netns(int fd);
 
-// The same for many recorded namespaces: processes and mounts are searched once, when the first one
-// is not found by its path.
-class Namespaces {
- public:
-  NamespaceState state(const NetworkNamespace& recorded);
+// What a container's path leads to, with who records it.
+Result<NetworkNamespace> netns_to_record(const std::string& path);
 
- private:
-  using ByInode = std::map<std::uint64_t, std::vector<NetworkNamespace>>;
-  void look();
+// This process's own PID and mount namespace; unknown without a /proc of this PID namespace.
+Observer observe();
 
-  std::optional<ByInode> seen_;
-  bool may_see_all_ = true;
-};
+// Whether the kernel itself says that there is no namespace with this id any more: for nobody, in
+// whatever process or mount. False where it does not tell.
+bool is_gone_for_good(const NetworkNamespace& netns);
+
+bool same_netns(const NetworkNamespace& a, const NetworkNamespace& b);
 
 }  // namespace portmapper::host

@@ -13,6 +13,7 @@
 
 #include "lib/base/unique_fd.hpp"
 #include "lib/host/local_addresses.hpp"
+#include "lib/host/netns.hpp"
 
 namespace portmapper::host {
 namespace {
@@ -42,29 +43,39 @@ bool are_same(int a, int b) {
 void read_addresses_of(const std::string& path, const UniqueFd& own, NetnsAddresses& inside) {
   const UniqueFd fd = open_namespace(path);
   if (!fd) return;
+  inside.netns = identify_netns(fd.get());
   inside.kind =
       are_same(fd.get(), own.get()) ? NetnsAddresses::Kind::ours : NetnsAddresses::Kind::another;
   if (inside.kind == NetnsAddresses::Kind::ours) return;
-  if (setns(fd.get(), CLONE_NEWNET) != 0) {
-    inside.error = mapping_failed("cannot look into", path, errno);
-    return;
-  }
-  Result<std::vector<IpAddress>> addresses = local_addresses();
-  constexpr int kTries = 10;  // a dump is interrupted when an address comes or goes meanwhile
-  for (int i = 1; i < kTries && !addresses && addresses.error().error_number == EINTR; ++i)
-    addresses = local_addresses();
-  if (addresses)
+  Result<std::vector<IpAddress>> addresses = addresses_inside(fd.get(), own.get());
+  if (addresses) {
     inside.addresses = std::move(*addresses);
-  else
+  } else {
     inside.error = addresses.error();
+    if (inside.error->object.empty()) inside.error->object = path;
+  }
 }
 
 }  // namespace
 
+Result<std::vector<IpAddress>> addresses_inside(int netns, int own,
+                                                const std::function<void()>& meanwhile) {
+  if (setns(netns, CLONE_NEWNET) != 0) return mapping_failed("cannot look into", {}, errno);
+  Result<Netlink> route = Netlink::open(NETLINK_ROUTE);
+  meanwhile();
+  if (setns(own, CLONE_NEWNET) != 0) return mapping_failed("cannot come back from", {}, errno);
+  if (!route) return route.error();
+  Result<std::vector<IpAddress>> addresses = local_addresses(*route);
+  constexpr int kTries = 10;  // a dump is interrupted when an address comes or goes meanwhile
+  for (int i = 1; i < kTries && !addresses && addresses.error().error_number == EINTR; ++i)
+    addresses = local_addresses(*route);
+  return addresses;
+}
+
 std::map<std::string, NetnsAddresses> read_netns_addresses(const std::set<std::string>& paths) {
   std::map<std::string, NetnsAddresses> all;
   for (const std::string& path : paths) all[path];
-  // The thread ends in the last namespace it entered; nothing else ever runs on it.
+  // Nothing else ever runs on this thread.
   std::thread visitor([&all] {
     const UniqueFd own(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
     for (auto& [path, inside] : all) read_addresses_of(path, own, inside);

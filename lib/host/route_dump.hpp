@@ -14,5 +14,8 @@
 namespace portmapper::host {
 
 Status dump_routing(std::uint16_t type, const char* object, const OnReply& on_reply);
+// Of the network namespace in which the socket was opened.
+Status dump_routing(Transport& route, std::uint16_t type, const char* object,
+                    const OnReply& on_reply);
 
 }  // namespace portmapper::host

@@ -43,4 +43,8 @@ bool may_see_processes() {
   return has(CAP_SYS_PTRACE);
 }
 
+bool may_enter_namespaces() {
+  return has(CAP_SYS_ADMIN) && has(CAP_SYS_CHROOT);
+}
+
 }  // namespace portmapper::host

@@ -21,4 +21,7 @@ bool may_administer_network();
 // CAP_SYS_PTRACE, without which the namespaces of most processes cannot be told.
 bool may_see_processes();
 
+// CAP_SYS_ADMIN and CAP_SYS_CHROOT, without which nobody enters another mount namespace.
+bool may_enter_namespaces();
+
 }  // namespace portmapper::host

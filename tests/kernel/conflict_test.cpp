@@ -1,5 +1,6 @@
 // A port that somebody has: a living owner keeps it and is named, a dead one is replaced.
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <future>
@@ -176,11 +177,14 @@ TEST_CASE("conflict: a dead owner does not go when a living one refuses the ADD 
 TEST_CASE("conflict: an owner whose address was just given to us is replaced") {
   Lab lab;
   const Runtime runtime(lab);
-  lab.container("a", "10.22.0.2/16");
+  // Nobody else's on this machine, where other tests may run: an address that is anywhere counts.
+  const std::string address = "10.22." + std::to_string(getpid() / 50 % 250 + 1) + "." +
+                              std::to_string(getpid() % 50 * 5 + 4) + "/16";
+  lab.container("a", address);
   REQUIRE(runtime.add("a", {{8080, 80}}) == done);
   // Its namespace is still there, as after a crash of the runtime, but its address is another's.
   run({"ip", "link", "del", lab.host_interface("a")}, {.ns = lab.host()});
-  const std::string b = lab.container("b", "10.22.0.2/16");
+  const std::string b = lab.container("b", address);
   const Server server(b, "b", Protocol::tcp, "0.0.0.0", 80);
   CHECK(runtime.add("b", {{8080, 80}}) == done);
   CHECK(ask(lab.client(), Protocol::tcp, "192.0.2.1", 8080) == "b 192.0.2.2");
@@ -189,14 +193,6 @@ TEST_CASE("conflict: an owner whose address was just given to us is replaced") {
   CHECK(runtime.del("a") == done);
   CHECK(difference(listing(lab.host()), after) == "");
   CHECK(ask(lab.client(), Protocol::tcp, "192.0.2.1", 8080) == "b 192.0.2.2");
-}
-
-TEST_CASE("conflict: an owner that never had a namespace to tell is living") {
-  Lab lab;
-  const Runtime runtime(lab);
-  lab.container("b", "10.22.0.3/16");
-  REQUIRE(runtime.add("a", {{8080, 80}}, {.result = result_of("10.22.0.2/16")}) == done);
-  CHECK(runtime.add("b", {{8080, 80}}) == conflict("b", published_by("0.0.0.0:8080/tcp", "a")));
 }
 
 TEST_CASE("conflict: a namespace that lost its name and has a process is alive until that ends") {

@@ -54,7 +54,7 @@ TEST_CASE("ctl: list shows every published port with its connections") {
   listed = ctl(lab, {"list", "--network", "mail", "--no-trunc"});
   CHECK(listed.out ==
         "PROTO  HOST        ENDPOINT        CONTAINER         NETWORK  CONNECTIONS  OWNER STATE\n"
-        "tcp    0.0.0.0:25  10.22.0.3:2525  0123456789abcdef  mail     0            gone\n");
+        "tcp    0.0.0.0:25  10.22.0.3:2525  0123456789abcdef  mail     0            dead\n");
 }
 
 TEST_CASE("ctl: list shows a port whose target an operator deleted, and reloaded owners") {

@@ -66,6 +66,12 @@ std::optional<Family> hairpin_family(const std::string& set) {
 
 }  // namespace
 
+LifeSigns life_signs(const Question& question, const NetworkNamespace& netns) {
+  if (question.hidden != nullptr && question.hidden->contains(netns.inode)) return {};
+  if (!question.living->contains(netns.inode)) return {.netns = NamespaceState::gone};
+  return {NamespaceState::exists, AddressState::inside};
+}
+
 // One operation; 0 or the errno with which the kernel refuses it.
 struct KernelModel::Apply {
   KernelModel& kernel;
@@ -342,8 +348,8 @@ std::map<nft::OwnerHash, nft::Sibling> KernelModel::siblings(const nft::Installe
     const nft::InstalledPorts held = installed(hash, own.chain);
     sibling.state.installed = held;
     if (held.empty()) continue;
-    sibling.state.netns =
-        question.living->contains(held.netns.inode) ? NamespaceState::exists : NamespaceState::gone;
+    if (question.living->contains(held.netns.inode))
+      sibling.state.life.netns = NamespaceState::exists;
     nft::Plan plan;
     plan.chain.name = held.chain;
     for (const nft::InstalledPort& port : held.ports)
@@ -381,8 +387,7 @@ nft::Occupancy KernelModel::occupancy(const Question& question) const {
     nft::OwnerState& state = occupancy.owners[hash];
     state.installed = installed(hash, plan.chain.name);
     if (hash == self || state.installed.empty()) continue;
-    state.netns = question.living->contains(state.installed.netns.inode) ? NamespaceState::exists
-                                                                         : NamespaceState::gone;
+    state.life = life_signs(question, state.installed.netns);
   }
   return occupancy;
 }

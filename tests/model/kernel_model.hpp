@@ -32,7 +32,11 @@ struct Question {
   std::string chain{};
   std::span<const nft::Plan* const> plans{};
   const std::set<std::uint64_t>* living = nullptr;  // inodes of the namespaces that exist
+  const std::set<std::uint64_t>* hidden = nullptr;  // of those that nobody can see, dead or alive
 };
+
+// What a look at the host says of an owner with this namespace.
+LifeSigns life_signs(const Question& question, const NetworkNamespace& netns);
 
 class KernelModel {
  public:

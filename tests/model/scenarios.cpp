@@ -43,6 +43,17 @@ Container namesake(std::vector<std::vector<PortMapping>> plans) {
   return container("a", "db", "DB", "10.23.0.4/32", std::move(plans));
 }
 
+// Of a PID namespace that the commands do not see into.
+Container hidden(Container container) {
+  container.is_hidden = true;
+  return container;
+}
+
+// Of another network, which gives out the same addresses.
+Container with_address_of_a(std::vector<std::vector<PortMapping>> plans) {
+  return container("d", "db", "DB", "10.22.0.2/16", std::move(plans));
+}
+
 // A decision whose transaction is changed before it is committed.
 template <typename Change>
 nft::Decision changed(nft::Decision decision, Change change) {
@@ -83,11 +94,40 @@ nft::Decision add_as_recorded(const nft::Plan& plan, const nft::Snapshot& snapsh
   return nft::decide_add(own, snapshot);
 }
 
-// Takes whoever it cannot see for dead.
+// Takes whoever has its ports for dead.
 nft::Decision add_over_the_living(const nft::Plan& plan, const nft::Snapshot& snapshot) {
   nft::Snapshot seen = snapshot;
   if (seen.occupancy)
-    for (auto& [hash, owner] : seen.occupancy->owners) owner.netns = NamespaceState::gone;
+    for (auto& [hash, owner] : seen.occupancy->owners) owner.life = {NamespaceState::gone};
+  return nft::decide_add(plan, seen);
+}
+
+// Takes "nobody can tell" for "dead".
+nft::Decision add_over_the_unknown(const nft::Plan& plan, const nft::Snapshot& snapshot) {
+  nft::Snapshot seen = snapshot;
+  if (seen.occupancy)
+    for (auto& [hash, owner] : seen.occupancy->owners)
+      if (nft::liveness_of(owner.life) == nft::Liveness::unknown)
+        owner.life = {NamespaceState::gone};
+  return nft::decide_add(plan, seen);
+}
+
+std::vector<nft::Withdrawal> prune_the_unknown(const std::vector<nft::OwnerEntry>& entries,
+                                               const std::map<nft::OwnerHash, LifeSigns>& signs) {
+  std::map<nft::OwnerHash, LifeSigns> seen = signs;
+  for (auto& [owner, life] : seen)
+    if (nft::liveness_of(life) == nft::Liveness::unknown) life = {NamespaceState::gone};
+  return nft::decide_prune(entries, seen);
+}
+
+// Takes it that an address is of one container at a time.
+nft::Decision add_over_an_equal_address(const nft::Plan& plan, const nft::Snapshot& snapshot) {
+  nft::Snapshot seen = snapshot;
+  if (seen.occupancy)
+    for (auto& [hash, owner] : seen.occupancy->owners)
+      for (const nft::InstalledPort& port : owner.installed.ports)
+        if (port.endpoint && port.endpoint->address == plan.translations.front().endpoint.address)
+          owner.life = {NamespaceState::gone};
   return nft::decide_add(plan, seen);
 }
 
@@ -127,7 +167,7 @@ nft::Decision withdraw_promoting_anybody(const nft::Withdrawal& withdrawal,
   if (seen.siblings)
     for (auto& [hash, sibling] : *seen.siblings) {
       sibling.around.clear();
-      sibling.state.netns = NamespaceState::exists;
+      sibling.state.life.netns = NamespaceState::exists;
       sibling.state.installed.netns = seen.installed->netns;
     }
   return nft::decide_withdrawal(withdrawal, seen);
@@ -147,11 +187,11 @@ nft::Decision refuse(const nft::Plan&, const nft::Snapshot&) {
   return mapping_failed("refused");
 }
 
-// Takes whoever it cannot see for living, and the dead as well.
+// Takes the dead for living.
 nft::Decision add_around_the_dead(const nft::Plan& plan, const nft::Snapshot& snapshot) {
   nft::Snapshot seen = snapshot;
   if (seen.occupancy)
-    for (auto& [hash, owner] : seen.occupancy->owners) owner.netns = NamespaceState::exists;
+    for (auto& [hash, owner] : seen.occupancy->owners) owner.life = {NamespaceState::exists};
   return nft::decide_add(plan, seen);
 }
 
@@ -176,13 +216,13 @@ nft::Decision remove_any_network(const std::string& chain, const nft::Snapshot& 
 }
 
 std::vector<nft::Withdrawal> prune_nothing(const std::vector<nft::OwnerEntry>&,
-                                           const std::map<nft::OwnerHash, NamespaceState>&) {
+                                           const std::map<nft::OwnerHash, LifeSigns>&) {
   return {};
 }
 
 std::vector<nft::Withdrawal> prune_by_name(const std::vector<nft::OwnerEntry>& entries,
-                                           const std::map<nft::OwnerHash, NamespaceState>& states) {
-  std::vector<nft::Withdrawal> all = nft::decide_prune(entries, states);
+                                           const std::map<nft::OwnerHash, LifeSigns>& signs) {
+  std::vector<nft::Withdrawal> all = nft::decide_prune(entries, signs);
   for (nft::Withdrawal& withdrawal : all) withdrawal.only.reset();
   return all;
 }
@@ -211,6 +251,12 @@ std::vector<Scenario> scenarios(bool large) {
        {a({{kAny}}), b({{kOther}})},
        {.deaths = more, .prunes = more, .gcs = 1, .kills = 1}},
       {"GC beside a restart", {a({{kAny}})}, {.deaths = 1, .gcs = 1, .kills = 1}},
+      {"an owner that nobody can see",
+       {hidden(a({{kAny}})), b({{kAny}})},
+       {.adds = 1 + more, .deaths = 1, .prunes = 1}},
+      {"two networks give out one address",
+       {a({{kAny}}), with_address_of_a({{kAny}})},
+       {.adds = 1 + more, .deaths = 1}},
       {"an operator flushes", {a({{kAny}}), c({{kAny}, {kOne}})}, {.adds = 1 + more, .flushes = 1}},
       {"restore after a flush",
        {a({{kAny}}), c({{kOther}})},
@@ -257,6 +303,15 @@ std::vector<Mutation> mutations() {
       {"ADD takes ports from the living",
        "two containers want one port",
        {.add = add_over_the_living}},
+      {"ADD takes whoever it cannot see for dead",
+       "an owner that nobody can see",
+       {.add = add_over_the_unknown}},
+      {"prune takes whoever it cannot see for dead",
+       "an owner that nobody can see",
+       {.prune = prune_the_unknown}},
+      {"ADD takes an equal address for a proof",
+       "two networks give out one address",
+       {.add = add_over_an_equal_address}},
       {"ADD does not look for ports on one address",
        "any and one address, two networks",
        {.add = add_without_looking}},

@@ -26,9 +26,13 @@ class Stepper {
         world_(world),
         command_(world.commands[index]),
         index_(index) {
-    for (std::size_t i = 0; i < world.runtimes.size(); ++i)
+    for (std::size_t i = 0; i < world.runtimes.size(); ++i) {
       if (home_of(scenario, i) == i && world.runtimes[i].living)
         living_.insert(inode_of(i, world.runtimes[i].incarnation));
+      if (!scenario.containers[i].is_hidden) continue;
+      for (int old = 0; old <= world.runtimes[i].incarnation; ++old)
+        hidden_.insert(inode_of(i, old));
+    }
   }
 
   void step() {
@@ -42,7 +46,7 @@ class Stepper {
 
  private:
   [[nodiscard]] Question question() const {
-    Question question{.living = &living_};
+    Question question{.living = &living_, .hidden = &hidden_};
     if (command_.plan) {
       question.plan = &*command_.plan;
       question.network = &command_.plan->chain;
@@ -130,13 +134,13 @@ class Stepper {
           command_.due.emplace(entry.owner, entry.netns.inode);
       return;
     }
-    std::map<nft::OwnerHash, NamespaceState> states;
+    const Question about{.living = &living_, .hidden = &hidden_};
+    std::map<nft::OwnerHash, LifeSigns> signs;
     for (const nft::OwnerEntry& entry : entries) {
-      const bool lives = living_.contains(entry.netns.inode);
-      states[entry.owner] = lives ? NamespaceState::exists : NamespaceState::gone;
-      if (!lives) command_.due.emplace(entry.owner, entry.netns.inode);
+      signs[entry.owner] = life_signs(about, entry.netns);
+      if (may_go(entry)) command_.due.emplace(entry.owner, entry.netns.inode);
     }
-    command_.queue = decisions_.prune(entries, states);
+    command_.queue = decisions_.prune(entries, signs);
   }
 
   void list_missing() {
@@ -192,14 +196,19 @@ class Stepper {
     next();
   }
 
-  // Whether no other attachment that lives has a port of the plan, or one that overlaps.
+  // Whether its owner is dead, and that can be proven.
+  [[nodiscard]] bool may_go(const nft::OwnerEntry& entry) const {
+    return !living_.contains(entry.netns.inode) && !hidden_.contains(entry.netns.inode);
+  }
+
+  // Whether every other attachment that has a port of the plan, or one that overlaps, is proven
+  // dead.
   [[nodiscard]] bool has_right(const nft::Plan& plan) const {
     const nft::Plan* const plans[] = {&plan};
     const nft::OwnerHash self = nft::owner_hash(plan.attachment);
     std::vector<nft::PublishedPort> taken;
     for (const nft::OwnerEntry& entry : world_.kernel->owners())
-      if (entry.owner != self && !entry.standby && !is_sibling(entry, plan) &&
-          living_.contains(entry.netns.inode))
+      if (entry.owner != self && !entry.standby && !is_sibling(entry, plan) && !may_go(entry))
         taken.push_back(entry.published);
     return nft::overlaps_of(plans, taken).empty() &&
            std::none_of(plan.translations.begin(), plan.translations.end(),
@@ -292,6 +301,7 @@ class Stepper {
   Command& command_;
   std::size_t index_;
   std::set<std::uint64_t> living_;
+  std::set<std::uint64_t> hidden_;
 };
 
 }  // namespace

@@ -261,7 +261,7 @@ void digest_snapshot(std::string& text, const nft::Snapshot& snapshot, std::uint
     text += "O";
     for (const nft::OccupiedPort& port : snapshot.occupancy->ports) digest_occupied(text, port);
     for (const auto& [hash, owner] : snapshot.occupancy->owners) {
-      text += std::to_string(static_cast<int>(owner.netns));
+      text += static_cast<char>('0' + static_cast<int>(owner.life.netns));
       digest_ports(text, owner.installed);
     }
   }
@@ -282,7 +282,7 @@ void digest_snapshot(std::string& text, const nft::Snapshot& snapshot, std::uint
     text += "S";
     for (const auto& [hash, sibling] : *snapshot.siblings) {
       text += nft::to_string(hash);
-      text += std::to_string(static_cast<int>(sibling.state.netns));
+      text += std::to_string(static_cast<int>(sibling.state.life.netns));
       digest_ports(text, sibling.state.installed);
       for (const nft::OccupiedPort& port : sibling.around) digest_occupied(text, port);
     }

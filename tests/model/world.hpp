@@ -28,7 +28,7 @@ struct Decisions {
   std::function<nft::Decision(const nft::Withdrawal&, const nft::Snapshot&)> withdraw =
       nft::decide_withdrawal;
   std::function<std::vector<nft::Withdrawal>(const std::vector<nft::OwnerEntry>&,
-                                             const std::map<nft::OwnerHash, NamespaceState>&)>
+                                             const std::map<nft::OwnerHash, LifeSigns>&)>
       prune = nft::decide_prune;
   std::function<std::vector<nft::Withdrawal>(const std::vector<nft::OwnerEntry>&,
                                              const std::string&, const std::set<nft::OwnerHash>&,
@@ -48,6 +48,7 @@ struct Container {
   std::string chain;
   std::vector<std::vector<PortMapping>> plans;  // the ADDs that its runtime may make
   std::optional<std::size_t> sibling{};         // the attachment whose container it is, too
+  bool is_hidden = false;  // nobody can tell whether it lives: it is of another PID namespace, say
 };
 
 // How often each thing may happen.

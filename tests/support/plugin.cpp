@@ -1,5 +1,7 @@
 #include "tests/support/plugin.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "tests/support/lab.hpp"
@@ -18,10 +20,14 @@ void apply(std::vector<std::string>& environment, const std::string& change) {
 RunResult Plugin::call(const Lab& lab, const std::string& ns, const std::string& command,
                        const std::string& container, const std::string& input,
                        const std::vector<std::string>& extra) const {
+  // A container of no lab has a namespace all the same, in which somebody lives: this process.
+  const std::string netns = namespace_exists(lab.ns(container))
+                                ? namespace_path(lab.ns(container))
+                                : "/proc/" + std::to_string(getpid()) + "/ns/net";
   std::vector<std::string> environment = {
       "CNI_COMMAND=" + command,
       "CNI_CONTAINERID=" + container,
-      "CNI_NETNS=" + namespace_path(lab.ns(container)),
+      "CNI_NETNS=" + netns,
       "CNI_IFNAME=eth0",
       "CNI_PATH=" + cni_path,
       "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};

@@ -6,8 +6,8 @@
 //   RunResult added = plugin.call(lab, lab.host(), "ADD", "abc", config);
 //
 // It runs in the network namespace `ns` with CNI_COMMAND, CNI_CONTAINERID (the container's name),
-// CNI_NETNS (/run/netns/<its namespace>, whether it exists or not), CNI_IFNAME=eth0, CNI_PATH and
-// PATH, and nothing else. `extra` adds or replaces variables ("CNI_IFNAME=eth1"); a bare name
+// CNI_NETNS (/run/netns/<its namespace>; where there is none, the test's own), CNI_IFNAME=eth0,
+// CNI_PATH and PATH, and nothing else. `extra` adds or replaces variables ("CNI_IFNAME=eth1"); a bare name
 // ("CNI_NETNS") removes one. Calls from several threads at once are fine.
 // Errors: those of run(). Source: CNI SPEC.md section 2 "Parameters".
 #pragma once

@@ -9,7 +9,7 @@
 //
 // Network "web", chained form, version 1.0.0; `more` are further members of the configuration.
 // A container of the lab has the addresses and the namespace that it has there; any other one is
-// described by AddOptions::result and has no namespace. The answer is `done` when the plugin
+// described by AddOptions::result and has the test's own, in which there is always somebody. The answer is `done` when the plugin
 // succeeded, printed exactly what a success prints and logged nothing; the message when it printed
 // the error object of code 103 with that message and logged the same; everything it said otherwise.
 // Errors: those of run(). Calls from several threads at once are fine.

@@ -194,9 +194,9 @@ TEST_CASE("siblings: nobody is promoted who is gone, another container's, or in 
   const std::string expected = "DB: 0.0.0.0:8080/tcp to 10.23.0.2:80\n";
   REQUIRE(promoted() == expected);
   CHECK(promoted(kWeb.translations) == "");  // published again
-  db.state.netns = NamespaceState::gone;
+  db.state.life.netns = NamespaceState::gone;
   CHECK(promoted() == "");
-  db.state.netns = NamespaceState::unknown;
+  db.state.life.netns = NamespaceState::unknown;
   CHECK(promoted() == expected);
   db.state.installed.netns = kOtherNetns;
   CHECK(promoted() == "");

@@ -72,6 +72,20 @@ TEST_CASE("what was encoded is parsed again") {
   CHECK(parsed(encode(claim)) == claim);
 }
 
+TEST_CASE("who recorded a namespace goes with its numbers, and not without them") {
+  ElementData data{.comment = "a", .netns = netns("/n")};
+  data.netns.observer = {.pid_namespace = 0xeffffffc, .mount_namespace = 0xf0000002};
+  CHECK(hex(encode(data)) == hex(unhex("00 02 61 00"
+                                       "a1 18 0000000000000004 00000000f0000001 0102030405060708"
+                                       "a9 10 00000000effffffc 00000000f0000002"
+                                       "a2 02 2f6e")));
+  CHECK(parsed(encode(data)) == data);
+  data.netns.observer.mount_namespace = 0;
+  CHECK(parsed(encode(data)).netns.observer == Observer());
+  CHECK(hex(encode(ElementData{.comment = "a", .netns = {.path = {}, .observer = {1, 2}}})) ==
+        "00026100");
+}
+
 TEST_CASE("a namespace that is not known leaves no numbers, but its path") {
   const ElementData data{.comment = "a", .netns = {.path = "/n"}};
   CHECK(hex(encode(data)) == "00026100 a2022f6e");
@@ -120,6 +134,7 @@ TEST_CASE("unknown types are skipped, known ones of another length are not there
   CHECK(parsed_hex("a010 6b6b6b6b 6b6b6b6b 6b6b6b6b 6b6b6b6b") == ElementData{});
   CHECK(parsed_hex("a108 00000000 00000004") == ElementData{});
   CHECK(parsed_hex("a402 0101") == ElementData{});
+  CHECK(parsed_hex("a908 00000000 00000004") == ElementData{});
   CHECK(parsed_hex("a604 01010101") == ElementData{});
   CHECK(parsed_hex("a70e 6b6b6b6b 6b6b6b6b 6b6b6b6b 6b6b") == ElementData{});
   CHECK(parsed_hex("aa0e 6b6b6b6b 6b6b6b6b 6b6b6b6b 6b6b") == ElementData{});

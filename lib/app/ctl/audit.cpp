@@ -55,10 +55,10 @@ class Auditor {
   void check_owners() {
     std::set<nft::OwnerHash> seen;
     for (const nft::OwnerEntry& owner : contents_.owners) {
-      const NamespaceState netns = contents_.owner_states.at(owner.owner);
-      if (seen.insert(owner.owner).second && nft::liveness_of(netns) == nft::Liveness::dead)
+      const LifeSigns& life = contents_.life.at(owner.owner);
+      if (seen.insert(owner.owner).second && nft::liveness_of(life) == nft::Liveness::dead)
         find("attachment " + owner.comment +
-             " is gone; nft-port-mapperctl prune removes its ports");
+             " is dead; nft-port-mapperctl prune removes its ports");
       check_port(owner);
     }
   }

@@ -14,6 +14,7 @@ app::Outcome list(const Arguments& arguments);
 app::Outcome owner(const Arguments& arguments);
 app::Outcome check(const Arguments& arguments);
 app::Outcome prune(const Arguments& arguments);
+app::Outcome release(const Arguments& arguments);
 app::Outcome restore(const Arguments& arguments);
 app::Outcome render(const Arguments& arguments);
 app::Outcome doctor(const Arguments& arguments);

@@ -24,6 +24,10 @@ constexpr std::array kCheckOptions = {
     Option{"--repair", "", "repair in one batch what can be repaired"}};
 constexpr std::array kPruneOptions = {
     Option{"--dry-run", "", "print what would be removed, and change nothing"}};
+constexpr std::array kReleaseOptions = {
+    Option{"--network", "NAME", "only what it publishes by this network"},
+    Option{"--ifname", "NAME", "only what it publishes by this interface"},
+};
 constexpr std::array kRestoreOptions = {
     Option{"--from", "DIR", "read only DIR: a libcni cache or a Mesos agent's directory"},
     Option{"--dry-run", "", "print what would be published, and change nothing"},
@@ -40,7 +44,8 @@ constexpr std::array kSubcommands = {
         "list", "[OPTION...]", "show every published port of this host",
         "Shows protocol, host address and port, the container address and port it leads to,\n"
         "container, network, the new connections since the port was published, and whether\n"
-        "the container's network namespace exists. 0.0.0.0 and [::] are any address of the host.\n",
+        "the container is alive, dead or unknown: unknown is what nobody can tell from here.\n"
+        "0.0.0.0 and [::] are any address of the host.\n",
         kListOptions, 0, list},
     Subcommand{"owner",
                "PORT[/PROTOCOL] [ADDRESS]",
@@ -56,14 +61,24 @@ constexpr std::array kSubcommands = {
                2,
                owner},
     Subcommand{"check", "[--repair]", "check the table for damage",
-               "Checks that the three elements of every published port agree, that every owner is\n"
-               "alive, that skeleton and network chains are intact, and that the guard exists"
+               "Checks that the three elements of every published port agree, that no owner is\n"
+               "dead, that skeleton and network chains are intact, and that the guard exists"
                " where\n"
                "route_localnet is set. Prints every finding.\n",
                kCheckOptions, 0, check},
-    Subcommand{"prune", "[--dry-run]", "remove ports of containers that are gone",
-               "Removes the ports of attachments whose network namespace no longer exists.\n",
+    Subcommand{"prune", "[--dry-run]", "remove ports of containers that are dead",
+               "Removes the ports of attachments that are proven dead: their network namespace is"
+               " gone, or\n"
+               "nothing is left in it. Names those of which nobody can tell from here; they stay,"
+               " and the exit\n"
+               "status is 1.\n",
                kPruneOptions, 0, prune},
+    Subcommand{
+        "release", "CONTAINER [OPTION...]", "free the ports of one container by hand",
+        "Removes the ports of one container, alive or not, as its DEL would. CONTAINER is the"
+        " whole ID.\n"
+        "The container keeps running. If it publishes nothing, the exit status is 1.\n",
+        kReleaseOptions, 1, release},
     Subcommand{"restore", "[OPTION...]", "publish again what a flush removed",
                "Rebuilds the table from what the runtimes have on record: libcni's cache\n"
                "(/var/lib/cni/results, which podman, containerd, CRI-O and Nomad use) and the Mesos"

@@ -10,7 +10,6 @@
 #include "lib/app/look.hpp"
 #include "lib/app/retry.hpp"
 #include "lib/json/writer.hpp"
-#include "nft/decide.hpp"
 
 namespace portmapper::ctl {
 namespace {
@@ -107,37 +106,60 @@ Result<Entries> read_entries(Transport& transport) {
 
 }  // namespace
 
-Result<std::vector<ListedPort>> list_ports(Transport& transport) {
+std::string_view to_string(nft::Liveness liveness) {
+  switch (liveness) {
+    case nft::Liveness::alive:
+      return "alive";
+    case nft::Liveness::dead:
+      return "dead";
+    case nft::Liveness::unknown:
+      break;
+  }
+  return "unknown";
+}
+
+Result<Listing> read_listing(Transport& transport) {
   Result<Entries> entries = app::retry_reading([&transport] { return read_entries(transport); });
   if (!entries) return entries.error();
   auto& [owners, targets] = *entries;
-
-  const std::map<nft::OwnerHash, NamespaceState> states = app::owner_states(owners);
-  std::vector<ListedPort> ports;
-  ports.reserve(owners.size());
-  for (nft::OwnerEntry& owner : owners) {
+  Listing listing;
+  listing.owners = std::move(owners);
+  app::OwnerAddresses addresses;
+  listing.ports.reserve(listing.owners.size());
+  for (nft::OwnerEntry& owner : listing.owners) {
     ListedPort port{.published = owner.published,
                     .endpoint = owner.standby,
                     .attachment = nft::known_parts(owner.comment),
                     .standby = owner.standby.has_value(),
                     .network = owner.network,
                     .container = owner.container};
+    if (owner.standby) addresses[owner.owner].push_back(owner.standby->address);
     const nft::TargetEntry* target = find_target(targets, owner);
     // Not what an older version's DEL left behind, for a port that it has published since.
     if (port.standby && target != nullptr) port.standby = target->endpoint != *owner.standby;
     if (target != nullptr && !port.standby) {
       port.endpoint = target->endpoint;
       port.connections = target->connections;
+      addresses[owner.owner].push_back(target->endpoint.address);
     }
     port.chain = owner.chain;
-    port.alive = nft::liveness_of(states.at(owner.owner)) == nft::Liveness::alive;
-    ports.push_back(std::move(port));
+    listing.ports.push_back(std::move(port));
   }
-  std::sort(ports.begin(), ports.end(), [](const ListedPort& a, const ListedPort& b) {
-    return std::tie(a.published.protocol, a.published.port, a.published.address, a.standby) <
-           std::tie(b.published.protocol, b.published.port, b.published.address, b.standby);
-  });
-  return ports;
+  listing.life = app::owners_life(listing.owners, addresses);
+  for (std::size_t i = 0; i < listing.ports.size(); ++i)
+    listing.ports[i].owner = nft::liveness_of(listing.life.at(listing.owners[i].owner));
+  std::sort(
+      listing.ports.begin(), listing.ports.end(), [](const ListedPort& a, const ListedPort& b) {
+        return std::tie(a.published.protocol, a.published.port, a.published.address, a.standby) <
+               std::tie(b.published.protocol, b.published.port, b.published.address, b.standby);
+      });
+  return listing;
+}
+
+Result<std::vector<ListedPort>> list_ports(Transport& transport) {
+  Result<Listing> listing = read_listing(transport);
+  if (!listing) return listing.error();
+  return std::move(listing->ports);
 }
 
 bool is_of_network(const ListedPort& port, const std::string& network) {
@@ -161,7 +183,7 @@ std::string format_table(const std::vector<ListedPort>& ports, bool whole_ids) {
                     port.endpoint ? to_string(*port.endpoint) : "missing",
                     port.attachment.container_id.substr(0, length), port.attachment.network,
                     port.standby ? "standby" : std::to_string(port.connections),
-                    port.alive ? "alive" : "gone"});
+                    std::string(to_string(port.owner))});
   }
   return app::format_columns(std::move(rows));
 }
@@ -183,7 +205,8 @@ std::string format_json(const std::vector<ListedPort>& ports) {
         .member("chain", port.chain)
         .member("connections", static_cast<std::int64_t>(port.connections))
         .member("standby", port.standby)
-        .member("alive", port.alive)
+        .member("alive", port.owner != nft::Liveness::dead)
+        .member("state", to_string(port.owner))
         .end_object();
   }
   out.end_array().end_object();

@@ -12,12 +12,15 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lib/base/error.hpp"
 #include "lib/base/netlink.hpp"
+#include "nft/decide.hpp"
 #include "nft/read/reader.hpp"
 
 namespace portmapper::ctl {
@@ -31,7 +34,7 @@ struct ListedPort {
   bool standby = false;  // a sibling publishes it; `endpoint` is where it would lead
   std::optional<nft::OwnerHash> network{};    // where the comment may not tell
   std::optional<nft::OwnerHash> container{};  // likewise
-  bool alive = true;  // its network namespace exists, as far as anybody can tell
+  nft::Liveness owner = nft::Liveness::unknown;
 };
 
 Result<std::vector<ListedPort>> list_ports(Transport& transport);
@@ -39,6 +42,16 @@ Result<std::vector<ListedPort>> list_ports(Transport& transport);
 // Names too long for a comment are recognised by their hash; of an ID a beginning is enough.
 bool is_of_network(const ListedPort& port, const std::string& network);
 bool is_of_container(const ListedPort& port, const std::string& id);
+// The same, with the owner entries that it is made of; where they do not tell their chain, the one
+// that has their port.
+struct Listing {
+  std::vector<ListedPort> ports;
+  std::vector<nft::OwnerEntry> owners;
+  std::map<nft::OwnerHash, LifeSigns> life;
+};
+Result<Listing> read_listing(Transport& transport);
+
+std::string_view to_string(nft::Liveness liveness);  // "alive", "dead", "unknown"
 
 // Container IDs are shortened to what is unique among them, unless `whole_ids`.
 std::string format_table(const std::vector<ListedPort>& ports, bool whole_ids);

@@ -70,8 +70,10 @@ std::string sentence(const ListedPort& port) {
   if (!port.standby)
     text +=
         port.endpoint ? " and leads to " + to_string(*port.endpoint) : "; its target is missing";
-  if (!port.alive)
-    text += "; that container's network namespace is gone; run nft-port-mapperctl prune";
+  if (port.owner == nft::Liveness::dead)
+    text += "; that container is dead; run nft-port-mapperctl prune";
+  if (port.owner == nft::Liveness::unknown)
+    text += "; nobody can tell from here whether that container lives";
   return text + ".\n";
 }
 

@@ -25,12 +25,24 @@ Status read_chains(Transport& transport, TableContents& contents) {
   return {};
 }
 
+// By the targets that were read before.
+void see_who_lives(TableContents& contents) {
+  app::OwnerAddresses addresses;
+  for (const nft::OwnerEntry& owner : contents.owners)
+    for (const std::string& chain : contents.chains) {
+      if (!owner.chain.empty() && owner.chain != chain) continue;
+      const auto target = contents.targets.find({chain, owner.published});
+      if (target != contents.targets.end())
+        addresses[owner.owner].push_back(target->second.endpoint.address);
+    }
+  contents.life = app::owners_life(contents.owners, addresses);
+}
+
 Status read_elements(Transport& transport, TableContents& contents) {
   Result<nft::Owners> owners = nft::read_owners_and_standby(transport);
   if (!owners) return owners.error();
   contents.owners = std::move(owners->entries);
   contents.strays = std::move(owners->strays);
-  contents.owner_states = app::owner_states(contents.owners);
   for (const nft::Suffix suffix : nft::kSuffixes) {
     Result<std::vector<nft::ClaimEntry>> claims = nft::read_claim_set(transport, suffix);
     if (!claims) return claims.error();
@@ -44,6 +56,7 @@ Status read_elements(Transport& transport, TableContents& contents) {
         contents.targets.emplace(std::pair(chain, target.published), std::move(target));
     }
   }
+  see_who_lives(contents);
   return {};
 }
 

@@ -30,8 +30,8 @@ struct TableContents {
   std::vector<std::string> chains;  // of networks
   std::map<std::string, nft::ChainDamage> chain_damage;
   std::vector<nft::OwnerEntry> owners;
-  std::vector<nft::Stray> strays;  // standby elements without an owner entry
-  std::map<nft::OwnerHash, NamespaceState> owner_states;
+  std::vector<nft::Stray> strays;            // standby elements without an owner entry
+  std::map<nft::OwnerHash, LifeSigns> life;  // of the owners
   std::map<nft::PublishedPort, nft::ClaimEntry> claims;
   std::map<std::pair<std::string, nft::PublishedPort>, nft::TargetEntry> targets;
   std::map<nft::PublishedPort, std::string> loopback;  // loopback-ip, any address; their comments

@@ -3,6 +3,8 @@
 #include "lib/app/plugin/commands.hpp"
 #include "lib/cni/output.hpp"
 #include "lib/cni/versions.hpp"
+#include "lib/host/netns.hpp"
+#include "lib/json/text.hpp"
 
 namespace portmapper::plugin {
 namespace {
@@ -28,13 +30,27 @@ Status is_in_version(cni::Command command, const std::string& version) {
                              " or later; the configuration has " + version);
 }
 
+// A path that leads to no network namespace is refused before anything is made: the ports would be
+// recorded as nobody's.
+Result<NetworkNamespace> netns_of(const cni::Request& request) {
+  if (request.command != cni::Command::add) return NetworkNamespace();
+  Result<NetworkNamespace> netns = host::netns_to_record(request.netns);
+  if (netns) return netns;
+  Error error = netns.error();
+  error.what = "CNI_NETNS: " + json::quoted(request.netns) + " " + error.what +
+               "; it must be the path of the container's network namespace";
+  return error;
+}
+
 Result<std::string> run(const cni::Request& request, const std::string& input, std::string& log) {
   const Result<config::NetConf> conf = config::parse_net_conf(input, request.command);
   if (!conf) return conf.error();
   if (const Status known = is_in_version(request.command, conf->cni_version); !known)
     return known.error();
+  const Result<NetworkNamespace> netns = netns_of(request);
+  if (!netns) return netns.error();
   delegate::PluginRunner runner(request.path);
-  const app::CommandContext context{request, *conf, runner, log};
+  const app::CommandContext context{request, *conf, runner, log, *netns};
   switch (request.command) {
     case cni::Command::add:
       return add(context);

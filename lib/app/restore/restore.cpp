@@ -14,6 +14,7 @@
 #include "lib/app/look.hpp"
 #include "lib/app/publish.hpp"
 #include "lib/app/retry.hpp"
+#include "lib/host/netns.hpp"
 #include "lib/host/netns_addresses.hpp"
 #include "lib/host/route_localnet.hpp"
 #include "nft/read/reader.hpp"
@@ -59,8 +60,10 @@ Result<nft::Plan> plan_again(const CachedAttachment& cached) {
   request.netns = cached.netns;
   delegate::PluginRunner runner({});
   std::string log;
+  NetworkNamespace netns = host::identify_netns(cached.netns);
+  netns.observer = host::observe();
   Result<nft::Plan> plan =
-      app::plan_of(app::CommandContext{request, *conf, runner, log},
+      app::plan_of(app::CommandContext{request, *conf, runner, log, std::move(netns)},
                    cached.result.empty() ? *conf->prev_result : cached.result, "the kept result");
   if (plan && !plan->translations.empty() && !is_absolute_path(cached.netns))
     return invalid_input(
@@ -74,16 +77,13 @@ Result<nft::Plan> plan_again(const CachedAttachment& cached) {
 
 // The path of a record proves nothing: it may lead to another namespace by now. An address of the
 // attachment in it does.
-NamespaceState state_of(const nft::Plan& plan, const host::NetnsAddresses& inside) {
-  if (inside.error) return NamespaceState::unknown;
-  const bool has_address =
-      inside.kind == host::NetnsAddresses::Kind::another &&
-      std::any_of(plan.translations.begin(), plan.translations.end(),
-                  [&inside](const nft::Translation& translation) {
-                    return std::binary_search(inside.addresses.begin(), inside.addresses.end(),
-                                              translation.endpoint.address);
-                  });
-  return has_address ? NamespaceState::exists : NamespaceState::gone;
+bool is_inside(const nft::Plan& plan, const host::NetnsAddresses& inside) {
+  return inside.kind == host::NetnsAddresses::Kind::another &&
+         std::any_of(plan.translations.begin(), plan.translations.end(),
+                     [&inside](const nft::Translation& translation) {
+                       return std::binary_search(inside.addresses.begin(), inside.addresses.end(),
+                                                 translation.endpoint.address);
+                     });
 }
 
 class Restorer {
@@ -205,7 +205,7 @@ class Restorer {
       if (place.error) {
         tracked.problem = path + ": " + place.error->message();
         if (tracked.standing == Standing::undecided) tracked.standing = Standing::refused;
-      } else if (nft::liveness_of(state_of(*tracked.plan, place)) == nft::Liveness::dead) {
+      } else if (!is_inside(*tracked.plan, place)) {
         tracked.standing = Standing::gone;
       }
     }

@@ -1,0 +1,115 @@
+#include "lib/host/life_signs.hpp"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <set>
+
+#include "lib/host/netns.hpp"
+#include "lib/host/netns_addresses.hpp"
+
+namespace portmapper::host {
+namespace {
+
+bool has_any(const std::vector<IpAddress>& inside, const std::vector<IpAddress>& wanted) {
+  return std::any_of(wanted.begin(), wanted.end(), [&inside](const IpAddress& address) {
+    return std::binary_search(inside.begin(), inside.end(), address);
+  });
+}
+
+const FoundNamespace* find(const NamespaceLook& look, const NetworkNamespace& recorded) {
+  if (!recorded.is_known()) return nullptr;
+  const auto found = std::find_if(
+      look.found.begin(), look.found.end(),
+      [&recorded](const FoundNamespace& one) { return same_netns(one.netns, recorded); });
+  return found == look.found.end() ? nullptr : &*found;
+}
+
+bool is_number_used_again(const NetworkNamespace& recorded, const NetworkNamespace& newcomer) {
+  return recorded.id == 0 && recorded.inode == newcomer.inode && recorded.path != newcomer.path;
+}
+
+AddressState addresses_in(const LifeTrace& trace, const FoundNamespace* own,
+                          const NamespaceLook& look, const NetworkNamespace& newcomer,
+                          bool proves) {
+  if (own != nullptr && own->addresses && has_any(*own->addresses, trace.addresses))
+    return AddressState::inside;
+  bool all_read = own == nullptr || own->addresses;
+  for (const FoundNamespace& one : look.found) {
+    const bool is_newcomers = newcomer.is_known() && same_netns(one.netns, newcomer);
+    if (&one == own || is_newcomers) continue;
+    if (one.addresses && has_any(*one.addresses, trace.addresses)) return AddressState::elsewhere;
+    all_read = all_read && one.addresses;
+  }
+  return proves && all_read && !trace.addresses.empty() ? AddressState::nowhere
+                                                        : AddressState::unknown;
+}
+
+struct Place {
+  bool is_at_path = false;
+  bool has_address = false;
+};
+
+// The quick way: what the recorded path leads to.
+std::vector<Place> look_at_paths(const std::vector<LifeTrace>& traces) {
+  std::set<std::string> paths;
+  for (const LifeTrace& trace : traces)
+    if (trace.netns.is_known() && !trace.netns.path.empty()) paths.insert(trace.netns.path);
+  std::map<std::string, NetnsAddresses> inside;
+  if (!paths.empty()) inside = read_netns_addresses(paths);
+  std::vector<Place> places(traces.size());
+  for (std::size_t i = 0; i < traces.size(); ++i) {
+    const auto found = inside.find(traces[i].netns.path);
+    if (!traces[i].netns.is_known() || found == inside.end()) continue;
+    places[i].is_at_path = found->second.kind != NetnsAddresses::Kind::none &&
+                           same_netns(found->second.netns, traces[i].netns);
+    places[i].has_address =
+        places[i].is_at_path && has_any(found->second.addresses, traces[i].addresses);
+  }
+  return places;
+}
+
+}  // namespace
+
+LifeSigns read_signs(const LifeTrace& trace, const LifeHint& hint, const NamespaceLook& look,
+                     const NetworkNamespace& newcomer) {
+  const NetworkNamespace& recorded = trace.netns;
+  const bool is_from_there = recorded.observer.is_known() && recorded.observer == look.from;
+  const bool proves = look.is_all_but_descriptors && (look.is_initial || is_from_there);
+  LifeSigns signs;
+  if (!hint.is_at_path && recorded.is_known() && is_number_used_again(recorded, newcomer)) {
+    signs.netns = NamespaceState::gone;
+    return signs;
+  }
+  const FoundNamespace* const own = find(look, recorded);
+  signs.addresses = addresses_in(trace, own, look, newcomer, proves);
+  if (!recorded.is_known())
+    signs.netns = NamespaceState::unrecorded;
+  else if (own != nullptr)
+    signs.netns = own->has_task || !proves ? NamespaceState::exists : NamespaceState::empty;
+  else if (hint.is_at_path)
+    signs.netns = NamespaceState::exists;
+  else if (proves && (look.is_complete || hint.is_gone_for_good))
+    signs.netns = NamespaceState::gone;
+  return signs;
+}
+
+std::vector<LifeSigns> find_life(const std::vector<LifeTrace>& traces,
+                                 const NetworkNamespace& newcomer) {
+  const std::vector<Place> places = look_at_paths(traces);
+  std::optional<NamespaceLook> look;
+  std::vector<LifeSigns> all;
+  for (std::size_t i = 0; i < traces.size(); ++i) {
+    if (places[i].has_address) {
+      all.push_back({NamespaceState::exists, AddressState::inside});
+      continue;
+    }
+    if (!look) look = look_at_namespaces();
+    const LifeHint hint{places[i].is_at_path,
+                        !look->is_complete && is_gone_for_good(traces[i].netns)};
+    all.push_back(read_signs(traces[i], hint, *look, newcomer));
+  }
+  return all;
+}
+
+}  // namespace portmapper::host
