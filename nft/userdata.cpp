@@ -26,6 +26,10 @@ enum Type : std::uint8_t {
   kHairpinWish = 0xac,   // kinds, length of IPv4, of IPv6: a byte each
 };
 
+// NFT_USERDATA_MAXLEN is 256, but the kernel counts an element's userdata and its length in one byte:
+// 255 bytes are refused (EINVAL, nft_set_ext_add_length).
+constexpr std::size_t kMost = 254;
+
 void add(std::string& bytes, Type type, std::string_view value) {
   bytes += static_cast<char>(type);
   bytes += static_cast<char>(value.size());
@@ -95,10 +99,10 @@ std::string encode(const ElementData& data) {
   if (data.restored) add(rest, kRestored, {});
   constexpr std::size_t kAround = 3;  // type, length, NUL
   std::string bytes =
-      encode_comment(shortened(data.comment, NFT_USERDATA_MAXLEN - kAround - rest.size()));
+      encode_comment(shortened(data.comment, kMost - kAround - rest.size()));
   bytes += rest;
   const std::string& path = data.netns.path;
-  if (!path.empty() && bytes.size() + 2 + path.size() <= NFT_USERDATA_MAXLEN)
+  if (!path.empty() && bytes.size() + 2 + path.size() <= kMost)
     add(bytes, kNamespacePath, path);
   return bytes;
 }

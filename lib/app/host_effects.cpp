@@ -36,7 +36,13 @@ bool only_loopback(const nft::PublishedPort& port) {
 }
 
 Status open_loopback(const nft::Plan& plan, std::vector<std::string>& notes) {
-  if (plan.localnet_device.empty()) return {};
+  // What it stands by for, a sibling's loopback reaches.
+  if (plan.localnet_device.empty() ||
+      std::none_of(plan.translations.begin(), plan.translations.end(),
+                   [](const nft::Translation& translation) {
+                     return is_reachable_by_loopback(translation.published);
+                   }))
+    return {};
   const Status status = host::enable_route_localnet(plan.localnet_device);
   if (status) return {};
   for (const nft::Translation& translation : plan.translations)

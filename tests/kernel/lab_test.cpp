@@ -2,6 +2,7 @@
 #include "tests/support/lab.hpp"
 
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <array>
 #include <chrono>
@@ -167,8 +168,8 @@ TEST_CASE("lab: a process gets its environment, its input and its network namesp
 
   const Plugin env{"/usr/bin/env"};
   CHECK(env.call(lab, lab.host(), "ADD", "abc", "", {"CNI_IFNAME=eth1", "CNI_PATH", "A=b"}).out ==
-        "CNI_COMMAND=ADD\nCNI_CONTAINERID=abc\nCNI_NETNS=/run/netns/" + lab.ns("abc") +
-            "\nPATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
+        "CNI_COMMAND=ADD\nCNI_CONTAINERID=abc\nCNI_NETNS=/proc/" + std::to_string(getpid()) +
+            "/ns/net\nPATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
             "CNI_IFNAME=eth1\nA=b\n");
 }
 

@@ -27,12 +27,12 @@ namespace {
 //   other    the port is published on any other address of the table, but not on that one
 //
 // Of 127.0.0.1 and ::1 only the host can reach the host's; everybody else asks itself there.
-// The kernel does not route the host's own ::1 to a container, so it is not answered, and a
-// hostIP of ::1 is refused (-).
+// The host's own ::1 is left to the host, whose processes answer or refuse there, and a hostIP of ::1 is
+// refused (-).
 constexpr const char* expected = R"(
 port     from       192.0.2.1  192.0.2.11  10.22.0.1  127.0.0.1  2001:db8::1  fd00::1      ::1
 any      client     192.0.2.2  192.0.2.2   192.0.2.2  refused    2001:db8::2  2001:db8::2  refused
-any      host       192.0.2.1  192.0.2.1   10.22.0.1  10.22.0.1  2001:db8::1  fd00::1      timeout
+any      host       192.0.2.1  192.0.2.1   10.22.0.1  10.22.0.1  2001:db8::1  fd00::1      refused
 any      itself     10.22.0.1  10.22.0.1   10.22.0.1  refused    fd00::1      fd00::1      refused
 any      neighbour  10.22.0.1  10.22.0.1   10.22.0.1  refused    fd00::1      fd00::1      refused
 any      elsewhere  10.23.0.2  10.23.0.2   10.23.0.2  refused    fd01::2      fd01::2      refused

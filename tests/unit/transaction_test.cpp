@@ -110,7 +110,7 @@ TEST_CASE("an owner entry whose comment may be cut keeps its network's hash, and
   input.attachment.network = std::string(90, 'n');
   input.chain.name = derived_chain(input.attachment.network);
   const ElementData owner = owner_of(64);
-  CHECK(elements_of(insertion(make_plan(input)), "owners").userdata.size() <= 256);
+  CHECK(elements_of(insertion(make_plan(input)), "owners").userdata.size() <= 254);
   CHECK(owner.network == network_hash(input.attachment.network));
   CHECK(owner.chain == input.chain.name);
   CHECK(owner.netns.inode == 7);

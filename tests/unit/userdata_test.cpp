@@ -92,7 +92,7 @@ TEST_CASE("a namespace that is not known leaves no numbers, but its path") {
   CHECK(parsed(encode(data)) == data);
 }
 
-TEST_CASE("a path stays while all is 256 bytes, and goes alone when it is 257") {
+TEST_CASE("a path stays while all is 254 bytes, and goes alone when it is 255") {
   // 4 bytes of comment, 26 of numbers, 11 of chain, 3 of hairpin, 2 before the path
   const auto data = [](std::size_t length) {
     return ElementData{.comment = "a",
@@ -100,24 +100,24 @@ TEST_CASE("a path stays while all is 256 bytes, and goes alone when it is 257") 
                        .chain = "MESOS-WEB",
                        .hairpin = 1};
   };
-  CHECK(encode(data(256 - 46)).size() == 256);
-  CHECK(parsed(encode(data(256 - 46))) == data(256 - 46));
-  CHECK(encode(data(257 - 46)).size() == 44);
-  CHECK(parsed(encode(data(257 - 46))) == data(0));
+  CHECK(encode(data(254 - 46)).size() == 254);
+  CHECK(parsed(encode(data(254 - 46))) == data(254 - 46));
+  CHECK(encode(data(255 - 46)).size() == 44);
+  CHECK(parsed(encode(data(255 - 46))) == data(0));
   CHECK(parsed(encode(data(5000))) == data(0));
 }
 
-TEST_CASE("a comment is cut where the rest needs its place: the kernel refuses 257 bytes") {
-  // 3 bytes around the comment, 26 of numbers, 102 of chain: 125 are left
+TEST_CASE("a comment is cut where the rest needs its place: the kernel refuses 255 bytes") {
+  // 3 bytes around the comment, 26 of numbers, 102 of chain: 123 are left
   const auto data = [](std::size_t length) {
     return ElementData{
         .comment = std::string(length, 'c'), .netns = netns({}), .chain = std::string(100, 'h')};
   };
-  CHECK(encode(data(125)).size() == 256);
-  CHECK(parsed(encode(data(125))) == data(125));
-  CHECK(encode(data(126)).size() == 256);
-  CHECK(parsed(encode(data(126))).comment == std::string(122, 'c') + "...");
-  CHECK(parsed(encode(data(126))).chain == data(0).chain);
+  CHECK(encode(data(123)).size() == 254);
+  CHECK(parsed(encode(data(123))) == data(123));
+  CHECK(encode(data(124)).size() == 254);
+  CHECK(parsed(encode(data(124))).comment == std::string(120, 'c') + "...");
+  CHECK(parsed(encode(data(124))).chain == data(0).chain);
 }
 
 TEST_CASE("the longest comment leaves room for its length") {
@@ -185,4 +185,18 @@ TEST_CASE("a rule without our tag, or with one of another length, is not ours") 
   CHECK(parse_rule_tag(unhex("a509 01020304 05060708 09")) == 0);
   CHECK(parse_rule_tag(unhex("a508 01020304 050607")) == 0);
   CHECK(parse_rule_tag(unhex("0002 6100 a508 00000000 00000007")) == 7);
+}
+
+TEST_CASE("userdata: no path makes it longer than the kernel takes, whatever its length") {
+  ElementData data{.comment = std::string(128, 'x'),
+                   .netns = {.path = {}, .device = 4, .inode = 7, .id = 9, .observer = {1, 2}},
+                   .chain = "MESOS-WEB",
+                   .wish = HairpinWish{7, 16, 64},
+                   .count = 3};
+  data.network = network_hash("web");
+  data.container = container_hash("abc");
+  for (std::size_t length = 1; length < 40; ++length) {
+    data.netns.path = std::string(length, 'p');
+    CHECK(encode(data).size() <= 254);
+  }
 }
