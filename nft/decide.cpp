@@ -321,6 +321,17 @@ Decision decide_mending(std::span<const Plan* const> plans, const Snapshot& snap
   return transaction;
 }
 
+std::vector<bool> without_chain(std::span<const Plan* const> plans) {
+  std::map<std::string, const NetworkChain*> owners;
+  std::vector<bool> without;
+  for (const Plan* plan : plans) {
+    const NetworkChain*& owner = owners[plan->chain.name];
+    if (owner == nullptr || owner->network == plan->chain.network) owner = &plan->chain;
+    without.push_back(restrictions(*owner) != restrictions(plan->chain));
+  }
+  return without;
+}
+
 Decision decide_skeleton(const Snapshot& snapshot) {
   if (!snapshot.ruleset) return ReadMore{Section::ruleset};
   if (snapshot.ruleset->intact()) return Transaction();

@@ -84,6 +84,10 @@ Decision decide_network_removal(const std::string& chain, const Snapshot& snapsh
 // Plans come oldest first: where two disagree about a chain, the later counts, as its ADD would.
 Decision decide_mending(std::span<const Plan* const> plans, const Snapshot& snapshot);
 
+// Of plans, oldest first: which cannot have their chain, since an earlier one of another network
+// restricts it otherwise.
+std::vector<bool> without_chain(std::span<const Plan* const> plans);
+
 // The skeleton alone, where it is not as we build it.
 Decision decide_skeleton(const Snapshot& snapshot);
 

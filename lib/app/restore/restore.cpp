@@ -244,7 +244,29 @@ class Restorer {
     return app::Retry::exhausted();
   }
 
+  // Its ports would have the other network's restrictions, or that one's ours.
+  void refuse_those_without_chain(const std::vector<std::string>& fresh) {
+    std::vector<Tracked*> items;
+    std::vector<const nft::Plan*> plans;
+    for (const std::string& path : fresh) {
+      Tracked& tracked = tracked_.at(path);
+      if (tracked.standing != Standing::undecided) continue;
+      items.push_back(&tracked);
+      plans.push_back(&*tracked.plan);
+    }
+    const std::vector<bool> without = nft::without_chain(plans);
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      if (!without[i]) continue;
+      items[i]->standing = Standing::refused;
+      items[i]->problem = "cannot restore " + nft::attachment_comment(plans[i]->attachment) +
+                          ": chain " + plans[i]->chain.name +
+                          " has other excludeDevices or conditions of another network; give each of"
+                          " the two a chain of its own";
+    }
+  }
+
   Result<bool> publish_missing(const std::vector<std::string>& fresh) {
+    refuse_those_without_chain(fresh);
     std::vector<const nft::Plan*> living;
     std::vector<const nft::Plan*> missing;
     std::vector<Tracked*> missing_items;
