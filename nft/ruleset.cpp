@@ -111,10 +111,8 @@ std::vector<Rule> output_rules() {
 
 // ct status dnat ct label 127 ip saddr . ip daddr @hairpin-ip masquerade
 std::vector<Rule> postrouting_rules() {
-  std::vector<Rule> rules;
-  for (const Family family : kFamilies)
-    rules.push_back({Masquerade{}, {TranslatedByUs{}, HairpinLookup{family}}});
-  return rules;
+  return {{Masquerade{}, {TranslatedByUs{}, HairpinLookup{Family::ipv4}}},
+          {Masquerade{}, {TranslatedByUs{}, HairpinLookup{Family::ipv6}}}};
 }
 
 std::vector<Rule> guard_rules() {

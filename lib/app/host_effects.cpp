@@ -110,6 +110,7 @@ void effects_of_promotion(Transport& transport, std::span<const nft::InstalledPo
       plan.translations.push_back({port.published, *port.standby});
   }
   std::vector<const nft::Plan*> all;
+  all.reserve(plans.size());
   for (const nft::Plan& plan : plans) all.push_back(&plan);
   for (const Status& effect : effects_of_adds(transport, all, notes))
     if (!effect) notes.push_back(effect.error().message());

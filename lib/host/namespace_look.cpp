@@ -159,8 +159,8 @@ class Look {
   }
 
   static bool shares_descriptors(const std::string& process, const std::string& task) {
-    return syscall(SYS_kcmp, std::atoi(process.c_str()), std::atoi(task.c_str()), KCMP_FILES, 0,
-                   0) == 0;
+    return syscall(SYS_kcmp, std::strtol(process.c_str(), nullptr, 10),
+                   std::strtol(task.c_str(), nullptr, 10), KCMP_FILES, 0, 0) == 0;
   }
 
   // The number in "net:[4026532288]"; 0 for anything else.
