@@ -4,7 +4,7 @@
 //
 // As lib/app/carry_out does it: what was read is decided on at once, a refusal teaches, a moved
 // generation begins anew. A command that is over is taken out of the world. Source:
-// packaging/doc/design.md, "The model".
+// packaging/doc/contributing.md, "The model".
 #pragma once
 
 #include "tests/model/world.hpp"

@@ -6,7 +6,7 @@
 // Each event is one step: a command reads one section or commits, a namespace dies, an operator
 // flushes. An ADD that waits may wake at any time, whatever wakes it in the plugin. Commands decide with the real functions of nft/decide, or with a mutation of them. The
 // runtime keeps to CNI's rules: one command at a time for an attachment, no GC while an ADD begins.
-// Source: packaging/doc/design.md, "The model"; CNI SPEC.md section 4.
+// Source: packaging/doc/contributing.md, "The model"; CNI SPEC.md section 4.
 #pragma once
 
 #include <cstdint>

@@ -1,0 +1,118 @@
+#include <algorithm>
+#include <map>
+
+#include "nft/key.hpp"
+#include "nft/read/element_view.hpp"
+#include "nft/read/query.hpp"
+#include "nft/read/reader.hpp"
+
+namespace portmapper::nft {
+
+Result<Shared> read_shared(Transport& transport, const Plan& plan) {
+  // What holds the pair of a source and the first address of a subnet: the subnet's own pair, that of
+  // 127.0.0.0/8, that of everything.
+  std::vector<IpPrefix> subnets;
+  Query query;
+  for (const IpPrefix& subnet : plan.subnets) {
+    const Family family = subnet.address.family();
+    const IpPrefix outside = IpPrefix::host(IpPrefix::everything(family).last());
+    for (const IpPrefix& source :
+         {IpPrefix::host(subnet.address), IpPrefix::loopback(family), outside}) {
+      const Element element{hairpin_key(source, subnet)};
+      query.elements(hairpin_set(family), {&element, 1});
+      subnets.push_back(subnet);
+    }
+  }
+  const Element device{device_key(plan.localnet_device)};
+  if (!plan.localnet_device.empty()) query.elements(kLocalnetDevices, {&device, 1});
+  Shared shared;
+  const Status status = query.run(transport, [&](const nlmsghdr& reply) {
+    const std::size_t number = reply.nlmsg_seq - std::size_t{1};
+    for_each_element(reply, [&](const ElementView& element) {
+      if (number >= subnets.size()) {
+        shared.device_is_recorded = true;
+        return;
+      }
+      const auto pair =
+          parse_hairpin_key(element.key, element.key_end, subnets[number].address.family());
+      if (!pair || pair->second != subnets[number]) return;
+      const Hairpin hairpin{pair->first, pair->second};
+      if (std::find(shared.hairpins.begin(), shared.hairpins.end(), hairpin) ==
+          shared.hairpins.end())
+        shared.hairpins.push_back(hairpin);
+    });
+  });
+  if (!status) return status.error();
+  return shared;
+}
+
+Result<DeviceUse> read_device_use(Transport& transport, const InstalledPorts& installed) {
+  DeviceUse use;
+  const Element device{device_key(installed.localnet_device)};
+  Query record;
+  record.elements(kLocalnetDevices, {&device, 1});
+  const Status read = record.run(transport, [&use](const nlmsghdr& reply) {
+    for_each_element(reply, [&use](const ElementView&) { use.is_recorded = true; });
+  });
+  if (!read) return read.error();
+  const auto look = [&](const nlmsghdr& reply) {
+    for_each_element(reply, [&](const ElementView& element) {
+      use.is_shared = use.is_shared || (parse_device(element.data) == installed.localnet_device &&
+                                        parse_device(element.key) != to_string(installed.owner));
+    });
+  };
+  Query users;
+  users.all_elements(kLocalnetUsers);
+  // Where many need it, the beginning tells.
+  if (const Status status = users.peek(transport, look); !status) return status.error();
+  if (use.is_shared) return use;
+  if (const Status status = users.run(transport, look); !status) return status.error();
+  return use;
+}
+
+Result<std::vector<std::string>> read_localnet_devices(Transport& transport) {
+  std::vector<std::string> devices;
+  Query query;
+  query.all_elements(kLocalnetDevices);
+  const Status status = query.run(transport, [&devices](const nlmsghdr& reply) {
+    for_each_element(reply, [&devices](const ElementView& element) {
+      devices.push_back(parse_device(element.key));
+    });
+  });
+  if (!status) return status.error();
+  return devices;
+}
+
+Result<std::map<OwnerHash, std::string>> read_localnet_users(Transport& transport) {
+  std::map<OwnerHash, std::string> users;
+  Query query;
+  query.all_elements(kLocalnetUsers);
+  const Status status = query.run(transport, [&users](const nlmsghdr& reply) {
+    for_each_element(reply, [&users](const ElementView& element) {
+      OwnerHash owner{};
+      if (element.key.size() < owner.size()) return;
+      std::copy_n(element.key.begin(), owner.size(), owner.begin());
+      users.emplace(owner, parse_device(element.data));
+    });
+  });
+  if (!status) return status.error();
+  return users;
+}
+
+Result<std::vector<ClaimEntry>> read_unlisted_loopback(Transport& transport) {
+  bool is_listed = false;
+  Query query;
+  query.set(loopback_set(Family::ipv4));
+  const Status status = query.run(transport, [&is_listed](const nlmsghdr&) { is_listed = true; });
+  if (!status) return status.error();
+  std::vector<ClaimEntry> claims;
+  if (is_listed) return claims;
+  for (const AddressScope scope : {AddressScope::any, AddressScope::one}) {
+    const auto some = read_claim_set(transport, {Family::ipv4, scope});
+    if (!some) return some.error();
+    claims.insert(claims.end(), some->begin(), some->end());
+  }
+  return claims;
+}
+
+}  // namespace portmapper::nft
