@@ -34,6 +34,14 @@ InstalledPorts without_wanted_hairpins(InstalledPorts installed, const Plan& pla
   return installed;
 }
 
+// The end of the record of a device that nobody else needs, nor the plan.
+Transaction closing(const OwnerState& owner, const Plan& plan) {
+  const std::string& device = owner.installed.localnet_device;
+  const bool is_over = !device.empty() && device != plan.localnet_device &&
+                       owner.device_use.is_recorded && !owner.device_use.is_shared;
+  return is_over ? localnet_device_removed(device) : Transaction();
+}
+
 class Conflicts {
  public:
   explicit Conflicts(const Plan& plan) : plan_(plan) {}
@@ -170,6 +178,7 @@ Result<Transaction> resolve_conflicts(Plan& plan, const Occupancy& occupancy) {
       for (const InstalledPort& port : owner.installed.ports)
         if (port.claimed || !port.standby) removed.insert(port.published);
       transaction.append(removal(without_wanted_hairpins(owner.installed, plan)));
+      transaction.append(closing(owner, plan));
     } else if (!is_sibling(owner.installed, plan)) {
       for (const PublishedPort& port : ports_of[hash]) conflicts.add(port, owner);
     }

@@ -16,6 +16,13 @@ bool contains(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
+bool guard_is_whole(const RulesetDiff& diff) {
+  return std::none_of(diff.damage.begin(), diff.damage.end(), [](const Damage& damage) {
+    return damage.kind == Damage::Kind::dormant_table || damage.object == kLocalnetGuard ||
+           damage.object == kLocalnetGuardInput;
+  });
+}
+
 // Skeleton and network chains, with a jump to every network chain there is. `replaced`: a network
 // chain that tells another owner, or none.
 Decision rebuild(std::span<const NetworkChain> networks, const Snapshot& snapshot,
@@ -29,6 +36,11 @@ Decision rebuild(std::span<const NetworkChain> networks, const Snapshot& snapsho
   if (!replaced.empty()) first.push_back(replaced);
   Transaction transaction = build_tables(networks, jumps, first);
   transaction.append(loopback_addition(*snapshot.unlisted_loopback));
+  transaction.append(localnet_users_added(snapshot.unlisted_users));
+  // Who brings the guard back answers for what is open: each is recorded, to be closed one day.
+  if (!guard_is_whole(*snapshot.ruleset))
+    for (const std::string& device : snapshot.open_devices)
+      transaction.append(localnet_device_added(device));
   transaction.generation = snapshot.generation;
   return transaction;
 }
@@ -119,7 +131,7 @@ std::vector<Hairpin> wanted_by_nobody(std::vector<Hairpin> hairpins,
 bool is_ours(const Plan& plan, const Snapshot& snapshot) {
   return !plan.localnet_device.empty() &&
          (!snapshot.shared->device_is_open || snapshot.shared->device_is_recorded ||
-          !snapshot.ruleset->intact());
+          !guard_is_whole(*snapshot.ruleset));
 }
 
 // Whether the attachment's own ADD has published ports: it knows better than any record.
@@ -311,7 +323,7 @@ Decision decide_mending(std::span<const Plan* const> plans, const Snapshot& snap
     if (!std::holds_alternative<Transaction>(built)) return built;
     transaction = std::get<Transaction>(std::move(built));
   }
-  if (!snapshot.ruleset->intact())  // as is_ours() says
+  if (!guard_is_whole(*snapshot.ruleset))  // as is_ours() says
     for (const std::string& device : localnet_devices_of(plans))
       transaction.append(localnet_device_added(device));
   const HairpinFit fit = fit_all_hairpins(hairpins_of(plans), *snapshot.hairpins);

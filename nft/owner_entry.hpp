@@ -33,6 +33,15 @@ struct OwnerEntry {
 
 bool is_of_network(const OwnerEntry& entry, std::string_view network);
 
+// An element of map `localnet-users`: 127.0.0.0/8 reaches the owner's ports by the device.
+struct LocalnetUser {
+  OwnerHash owner{};
+  std::string comment{};
+  std::string device{};
+
+  bool operator==(const LocalnetUser&) const = default;
+};
+
 // An element of a claim set.
 struct ClaimEntry {
   PublishedPort published;

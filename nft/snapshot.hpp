@@ -56,10 +56,19 @@ struct Claim {
   bool operator==(const Claim&) const = default;
 };
 
+// The device by which 127.0.0.0/8 reaches `installed`.
+struct DeviceUse {
+  bool is_recorded = false;
+  bool is_shared = false;  // another attachment needs it
+
+  bool operator==(const DeviceUse&) const = default;
+};
+
 // An attachment that holds ports, and what was seen of its life.
 struct OwnerState {
   InstalledPorts installed;
   LifeSigns life{};
+  DeviceUse device_use{};  // where a device is recorded for it
 
   bool operator==(const OwnerState&) const = default;
 };
@@ -89,14 +98,6 @@ struct Shared {
   bool device_is_recorded = false;
 
   bool operator==(const Shared&) const = default;
-};
-
-// The device by which 127.0.0.0/8 reaches `installed`.
-struct DeviceUse {
-  bool is_recorded = false;
-  bool is_shared = false;  // another attachment needs it
-
-  bool operator==(const DeviceUse&) const = default;
 };
 
 // An attachment that stands by for ports of the one that the command is about.
@@ -152,6 +153,9 @@ struct Snapshot {
   // Claims of ports that 127.0.0.0/8 reached before there were sets that say so.
   std::optional<std::vector<ClaimEntry>> unlisted_loopback{};
   std::optional<DeviceUse> device_use{};
+  // With unlisted_loopback: whose they are, by which devices; and the devices that are open.
+  std::vector<LocalnetUser> unlisted_users{};
+  std::vector<std::string> open_devices{};
   std::optional<std::map<OwnerHash, Sibling>> siblings{};
 
   bool operator==(const Snapshot&) const = default;

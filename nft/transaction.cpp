@@ -266,6 +266,17 @@ std::vector<std::string> closed_devices(const Transaction& transaction) {
   return devices;
 }
 
+Transaction localnet_users_added(std::span<const LocalnetUser> users) {
+  Transaction transaction;
+  for (const LocalnetUser& user : users)
+    transaction.operations.emplace_back(
+        Elements{ElementVerb::add,
+                 localnet_users_spec(),
+                 encode(ElementData{.comment = user.comment}),
+                 {{device_user_key(user.owner), {}, device_key(user.device)}}});
+  return transaction;
+}
+
 Transaction loopback_addition(std::span<const ClaimEntry> claims) {
   std::map<std::string, BySet> by_comment;
   for (const ClaimEntry& claim : claims) {

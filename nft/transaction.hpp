@@ -99,6 +99,7 @@ Transaction localnet_device_removed(const std::string& device);
 // The devices whose record a transaction ends: their setting has to end before it.
 std::vector<std::string> closed_devices(const Transaction& transaction);
 // Lets 127.0.0.0/8 reach ports that were published before there was a record of it.
+Transaction localnet_users_added(std::span<const LocalnetUser> users);
 Transaction loopback_addition(std::span<const ClaimEntry> claims);
 Transaction addition(std::span<const Hairpin> hairpins);
 Transaction removal(std::span<const Hairpin> hairpins);

@@ -1,5 +1,7 @@
 #include "lib/app/exposure.hpp"
 
+#include <set>
+
 #include "lib/host/route_localnet.hpp"
 #include "nft/read/reader.hpp"
 
@@ -11,12 +13,35 @@ Result<std::vector<std::string>> exposed_devices(Transport& transport) {
   if (*guarded) return std::vector<std::string>();
   const Result<bool> table = nft::has_table(transport);
   if (!table) return table.error();
+  return *table ? host::devices_with_route_localnet() : open_devices();
+}
+
+std::vector<std::string> open_devices() {
   std::vector<std::string> devices = host::devices_with_route_localnet();
-  if (!*table)
-    std::erase_if(devices, [](const std::string& device) {
-      return device == "all" || device == "default" || device == "lo";
-    });
+  std::erase_if(devices, [](const std::string& device) {
+    return device == "all" || device == "default" || device == "lo";
+  });
   return devices;
+}
+
+Result<std::vector<nft::LocalnetUser>> localnet_users_of(
+    Transport& transport, const std::vector<nft::ClaimEntry>& claims) {
+  std::set<nft::OwnerHash> owners;
+  for (const nft::ClaimEntry& claim : claims)
+    if (claim.owner && nft::is_reachable_by_loopback(claim.published)) owners.insert(*claim.owner);
+  std::vector<nft::LocalnetUser> users;
+  for (const nft::OwnerHash& owner : owners) {
+    const auto held = nft::read_installed_ports(transport, owner, nft::kSharedChain);
+    if (!held) return held.error();
+    for (const nft::InstalledPort& port : held->installed.ports) {
+      if (!port.endpoint || !nft::is_reachable_by_loopback(port.published)) continue;
+      const Result<host::Way> way = host::way_to(port.endpoint->address);
+      if (!way || !way->is_attached) continue;
+      users.push_back({owner, held->installed.comment, way->device});
+      break;
+    }
+  }
+  return users;
 }
 
 std::string exposure_of(const std::string& device) {

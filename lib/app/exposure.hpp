@@ -15,10 +15,18 @@
 
 #include "lib/base/error.hpp"
 #include "lib/base/netlink.hpp"
+#include "nft/owner_entry.hpp"
 
 namespace portmapper::app {
 
 Result<std::vector<std::string>> exposed_devices(Transport& transport);
+
+// The devices with route_localnet but for "all", "default" and lo.
+std::vector<std::string> open_devices();
+
+// By which device 127.0.0.0/8 reaches the owners of claims that were made before this was recorded.
+Result<std::vector<nft::LocalnetUser>> localnet_users_of(
+    Transport& transport, const std::vector<nft::ClaimEntry>& claims);
 
 // What a person should know of it. With a table, its guard is put back; without one nobody needs the
 // setting.

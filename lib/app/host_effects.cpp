@@ -35,7 +35,13 @@ bool only_loopback(const nft::PublishedPort& port) {
   return port.address.family() == Family::ipv4 && port.address.is_loopback();
 }
 
-Status open_loopback(const nft::Plan& plan, std::vector<std::string>& notes) {
+// Whether we answer for the device; where that cannot be read, too.
+bool is_recorded(Transport& transport, const std::string& device) {
+  const Result<std::vector<std::string>> devices = nft::read_localnet_devices(transport);
+  return !devices || std::find(devices->begin(), devices->end(), device) != devices->end();
+}
+
+Status open_loopback(Transport& transport, const nft::Plan& plan, std::vector<std::string>& notes) {
   // What it stands by for, a sibling's loopback reaches.
   if (plan.localnet_device.empty() ||
       std::none_of(plan.translations.begin(), plan.translations.end(),
@@ -43,7 +49,11 @@ Status open_loopback(const nft::Plan& plan, std::vector<std::string>& notes) {
                      return is_reachable_by_loopback(translation.published);
                    }))
     return {};
+  const bool was_open = host::has_route_localnet(plan.localnet_device);
   const Status status = host::enable_route_localnet(plan.localnet_device);
+  // What was withdrawn meanwhile must not stay open without a record.
+  if (status && !was_open && !is_recorded(transport, plan.localnet_device))
+    (void)host::disable_route_localnet(plan.localnet_device);
   if (status) return {};
   for (const nft::Translation& translation : plan.translations)
     if (only_loopback(translation.published)) return status.error();
@@ -73,8 +83,15 @@ nft::CommitResult commit_closing(Transport& transport, const nft::Transaction& t
   // One that is gone has no setting either.
   for (const std::string& device : devices) (void)host::disable_route_localnet(device);
   nft::CommitResult result = nft::commit(transport, transaction);
-  if (!result)
-    for (const std::string& device : devices) (void)host::enable_route_localnet(device);
+  for (const std::string& device : devices) {
+    if (!result) {
+      (void)host::enable_route_localnet(device);
+    } else if (!is_recorded(transport, device)) {
+      // An ADD that lost against this batch may have opened it once more.
+      (void)host::disable_route_localnet(device);
+      if (is_recorded(transport, device)) (void)host::enable_route_localnet(device);
+    }
+  }
   return result;
 }
 
@@ -89,7 +106,7 @@ std::vector<Status> effects_of_adds(Transport& transport, std::span<const nft::P
   std::vector<Status> results;
   std::vector<host::UdpPort> ports;
   for (const nft::Plan* plan : plans) {
-    results.push_back(open_loopback(*plan, notes));
+    results.push_back(open_loopback(transport, *plan, notes));
     if (!results.back()) continue;
     for (const nft::Translation& translation : plan->translations)
       if (const auto port = udp_port(translation.published, translation.endpoint))

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "lib/app/exposure.hpp"
 #include "lib/host/life_signs.hpp"
 #include "lib/host/netns.hpp"
 #include "lib/host/route_localnet.hpp"
@@ -102,6 +103,7 @@ Result<OwnerByPort> read_owners_by_port(Transport& transport) {
   OwnerByPort owners;
   // Where two attachments have one port, since claims were flushed, the kernel's order is no reason.
   for (const nft::OwnerEntry& entry : *entries) {
+    if (entry.standby) continue;  // it has neither claim nor target
     const auto [known, is_new] = owners.emplace(entry.published, entry.owner);
     if (!is_new) known->second = std::min(known->second, entry.owner);
   }
@@ -187,7 +189,12 @@ Result<nft::Occupancy> read_occupancy(Transport& transport, const nft::Plan& pla
     Result<nft::InstalledPortsAt> held =
         nft::read_installed_ports(transport, owner, plan.chain.name);
     if (!held) return held.error();
-    occupancy.owners[owner].installed = std::move(held->installed);
+    nft::OwnerState& state = occupancy.owners[owner];
+    state.installed = std::move(held->installed);
+    if (state.installed.localnet_device.empty()) continue;
+    const Result<nft::DeviceUse> use = nft::read_device_use(transport, state.installed);
+    if (!use) return use.error();
+    state.device_use = *use;
   }
   see_who_lives(plan, occupancy);
   return occupancy;
@@ -198,6 +205,19 @@ Status look_at_shared(Transport& transport, const nft::Plan& plan, Snapshot& sna
     return read;
   if (!plan.localnet_device.empty())
     snapshot.shared->device_is_open = host::has_route_localnet(plan.localnet_device);
+  return {};
+}
+
+// Only where rules are built anew.
+Status look_at_unlisted(Transport& transport, Snapshot& snapshot) {
+  if (const Status read = put(nft::read_unlisted_loopback(transport), snapshot.unlisted_loopback);
+      !read)
+    return read;
+  snapshot.open_devices = open_devices();
+  Result<std::vector<nft::LocalnetUser>> users =
+      localnet_users_of(transport, *snapshot.unlisted_loopback);
+  if (!users) return users.error();
+  snapshot.unlisted_users = std::move(*users);
   return {};
 }
 
@@ -311,7 +331,7 @@ Status look(Transport& transport, const Subject& subject, nft::Section section,
     case nft::Section::other_networks:
       return put(read_other_networks(transport, *subject.plan), snapshot.other_networks);
     case nft::Section::unlisted_loopback:
-      return put(nft::read_unlisted_loopback(transport), snapshot.unlisted_loopback);
+      return look_at_unlisted(transport, snapshot);
     case nft::Section::device_use:
       return put(nft::read_device_use(transport, *snapshot.installed), snapshot.device_use);
     case nft::Section::wanted_hairpins:

@@ -34,9 +34,10 @@ Published what_was_done(const nft::Plan& plan, const CarriedOut& done) {
 }  // namespace
 
 Result<Published> publish(Transport& transport, const nft::Plan& plan) {
-  const CarriedOut done =
-      carry_out(transport, {.plan = &plan, .network = &plan.chain},
-                [&plan](const nft::Snapshot& snapshot) { return nft::decide_add(plan, snapshot); });
+  const CarriedOut done = carry_out(
+      transport, {.plan = &plan, .network = &plan.chain},
+      [&plan](const nft::Snapshot& snapshot) { return nft::decide_add(plan, snapshot); },
+      commit_closing);
   if (done.is_uncertain)
     (void)take_out(transport, {.owner = nft::owner_hash(plan.attachment),
                                .chain = plan.chain.name,

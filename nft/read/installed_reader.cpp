@@ -131,6 +131,10 @@ Status read_claims_and_targets(Transport& transport, InstalledPorts& installed,
   return {};
 }
 
+PublishedPort service_of(const PublishedPort& port) {
+  return {IpAddress::any(port.address.family()), port.protocol, port.port};
+}
+
 // Which of the ports the loopback sets have, of those that no other's claim on another address of
 // 127.0.0.0/8 needs there.
 Status read_loopback(Transport& transport, InstalledPorts& installed,
@@ -142,7 +146,7 @@ Status read_loopback(Transport& transport, InstalledPorts& installed,
     const PublishedPort& port = installed.ports[i].published;
     if (lost.contains(port) || !is_reachable_by_loopback(port)) continue;
     numbers.push_back(i);
-    services.push_back({IpAddress::any(port.address.family()), port.protocol, port.port});
+    services.push_back(service_of(port));
     may_share = may_share || !port.address.is_any();
   }
   const Status status = read_each(
@@ -153,13 +157,24 @@ Status read_loopback(Transport& transport, InstalledPorts& installed,
   if (!status || !may_share) return status;
   const auto claims = read_claim_set(transport, {Family::ipv4, AddressScope::one});
   if (!claims) return claims.error();
-  for (InstalledPort& port : installed.ports)
-    port.by_loopback =
-        port.by_loopback && std::none_of(claims->begin(), claims->end(), [&](const ClaimEntry& c) {
-          return c.published.address.is_loopback() && c.published.port == port.published.port &&
-                 c.published.protocol == port.published.protocol &&
-                 c.published.address != port.published.address;
-        });
+  std::set<PublishedPort> own;
+  for (const InstalledPort& port : installed.ports) own.insert(port.published);
+  std::set<PublishedPort> needed;  // by others, as services
+  for (const ClaimEntry& claim : *claims)
+    if (claim.published.address.is_loopback() && !own.contains(claim.published))
+      needed.insert(service_of(claim.published));
+  for (InstalledPort& port : installed.ports)  // two of its addresses have one element
+    port.by_loopback = port.by_loopback && needed.insert(service_of(port.published)).second;
+  return {};
+}
+
+// Who only stands by has no target yet: its chain is the one that names its network.
+Status find_chain_of_network(Transport& transport, InstalledPorts& installed) {
+  Attachment attachment;
+  if (!parse_attachment_comment(installed.comment, attachment)) return {};
+  const Result<std::string> chain = read_chain_of_network(transport, attachment.network);
+  if (!chain) return chain.error();
+  installed.chain = chain->empty() ? kSharedChain : *chain;
   return {};
 }
 
@@ -174,7 +189,7 @@ Status find_chain(Transport& transport, InstalledPorts& installed) {
     ports.push_back(installed.ports[i].published);
     places.push_back(i);
   }
-  if (ports.empty()) return {};
+  if (ports.empty()) return find_chain_of_network(transport, installed);
   const Result<std::vector<std::string>> chains = read_network_chains(transport);
   if (!chains) return chains.error();
   std::size_t most = 0;
@@ -208,7 +223,8 @@ Result<InstalledPortsAt> read_installed_ports(Transport& transport, const OwnerH
     return status.error();
   if (!chain_is_known)
     if (const Status status = find_chain(transport, held.installed); !status) return status.error();
-  if (!held.installed.localnet_device.empty())
+  // An older version's entries tell no wish, and may have been listed since.
+  if (!held.installed.localnet_device.empty() || !held.installed.wish)
     if (const Status status = read_loopback(transport, held.installed, lost); !status)
       return status.error();
   std::vector<IpAddress> endpoints;

@@ -126,6 +126,13 @@ Result<Emptiness> read_emptiness(Transport& transport, const std::string& chain)
     if (!empty) return empty.error();
     emptiness.empty = emptiness.empty && *empty;
   }
+  if (!emptiness.empty) return emptiness;
+  // Who stands by needs the chain where its ports will lead to it.
+  const Result<std::vector<OwnerEntry>> owners = read_owners(transport);
+  if (!owners) return owners.error();
+  emptiness.empty = std::none_of(owners->begin(), owners->end(), [&chain](const OwnerEntry& entry) {
+    return entry.standby && (entry.chain.empty() || entry.chain == chain);
+  });
   return emptiness;
 }
 

@@ -41,6 +41,9 @@ Result<ChainDamage> read_chain_damage(Transport& transport, const std::string& c
 // Which sets of the skeleton and the network are missing or of another type.
 Result<std::vector<Damage>> read_set_damage(Transport& transport, const std::string& chain);
 
+// The chain whose comment names the network; empty: there is none.
+Result<std::string> read_chain_of_network(Transport& transport, const std::string& network);
+
 // The names of all network chains there are.
 Result<std::vector<std::string>> read_network_chains(Transport& transport);
 

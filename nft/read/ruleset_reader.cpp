@@ -237,6 +237,19 @@ Result<std::vector<Damage>> read_set_damage(Transport& transport, const std::str
   return damage;
 }
 
+Result<std::string> read_chain_of_network(Transport& transport, const std::string& network) {
+  std::string name;
+  Query query;
+  query.all_chains();
+  const Status status = query.run(transport, [&](const nlmsghdr& reply) {
+    if (!is_reply(reply, NFT_MSG_NEWCHAIN)) return;
+    const TableChain chain = parse_chain(reply);
+    if (chain.table == kTable && is_owned_by(chain.view.owner, network)) name = chain.view.name;
+  });
+  if (!status) return status.error();
+  return name;
+}
+
 // A network chain is one with target maps; other chains in the table are an operator's own.
 Result<std::vector<std::string>> read_network_chains(Transport& transport) {
   const std::string suffix = target_map("", kSuffixes.back());

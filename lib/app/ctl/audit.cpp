@@ -50,6 +50,10 @@ class Auditor {
     if (mendable.empty()) return;
     audit_.repair.append(nft::build_tables(contents_.chains, contents_.skeleton.wrong_hooks));
     audit_.repair.append(nft::loopback_addition(contents_.unlisted_loopback));
+    audit_.repair.append(nft::localnet_users_added(contents_.unlisted_users));
+    for (const std::string& device : contents_.exposed_devices)
+      if (device != "all" && device != "default" && device != "lo")
+        audit_.repair.append(nft::localnet_device_added(device));
   }
 
   void check_owners() {
@@ -179,6 +183,7 @@ class Auditor {
     };
     for (const auto& [port, claim] : contents_.claims) add(port);
     for (const nft::OwnerEntry& owner : contents_.owners) add(owner.published);
+    for (const nft::OwnerEntry& owner : contents_.owners) check_listed(owner);
     for (const auto& [port, comment] : contents_.loopback)
       if (!services.contains(port))
         mend("element of " + to_string(port) + " in " + nft::loopback_set(Family::ipv4) + " (" +
@@ -186,10 +191,34 @@ class Auditor {
              without(nft::loopback_spec(Family::ipv4), port));
   }
 
+  [[nodiscard]] bool has_claim(const nft::OwnerEntry& owner) const {
+    const auto claim = contents_.claims.find(owner.published);
+    return claim != contents_.claims.end() && !owner.standby &&
+           (!claim->second.owner || *claim->second.owner == owner.owner);
+  }
+
+  // Who is reached by 127.0.0.0/8 has a device and its ports in the set, and the other way round.
+  void check_listed(const nft::OwnerEntry& owner) {
+    const nft::PublishedPort& port = owner.published;
+    if (!port.address.is_any() || !nft::is_reachable_by_loopback(port) || !has_claim(owner)) return;
+    const bool is_listed = contents_.loopback.contains(port);
+    const bool has_device = contents_.localnet_users.contains(owner.owner);
+    const nft::ClaimEntry& claim = contents_.claims.at(port);
+    if (has_device && !is_listed && contents_.unlisted_loopback.empty())
+      mend("port " + to_string(port) + " of " + owner.comment + " is missing in " +
+               nft::loopback_set(Family::ipv4),
+           nft::loopback_addition({&claim, 1}));
+    if (is_listed && !has_device) {
+      has_lost_users_ = true;
+      find("attachment " + owner.comment + " is missing in " + nft::kLocalnetUsers +
+           "; its next ADD repairs that");
+    }
+  }
+
   void check_devices() {
     std::map<nft::OwnerHash, bool> owners;  // whether one publishes a port, or only stands by
     for (const nft::OwnerEntry& owner : contents_.owners)
-      owners[owner.owner] = owners[owner.owner] || !owner.standby;
+      owners[owner.owner] = owners[owner.owner] || has_claim(owner);
     std::set<std::string> needed;
     std::set<std::string> in_use;
     for (const auto& [owner, device] : contents_.localnet_users) {
@@ -208,7 +237,7 @@ class Auditor {
            std::move(repair));
     }
     for (const std::string& device : contents_.localnet_devices)
-      if (!needed.contains(device))
+      if (!needed.contains(device) && !has_lost_users_)
         mend("device " + device + " has route_localnet for ports that are no longer published",
              nft::localnet_device_removed(device));
     for (const std::string& device : contents_.closed_devices) {
@@ -221,6 +250,7 @@ class Auditor {
 
   const TableContents& contents_;
   Audit audit_;
+  bool has_lost_users_ = false;
 };
 
 }  // namespace

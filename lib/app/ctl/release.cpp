@@ -19,9 +19,13 @@ struct Wanted {
 // Names that did not fit a comment are known by their hash, if all three are named.
 bool is_meant(const nft::OwnerEntry& entry, const Wanted& wanted) {
   Attachment attachment;
-  if (!nft::parse_attachment_comment(entry.comment, attachment))
-    return wanted.network && wanted.ifname &&
-           entry.owner == nft::owner_hash({*wanted.network, wanted.container, *wanted.ifname});
+  if (!nft::parse_attachment_comment(entry.comment, attachment)) {
+    if (wanted.network && wanted.ifname)
+      return entry.owner == nft::owner_hash({*wanted.network, wanted.container, *wanted.ifname});
+    return !wanted.ifname && entry.container &&
+           *entry.container == nft::container_hash(wanted.container) &&
+           (!wanted.network || nft::is_of_network(entry, *wanted.network));
+  }
   return attachment.container_id == wanted.container &&
          (!wanted.network || attachment.network == *wanted.network) &&
          (!wanted.ifname || attachment.ifname == *wanted.ifname);

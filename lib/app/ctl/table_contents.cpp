@@ -78,6 +78,10 @@ Status read_localnet(Transport& transport, TableContents& contents) {
   if (!loopback) return loopback.error();
   contents.localnet_devices = std::move(*devices);
   contents.localnet_users = std::move(*users);
+  Result<std::vector<nft::LocalnetUser>> unlisted_users =
+      app::localnet_users_of(transport, *unlisted);
+  if (!unlisted_users) return unlisted_users.error();
+  contents.unlisted_users = std::move(*unlisted_users);
   contents.unlisted_loopback = std::move(*unlisted);
   for (nft::ClaimEntry& entry : *loopback)
     contents.loopback.emplace(entry.published, std::move(entry.comment));

@@ -36,6 +36,7 @@ struct TableContents {
   std::map<std::pair<std::string, nft::PublishedPort>, nft::TargetEntry> targets;
   std::map<nft::PublishedPort, std::string> loopback;  // loopback-ip, any address; their comments
   std::vector<nft::ClaimEntry> unlisted_loopback;      // published before there was that set
+  std::vector<nft::LocalnetUser> unlisted_users;       // whose they are
   std::vector<std::string> localnet_devices;
   std::map<nft::OwnerHash, std::string> localnet_users;
   std::vector<std::string> exposed_devices;  // with route_localnet, where our guard is not whole
