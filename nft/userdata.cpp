@@ -98,12 +98,10 @@ std::string encode(const ElementData& data) {
   if (data.container) add(rest, kContainer, to_string(*data.container));
   if (data.restored) add(rest, kRestored, {});
   constexpr std::size_t kAround = 3;  // type, length, NUL
-  std::string bytes =
-      encode_comment(shortened(data.comment, kMost - kAround - rest.size()));
+  std::string bytes = encode_comment(shortened(data.comment, kMost - kAround - rest.size()));
   bytes += rest;
   const std::string& path = data.netns.path;
-  if (!path.empty() && bytes.size() + 2 + path.size() <= kMost)
-    add(bytes, kNamespacePath, path);
+  if (!path.empty() && bytes.size() + 2 + path.size() <= kMost) add(bytes, kNamespacePath, path);
   return bytes;
 }
 

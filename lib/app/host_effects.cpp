@@ -1,6 +1,8 @@
 #include "lib/app/host_effects.hpp"
 
 #include <algorithm>
+#include <cerrno>
+#include <optional>
 
 #include "lib/host/conntrack.hpp"
 #include "lib/host/local_addresses.hpp"
@@ -61,6 +63,14 @@ Status open_loopback(Transport& transport, const nft::Plan& plan, std::vector<st
   return {};
 }
 
+// The record of a device that could not be closed stays; the operations keep their places, by which
+// the kernel's refusal is told.
+void keep_record(nft::Transaction& transaction, const std::string& device) {
+  for (nft::Operation& operation : transaction.operations)
+    if (nft::closed_devices({.operations = {operation}, .generation = {}}) == std::vector{device})
+      std::get<nft::Elements>(operation).verb = nft::ElementVerb::add;
+}
+
 }  // namespace
 
 void find_way_of_loopback(nft::Plan& plan) {
@@ -78,15 +88,25 @@ void find_way_of_loopback(nft::Plan& plan) {
   plan.localnet_device = std::move(way->device);
 }
 
-nft::CommitResult commit_closing(Transport& transport, const nft::Transaction& transaction) {
-  const std::vector<std::string> devices = nft::closed_devices(transaction);
-  // One that is gone has no setting either.
-  for (const std::string& device : devices) (void)host::disable_route_localnet(device);
-  nft::CommitResult result = nft::commit(transport, transaction);
+nft::CommitResult commit_closing(Transport& transport, const nft::Transaction& transaction,
+                                 std::vector<Error>& left_open) {
+  std::optional<nft::Transaction> honest;  // where a record stays
+  std::vector<std::string> devices = nft::closed_devices(transaction);
+  left_open.clear();
+  std::erase_if(devices, [&](const std::string& device) {
+    const Status closed = host::disable_route_localnet(device);
+    // One that is gone has no setting either.
+    if (closed || closed.error().error_number == ENOENT) return false;
+    if (!honest) honest = transaction;
+    keep_record(*honest, device);
+    left_open.push_back(closed.error());
+    return true;
+  });
+  nft::CommitResult result = nft::commit(transport, honest ? *honest : transaction);
   for (const std::string& device : devices) {
-    if (!result) {
+    if (result.refusal) {
       (void)host::enable_route_localnet(device);
-    } else if (!is_recorded(transport, device)) {
+    } else if (result && !is_recorded(transport, device)) {
       // An ADD that lost against this batch may have opened it once more.
       (void)host::disable_route_localnet(device);
       if (is_recorded(transport, device)) (void)host::enable_route_localnet(device);

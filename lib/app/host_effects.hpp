@@ -2,15 +2,16 @@
 //
 //   find_way_of_loopback(plan);                                    // before anything is decided
 //   const Status status = effects_of_add(transport, plan, notes);  // after the elements are there
-//   const nft::CommitResult gone = commit_closing(transport, transaction);  // elements of a DEL
+//   const nft::CommitResult gone = commit_closing(transport, transaction, left_open);  // of a DEL
 //   effects_of_dels(transport, {&installed, 1}, notes);            // after they are gone
 //
 // The effects come after the batch: the localnet-guard is in it, and a flow that ends before the
 // elements change would begin again as it was. A device is closed before its record goes, so that
 // none stays open without one; an ADD that began to need it meanwhile makes the kernel refuse the
-// batch, and it is opened again. Errors: mapping_failed only where a port of 127.0.0.0/8 alone
-// could not work; everything else is a note for the operator, since the ports themselves work.
-// Does not promise: that no note repeats. Source: packaging/doc/design.md, "Host effects".
+// batch, and it is opened again. After a lost answer it stays closed, since its record may be gone.
+// Errors: mapping_failed only where a port of 127.0.0.0/8 alone could not work; everything else is a
+// note for the operator, since the ports themselves work. Does not promise: that no note repeats.
+// Source: packaging/doc/design.md, "Host effects".
 #pragma once
 
 #include <span>
@@ -29,7 +30,9 @@ namespace portmapper::app {
 // that the container is attached to may be opened: the default route's would be the uplink.
 void find_way_of_loopback(nft::Plan& plan);
 
-nft::CommitResult commit_closing(Transport& transport, const nft::Transaction& transaction);
+// `left_open`: why a device could not be closed, one error for each. Its record stays, for those who may.
+nft::CommitResult commit_closing(Transport& transport, const nft::Transaction& transaction,
+                                 std::vector<Error>& left_open);
 
 Status effects_of_add(Transport& transport, const nft::Plan& plan, std::vector<std::string>& notes);
 // The same for many plans, with one dump of the flows. Each result stands at its plan's index.

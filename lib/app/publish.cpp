@@ -7,13 +7,16 @@
 namespace portmapper::app {
 namespace {
 
-CarriedOut take_out(Transport& transport, const nft::Withdrawal& withdrawal) {
+CarriedOut take_out(Transport& transport, const nft::Withdrawal& withdrawal,
+                    std::vector<Error>& left_open) {
   return carry_out(
       transport, {.owner = withdrawal.owner, .chain = withdrawal.chain},
       [&withdrawal](const nft::Snapshot& snapshot) {
         return nft::decide_withdrawal(withdrawal, snapshot);
       },
-      commit_closing);
+      [&left_open](Transport& kernel, const nft::Transaction& transaction) {
+        return commit_closing(kernel, transaction, left_open);
+      });
 }
 
 Published what_was_done(const nft::Plan& plan, const CarriedOut& done) {
@@ -34,24 +37,34 @@ Published what_was_done(const nft::Plan& plan, const CarriedOut& done) {
 }  // namespace
 
 Result<Published> publish(Transport& transport, const nft::Plan& plan) {
+  std::vector<Error> left_open;
   const CarriedOut done = carry_out(
       transport, {.plan = &plan, .network = &plan.chain},
       [&plan](const nft::Snapshot& snapshot) { return nft::decide_add(plan, snapshot); },
-      commit_closing);
+      [&left_open](Transport& to, const nft::Transaction& transaction) {
+        return commit_closing(to, transaction, left_open);
+      });
   if (done.is_uncertain)
-    (void)take_out(transport, {.owner = nft::owner_hash(plan.attachment),
-                               .chain = plan.chain.name,
-                               .only = plan.is_restored ? std::optional(plan.netns) : std::nullopt,
-                               .only_restored = plan.is_restored});
+    (void)take_out(transport,
+                   {.owner = nft::owner_hash(plan.attachment),
+                    .chain = plan.chain.name,
+                    .only = plan.is_restored ? std::optional(plan.netns) : std::nullopt,
+                    .only_restored = plan.is_restored},
+                   left_open);
   if (!done.status) return done.status.error();
   return what_was_done(plan, done);
 }
 
 Result<nft::InstalledPorts> withdraw_ports(Transport& transport, const nft::Withdrawal& withdrawal,
                                            std::vector<std::string>& notes) {
-  CarriedOut done = take_out(transport, withdrawal);
+  std::vector<Error> left_open;
+  CarriedOut done = take_out(transport, withdrawal, left_open);
   if (!done.status) return done.status.error();
   if (!done.is_committed) return nft::InstalledPorts();
+  for (const Error& error : left_open)
+    notes.push_back(error.message() +
+                    "; the device stays open behind the localnet-guard until "
+                    "nft-port-mapperctl check --repair closes it");
   if (done.snapshot.siblings && !done.snapshot.refused.exists)
     effects_of_promotion(
         transport, nft::successors(*done.snapshot.installed, {}, *done.snapshot.siblings), notes);

@@ -97,6 +97,7 @@ Status enable_route_localnet(const std::string& device) {
 }
 
 Status disable_route_localnet(const std::string& device) {
+  if (!has_route_localnet(device)) return {};  // closed, or gone
   return set(device, '0');
 }
 

@@ -122,9 +122,32 @@ def listing(text=None):
             lines.add(block)
             continue
         for part in re.sub(r"^elements = \{|\}$", "", line).split(", " if "{" in line else ","):
-            if part.strip():
-                lines.add(f"{block} {part.strip()}")
+            part = part.strip().removesuffix(",")
+            if part:
+                lines.add(f"{block} {part}")
     return frozenset(lines)
+
+
+def loopback(value=None):
+    """Whether 127.0.0.1 may leave by cni0: "0" or "1"; or sets it."""
+    path = "/proc/sys/net/ipv4/conf/cni0/route_localnet"
+    if value is None:
+        with open(path) as file:
+            return file.read().strip()
+    with open(path, "w") as file:
+        return file.write(value)
+
+
+def about_loopback(lines):
+    """Of a listing, the elements that are there only for 127.0.0.1."""
+    return frozenset(line for line in lines if line.startswith(
+        ("set loopback-ip { tcp", "set localnet-devices { \"", "map localnet-users { \"",
+         "set hairpin-ip { 127.")))
+
+
+def records_of_loopback(lines):
+    """Of these, the record of the device that we opened."""
+    return frozenset(line for line in lines if line.startswith("set localnet-devices { \""))
 
 
 def no_findings():

@@ -5,6 +5,7 @@
 #include <array>
 #include <regex>
 
+#include "nft/ruleset.hpp"
 #include "tests/support/files.hpp"
 #include "tests/support/runtime.hpp"
 #include "tests/support/verdict.hpp"
@@ -75,45 +76,18 @@ const std::string lacks_network_rules =
     "@MESOS-WEB-hostip6; "
     "chain MESOS-WEB lacks rule: meta nfproto ipv6 dnat ip6 to meta l4proto . th dport map "
     "@MESOS-WEB-ip6";
-const std::string lacks_masquerades =
-    "chain postrouting lacks rule: ct status dnat ct label 127 ip saddr . ip daddr @hairpin-ip "
-    "masquerade; "
-    "chain postrouting lacks rule: ct status dnat ct label 127 ip6 saddr . ip6 daddr @hairpin-ip6 "
-    "masquerade";
-const std::string lacks_prerouting_rules =
-    "chain prerouting lacks rule: fib daddr type != local return; "
-    "chain prerouting lacks rule: ip daddr . meta l4proto . th dport @published-hostip jump "
-    "networks; "
-    "chain prerouting lacks rule: ip6 daddr . meta l4proto . th dport @published-hostip6 jump "
-    "networks; "
-    "chain prerouting lacks rule: ip6 daddr fe80::/10 return; "
-    "chain prerouting lacks rule: meta nfproto ipv4 meta l4proto . th dport @published-ip socket "
-    "wildcard 0 return; "
-    "chain prerouting lacks rule: meta nfproto ipv6 meta l4proto . th dport @published-ip6 socket "
-    "wildcard 0 return; "
-    "chain prerouting lacks rule: meta nfproto ipv4 meta l4proto . th dport @published-ip jump "
-    "networks; "
-    "chain prerouting lacks rule: meta nfproto ipv6 meta l4proto . th dport @published-ip6 jump "
-    "networks";
-const std::string lacks_output_rules =
-    "chain output lacks rule: fib daddr type != local return; "
-    "chain output lacks rule: ip daddr 127.0.0.0/8 meta l4proto . th dport != @loopback-ip return; "
-    "chain output lacks rule: ip6 daddr ::1 meta l4proto . th dport != @loopback-ip6 return; "
-    "chain output lacks rule: ip daddr . meta l4proto . th dport @published-hostip jump networks; "
-    "chain output lacks rule: ip6 daddr . meta l4proto . th dport @published-hostip6 jump "
-    "networks; "
-    "chain output lacks rule: ip daddr { 127.0.0.53, 127.0.0.54 } return; "
-    "chain output lacks rule: ip6 daddr fe80::/10 return; "
-    "chain output lacks rule: meta nfproto ipv4 meta l4proto . th dport @published-ip jump "
-    "networks; "
-    "chain output lacks rule: meta nfproto ipv6 meta l4proto . th dport @published-ip6 jump "
-    "networks";
-const std::string lacks_guard =
-    "chain localnet-guard lacks rule: iifname != \"lo\" ip daddr 127.0.0.0/8 drop; "
-    "chain localnet-guard lacks rule: iifname != \"lo\" ip saddr 127.0.0.0/8 drop";
-const std::string lacks_guard_input =
-    "chain localnet-guard-input lacks rule: iifname != \"lo\" ip daddr 127.0.0.0/8 ct direction "
-    "original ct status ! dnat drop";
+std::string lacks(const std::string& name) {
+  std::string text;
+  for (const nft::ChainSpec& chain : nft::skeleton_chains())
+    for (const nft::Rule& rule : chain.rules)
+      if (chain.name == name)
+        text += (text.empty() ? "" : "; ") + ("chain " + name + " lacks rule: ") + to_string(rule);
+  return text;
+}
+const std::string lacks_masquerades = lacks("postrouting");
+const std::string lacks_prerouting_rules = lacks("prerouting");
+const std::string lacks_output_rules = lacks("output");
+const std::string lacks_guard = lacks("localnet-guard");
 const std::string lacks_label = "chain networks lacks rule: ct label set 127";
 const std::string no_owners =
     "element of 0.0.0.0:8080/tcp in owners is missing; "

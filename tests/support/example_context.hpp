@@ -93,6 +93,7 @@ struct Context {
   const app::CommandContext& context;
   app::Outcome outcome;
   std::vector<std::string> notes;
+  std::vector<Error> left_open;
 
   // the subcommands and the doctor
   std::vector<std::string> words;

@@ -21,7 +21,8 @@ Plan plan_of(const std::string& network, const std::string& chain,
 
 }  // namespace
 
-TEST_CASE("chains: of two networks the earlier one has the chain, and a network may change its own") {
+TEST_CASE(
+    "chains: of two networks the earlier one has the chain, and a network may change its own") {
   const Plan web = plan_of("web", "C", {"lan0"});
   const Plan same = plan_of("db", "C", {"lan0"});
   const Plan other = plan_of("db", "C", {});

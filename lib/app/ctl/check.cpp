@@ -29,10 +29,12 @@ app::Outcome report(const Audit& audit, bool repaired) {
 Status repair(Transport& transport, const Audit& audit) {
   for (const std::string& device : audit.close_devices)
     if (const Status closed = host::disable_route_localnet(device); !closed) return closed;
-  if (!audit.repair.operations.empty())
-    if (const Status mended = to_status(app::commit_closing(transport, audit.repair), audit.repair);
-        !mended)
-      return mended;
+  if (!audit.repair.operations.empty()) {
+    std::vector<Error> left_open;
+    const nft::CommitResult result = app::commit_closing(transport, audit.repair, left_open);
+    if (!result) return to_status(result, audit.repair);
+    if (!left_open.empty()) return left_open.front();
+  }
   for (const std::string& device : audit.open_devices)
     if (const Status opened = host::enable_route_localnet(device); !opened) return opened;
   return {};
