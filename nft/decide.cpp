@@ -91,14 +91,22 @@ Transaction make_room_for_hairpins(Plan& plan, std::vector<Hairpin> existing,
   return removal(fit.remove);
 }
 
-// Pairs that lead to the plan's subnets and that its network does not want (any more).
+bool wants(const Plan& plan, const Hairpin& hairpin) {
+  return std::find(plan.hairpins.begin(), plan.hairpins.end(), hairpin) != plan.hairpins.end();
+}
+
+// Pairs that lead to the plan's subnets and that its network does not want (any more). That of
+// 127.0.0.0/8 is wanted by those containers of the network that have ports there, and goes with snat
+// only.
 std::vector<Hairpin> unwanted_hairpins(const Plan& plan, const Shared& shared) {
   std::vector<Hairpin> unwanted;
   for (const Hairpin& hairpin : shared.hairpins) {
-    const auto is_its = [&](const IpPrefix& subnet) { return subnet == hairpin.destination; };
-    if (std::any_of(plan.subnets.begin(), plan.subnets.end(), is_its) &&
-        std::find(plan.hairpins.begin(), plan.hairpins.end(), hairpin) == plan.hairpins.end())
-      unwanted.push_back(hairpin);
+    const IpPrefix& subnet = hairpin.destination;
+    const bool is_its =
+        std::find(plan.subnets.begin(), plan.subnets.end(), subnet) != plan.subnets.end();
+    const bool is_anothers = hairpin.source == IpPrefix::loopback(subnet.address.family()) &&
+                             wants(plan, {subnet, subnet});
+    if (is_its && !is_anothers && !wants(plan, hairpin)) unwanted.push_back(hairpin);
   }
   return unwanted;
 }

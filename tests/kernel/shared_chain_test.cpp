@@ -122,3 +122,12 @@ TEST_CASE("shared: pairs that another network's containers want in the same subn
   REQUIRE(Runtime(lab, R"("chain":"D")", "db").add("def", {{9090, 80}}) == done);
   CHECK(ask(lab.client(), Protocol::tcp, "192.0.2.1", 8080) == "abc 10.22.0.1");
 }
+
+TEST_CASE("shared: a port on one address does not take 127.0.0.1 from its neighbours") {
+  const Two two;
+  const Lab& lab = two.lab;
+  const Service at_abc(two.abc, "abc", 80);
+  REQUIRE(Runtime(lab).add("abc", {{8080, 80}}) == done);
+  REQUIRE(Runtime(lab).add("def", {{9090, 80, "tcp", "192.0.2.1"}}) == done);
+  CHECK(ask(lab.host(), Protocol::tcp, "127.0.0.1", 8080) == "abc 10.22.0.1");
+}
