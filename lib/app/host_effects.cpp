@@ -37,10 +37,11 @@ bool only_loopback(const nft::PublishedPort& port) {
   return port.address.family() == Family::ipv4 && port.address.is_loopback();
 }
 
-// Whether we answer for the device; where that cannot be read, too.
-bool is_recorded(Transport& transport, const std::string& device) {
+// Whether we answer for the device; nothing where that cannot be read.
+std::optional<bool> is_recorded(Transport& transport, const std::string& device) {
   const Result<std::vector<std::string>> devices = nft::read_localnet_devices(transport);
-  return !devices || std::find(devices->begin(), devices->end(), device) != devices->end();
+  if (!devices) return std::nullopt;
+  return std::find(devices->begin(), devices->end(), device) != devices->end();
 }
 
 Status open_loopback(Transport& transport, const nft::Plan& plan, std::vector<std::string>& notes) {
@@ -54,7 +55,7 @@ Status open_loopback(Transport& transport, const nft::Plan& plan, std::vector<st
   const bool was_open = host::has_route_localnet(plan.localnet_device);
   const Status status = host::enable_route_localnet(plan.localnet_device);
   // What was withdrawn meanwhile must not stay open without a record.
-  if (status && !was_open && !is_recorded(transport, plan.localnet_device))
+  if (status && !was_open && is_recorded(transport, plan.localnet_device) == false)
     (void)host::disable_route_localnet(plan.localnet_device);
   if (status) return {};
   for (const nft::Translation& translation : plan.translations)
@@ -106,10 +107,10 @@ nft::CommitResult commit_closing(Transport& transport, const nft::Transaction& t
   for (const std::string& device : devices) {
     if (result.refusal) {
       (void)host::enable_route_localnet(device);
-    } else if (result && !is_recorded(transport, device)) {
+    } else if (result && is_recorded(transport, device) == false) {
       // An ADD that lost against this batch may have opened it once more.
       (void)host::disable_route_localnet(device);
-      if (is_recorded(transport, device)) (void)host::enable_route_localnet(device);
+      if (is_recorded(transport, device) == true) (void)host::enable_route_localnet(device);
     }
   }
   return result;
