@@ -3,8 +3,9 @@
 //   const std::vector<std::string> findings = check_ports(plan, snapshot);  // empty: all is well
 //
 // A pure function. The snapshot has the sections ruleset, set_damage, claims, installed and
-// hairpins; and occupancy, where stands_by_unclaimed says so. For what a sibling publishes its standby element has to be there, as ADD makes it.
-// Source: CNI SPEC.md, "CHECK"; packaging/doc/design.md, "The commands".
+// hairpins; and occupancy, where stands_by_unclaimed says so. For what a sibling publishes its
+// standby element has to be there, as ADD makes it. Source: CNI SPEC.md, "CHECK";
+// packaging/doc/design.md, "The commands".
 #pragma once
 
 #include <string>

@@ -34,14 +34,6 @@ InstalledPorts without_wanted_hairpins(InstalledPorts installed, const Plan& pla
   return installed;
 }
 
-// The end of the record of a device that nobody else needs, nor the plan.
-Transaction closing(const OwnerState& owner, const Plan& plan) {
-  const std::string& device = owner.installed.localnet_device;
-  const bool is_over = !device.empty() && device != plan.localnet_device &&
-                       owner.device_use.is_recorded && !owner.device_use.is_shared;
-  return is_over ? localnet_device_removed(device) : Transaction();
-}
-
 class Conflicts {
  public:
   explicit Conflicts(const Plan& plan) : plan_(plan) {}
@@ -67,11 +59,6 @@ class Conflicts {
   std::string text_;
   std::size_t count_ = 0;
 };
-
-PublishedPort on_any(PublishedPort port) {
-  port.address = IpAddress::any(port.address.family());
-  return port;
-}
 
 // Claims that no owner entry stands for and targets without a claim, as if one attachment had them.
 // `removable`: whose entries go. A claim of theirs goes with them even where its entry is missing.
@@ -160,6 +147,11 @@ std::vector<PublishedPort> overlapping_ports(const Plan& plan,
   return {ports.begin(), ports.end()};
 }
 
+Transaction device_closed(const InstalledPorts& installed, const DeviceUse& use) {
+  const bool is_over = !installed.localnet_device.empty() && use.is_recorded && !use.is_shared;
+  return is_over ? localnet_device_removed(installed.localnet_device) : Transaction();
+}
+
 Result<Transaction> resolve_conflicts(Plan& plan, const Occupancy& occupancy) {
   const OwnerHash self = owner_hash(plan.attachment);
   auto ports_of = ports_by_owner(occupancy);
@@ -178,7 +170,8 @@ Result<Transaction> resolve_conflicts(Plan& plan, const Occupancy& occupancy) {
       for (const InstalledPort& port : owner.installed.ports)
         if (port.claimed || !port.standby) removed.insert(port.published);
       transaction.append(removal(without_wanted_hairpins(owner.installed, plan)));
-      transaction.append(closing(owner, plan));
+      if (owner.installed.localnet_device != plan.localnet_device)
+        transaction.append(device_closed(owner.installed, owner.device_use));
     } else if (!is_sibling(owner.installed, plan)) {
       for (const PublishedPort& port : ports_of[hash]) conflicts.add(port, owner);
     }

@@ -30,6 +30,9 @@ bool overlap_each_other(std::span<const Plan* const> plans);
 std::vector<PublishedPort> overlapping_ports(const Plan& plan,
                                              std::span<const PublishedPort> overlaps);
 
+// The end of the record of the device of ports that go, where nobody else needs it.
+Transaction device_closed(const InstalledPorts& installed, const DeviceUse& use);
+
 // Makes standby in `plan` what a sibling publishes already.
 Result<Transaction> resolve_conflicts(Plan& plan, const Occupancy& occupancy);
 

@@ -133,8 +133,8 @@ std::vector<Hairpin> wanted_by_nobody(std::vector<Hairpin> hairpins,
   return hairpins;
 }
 
-// Whether the plan's device is one that we open: it is closed, or recorded; or open while our guard is
-// not whole, as after nft flush ruleset. One that is open beside our guard, without a record, is
+// Whether the plan's device is one that we open: it is closed, or recorded; or open while our guard
+// is not whole, as after nft flush ruleset. One that is open beside our guard, without a record, is
 // somebody else's.
 bool is_ours(const Plan& plan, const Snapshot& snapshot) {
   return !plan.localnet_device.empty() &&
@@ -167,13 +167,6 @@ std::vector<Hairpin> hairpins_of(std::span<const Plan* const> plans) {
   std::set<Hairpin> wanted;
   for (const Plan* plan : plans) wanted.insert(plan->hairpins.begin(), plan->hairpins.end());
   return {wanted.begin(), wanted.end()};
-}
-
-std::set<std::string> localnet_devices_of(std::span<const Plan* const> plans) {
-  std::set<std::string> devices;
-  for (const Plan* plan : plans)
-    if (!plan->localnet_device.empty()) devices.insert(plan->localnet_device);
-  return devices;
 }
 
 std::vector<Withdrawal> values_of(const std::map<OwnerHash, Withdrawal>& all) {
@@ -274,8 +267,7 @@ Decision decide_withdrawal(const Withdrawal& withdrawal, const Snapshot& snapsho
   if (has_device && !snapshot.device_use) return ReadMore{Section::device_use};
   if (has_successors(installed) && !snapshot.siblings) return ReadMore{Section::siblings};
   Transaction transaction = removal(installed, with_hairpins);
-  if (has_device && snapshot.device_use->is_recorded && !snapshot.device_use->is_shared)
-    transaction.append(localnet_device_removed(installed.localnet_device));
+  if (has_device) transaction.append(device_closed(installed, *snapshot.device_use));
   if (with_hairpins && !*snapshot.others_publish) transaction.append(hairpins_removal());
   // A DEL must succeed: after a refusal that nothing read explains, without a promotion.
   if (!snapshot.refused.exists && has_successors(installed))

@@ -101,7 +101,7 @@ Key claim_key(const PublishedPort& port) {
 }
 
 Key service_key(const PublishedPort& port) {
-  return claim_key({IpAddress::any(port.address.family()), port.protocol, port.port});
+  return claim_key(on_any(port));
 }
 
 Key device_key(std::string_view device) {
@@ -162,6 +162,14 @@ Key hairpin_key_end(const IpPrefix& source, const IpPrefix& destination) {
   add_address(key, source.last());
   add_address(key, destination.last());
   return key;
+}
+
+std::optional<OwnerKey> parse_owner_key(std::span<const std::uint8_t> key) {
+  if (key.size() != 20) return std::nullopt;
+  OwnerKey parsed;
+  std::copy_n(key.begin(), parsed.owner.size(), parsed.owner.begin());
+  std::memcpy(&parsed.index, key.data() + 16, sizeof parsed.index);
+  return parsed;
 }
 
 std::optional<PublishedPort> parse_owner_data(std::span<const std::uint8_t> data) {

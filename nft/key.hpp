@@ -75,6 +75,11 @@ Key hairpin_key(const IpPrefix& source, const IpPrefix& destination);      // th
 Key hairpin_key_end(const IpPrefix& source, const IpPrefix& destination);  // the last of both
 
 std::string parse_device(std::span<const std::uint8_t> bytes);  // empty: of another layout
+struct OwnerKey {
+  OwnerHash owner{};
+  std::uint32_t index = 0;
+};
+std::optional<OwnerKey> parse_owner_key(std::span<const std::uint8_t> key);
 std::optional<PublishedPort> parse_owner_data(std::span<const std::uint8_t> data);
 std::optional<Endpoint> parse_standby_data(std::span<const std::uint8_t> data);
 std::optional<PublishedPort> parse_claim_key(std::span<const std::uint8_t> key, Suffix suffix);

@@ -25,11 +25,7 @@ void add_hairpins(Plan& plan, const IpPrefix& container, bool masq_all) {
     return;
   }
   plan.hairpins.push_back({subnet, subnet});
-  const bool loopback = std::any_of(plan.translations.begin(), plan.translations.end(),
-                                    [](const Translation& translation) {
-                                      return is_reachable_by_loopback(translation.published);
-                                    });
-  if (loopback && family == Family::ipv4)
+  if (family == Family::ipv4 && reachable_by_loopback(plan.translations) != nullptr)
     plan.hairpins.push_back({IpPrefix::loopback(Family::ipv4), subnet});
 }
 
@@ -72,12 +68,24 @@ bool is_reachable_by_loopback(const PublishedPort& port) {
          (port.address.is_any() || port.address.is_loopback());
 }
 
+const Translation* reachable_by_loopback(std::span<const Translation> translations) {
+  const auto found =
+      std::find_if(translations.begin(), translations.end(), [](const Translation& translation) {
+        return is_reachable_by_loopback(translation.published);
+      });
+  return found == translations.end() ? nullptr : &*found;
+}
+
+std::set<std::string> localnet_devices_of(std::span<const Plan* const> plans) {
+  std::set<std::string> devices;
+  for (const Plan* plan : plans)
+    if (!plan->localnet_device.empty()) devices.insert(plan->localnet_device);
+  return devices;
+}
+
 // The pair of 127.0.0.0/8 is in the plan exactly when loopback must reach the container.
 bool wants_loopback(const Plan& plan) {
-  return std::any_of(plan.translations.begin(), plan.translations.end(),
-                     [](const Translation& translation) {
-                       return is_reachable_by_loopback(translation.published);
-                     }) &&
+  return reachable_by_loopback(plan.translations) != nullptr &&
          std::any_of(plan.hairpins.begin(), plan.hairpins.end(), [](const Hairpin& hairpin) {
            return hairpin.source.contains(IpPrefix::loopback(Family::ipv4));
          });

@@ -11,6 +11,8 @@
 // not promise: that the ports are free. Source: packaging/doc/design.md, "The ruleset".
 #pragma once
 
+#include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -71,6 +73,10 @@ Plan make_plan(PlanInput input);
 // Whether 127.0.0.0/8 is to reach one of the ports, and which.
 bool wants_loopback(const Plan& plan);
 bool is_reachable_by_loopback(const PublishedPort& port);
+// The first of them that 127.0.0.0/8 may reach; null: none.
+const Translation* reachable_by_loopback(std::span<const Translation> translations);
+// The devices by which it reaches the plans' containers.
+std::set<std::string> localnet_devices_of(std::span<const Plan* const> plans);
 // The plan without that, since no interface of the host leads there.
 void leave_loopback_out(Plan& plan, const std::string& why);
 std::string to_string(const Plan& plan);

@@ -11,6 +11,10 @@ std::string with_port(const IpAddress& address, Port port) {
 
 }  // namespace
 
+PublishedPort on_any(const PublishedPort& port) {
+  return {IpAddress::any(port.address.family()), port.protocol, port.port};
+}
+
 std::string to_string(const PublishedPort& port) {
   return with_port(port.address, port.port) + "/" + std::string(to_string(port.protocol));
 }

@@ -30,6 +30,9 @@ struct Endpoint {
   auto operator<=>(const Endpoint&) const = default;
 };
 
+// The same port on any address of its family.
+PublishedPort on_any(const PublishedPort& port);
+
 std::string to_string(const PublishedPort& port);  // "192.0.2.1:8080/tcp", "[::]:8080/tcp"
 std::string to_string(const Endpoint& endpoint);   // "10.22.0.2:80", "[fd00::2]:80"
 

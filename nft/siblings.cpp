@@ -121,7 +121,6 @@ std::vector<InstalledPorts> successors(const InstalledPorts& leaving,
       continue;
     InstalledPorts next = installed;
     next.ports.clear();
-    if (next.chain.empty()) next.chain = leaving.chain;
     for (const InstalledPort& port : installed.ports) {
       const PublishedPort& published = port.published;
       if (!port.standby || port.claimed || taken.overlap_with(published) ||

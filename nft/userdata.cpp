@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <initializer_list>
 
 namespace portmapper::nft {
 namespace {
@@ -36,8 +37,12 @@ void add(std::string& bytes, Type type, std::string_view value) {
   bytes += value;
 }
 
-void append_number(std::string& bytes, std::uint64_t number) {
-  for (int shift = 56; shift >= 0; shift -= 8) bytes += static_cast<char>(number >> shift & 0xff);
+// 8 bytes each, the highest first.
+void add_numbers(std::string& bytes, Type type, std::initializer_list<std::uint64_t> numbers) {
+  bytes += static_cast<char>(type);
+  bytes += static_cast<char>(numbers.size() * 8);
+  for (const std::uint64_t number : numbers)
+    for (int shift = 56; shift >= 0; shift -= 8) bytes += static_cast<char>(number >> shift & 0xff);
 }
 
 std::uint64_t parse_number(std::string_view bytes) {
@@ -69,17 +74,10 @@ std::string encode(const ElementData& data) {
   std::string rest;
   if (data.owner) add(rest, kOwner, to_string(*data.owner));
   if (data.netns.is_known()) {
-    std::string numbers;
-    append_number(numbers, data.netns.device);
-    append_number(numbers, data.netns.inode);
-    append_number(numbers, data.netns.id);
-    add(rest, kNamespace, numbers);
-  }
-  if (data.netns.is_known() && data.netns.observer.is_known()) {
-    std::string numbers;
-    append_number(numbers, data.netns.observer.pid_namespace);
-    append_number(numbers, data.netns.observer.mount_namespace);
-    add(rest, kObserver, numbers);
+    add_numbers(rest, kNamespace, {data.netns.device, data.netns.inode, data.netns.id});
+    const Observer& observer = data.netns.observer;
+    if (observer.is_known())
+      add_numbers(rest, kObserver, {observer.pid_namespace, observer.mount_namespace});
   }
   if (!data.chain.empty()) add(rest, kChain, data.chain);
   if (data.hairpin != 0) add(rest, kHairpin, {reinterpret_cast<const char*>(&data.hairpin), 1});
@@ -89,11 +87,7 @@ std::string encode(const ElementData& data) {
                                       static_cast<char>(data.wish->length6)};
     add(rest, kHairpinWish, {wish.data(), wish.size()});
   }
-  if (data.count != 0) {
-    std::string number;
-    append_number(number, data.count);
-    add(rest, kCount, number);
-  }
+  if (data.count != 0) add_numbers(rest, kCount, {data.count});
   if (data.network) add(rest, kNetwork, to_string(*data.network));
   if (data.container) add(rest, kContainer, to_string(*data.container));
   if (data.restored) add(rest, kRestored, {});
@@ -144,11 +138,7 @@ std::string encode_comment(std::string_view comment) {
 std::string encode(const ChainOwner& owner) {
   std::string bytes = encode_comment(owner.comment);
   if (owner.network) add(bytes, kNetwork, to_string(*owner.network));
-  if (owner.restrictions) {
-    std::string number;
-    append_number(number, *owner.restrictions);
-    add(bytes, kRestrictions, number);
-  }
+  if (owner.restrictions) add_numbers(bytes, kRestrictions, {*owner.restrictions});
   return bytes;
 }
 
@@ -163,10 +153,8 @@ ChainOwner parse_chain_owner(std::span<const std::uint8_t> bytes) {
 }
 
 std::string encode_rule_tag(std::uint64_t fingerprint) {
-  std::string number;
-  append_number(number, fingerprint);
   std::string bytes;
-  add(bytes, kRuleTag, number);
+  add_numbers(bytes, kRuleTag, {fingerprint});
   return bytes;
 }
 

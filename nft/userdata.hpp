@@ -7,8 +7,8 @@
 // Layout: type (1 byte), length (1 byte), value; numbers big-endian. Type 0 is nft's comment, which
 // it lists; the others are ours, and nft skips them. So a table that was saved with `nft list` and
 // loaded again has lost ours: everything that reads them works without them. At most 254 bytes in
-// all, which is what the kernel takes: a comment is shortened for it, and a namespace path left out. Errors:
-// what cannot be parsed is not there. Source: libnftnl udata.h, kernel nf_tables.h.
+// all, which is what the kernel takes: a comment is shortened for it, and a namespace path left out.
+// Errors: what cannot be parsed is not there. Source: libnftnl udata.h, kernel nf_tables.h.
 #pragma once
 
 #include <cstdint>

@@ -16,11 +16,13 @@ Result<std::vector<std::string>> exposed_devices(Transport& transport) {
   return *table ? host::devices_with_route_localnet() : open_devices();
 }
 
+bool may_be_ours(const std::string& device) {
+  return device != "all" && device != "default" && device != "lo";
+}
+
 std::vector<std::string> open_devices() {
   std::vector<std::string> devices = host::devices_with_route_localnet();
-  std::erase_if(devices, [](const std::string& device) {
-    return device == "all" || device == "default" || device == "lo";
-  });
+  std::erase_if(devices, [](const std::string& device) { return !may_be_ours(device); });
   return devices;
 }
 

@@ -21,7 +21,9 @@ namespace portmapper::app {
 
 Result<std::vector<std::string>> exposed_devices(Transport& transport);
 
-// The devices with route_localnet but for "all", "default" and lo.
+// Whether an ADD may have set it there: not on "all", "default" and lo.
+bool may_be_ours(const std::string& device);
+// The devices with route_localnet that may be ours.
 std::vector<std::string> open_devices();
 
 // By which device 127.0.0.0/8 reaches the owners of claims that were made before this was recorded.

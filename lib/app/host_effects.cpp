@@ -7,7 +7,6 @@
 #include "lib/host/conntrack.hpp"
 #include "lib/host/local_addresses.hpp"
 #include "lib/host/route_localnet.hpp"
-#include "nft/hairpin_fit.hpp"
 #include "nft/read/reader.hpp"
 
 namespace portmapper::app {
@@ -46,21 +45,16 @@ std::optional<bool> is_recorded(Transport& transport, const std::string& device)
 
 Status open_loopback(Transport& transport, const nft::Plan& plan, std::vector<std::string>& notes) {
   // What it stands by for, a sibling's loopback reaches.
-  if (plan.localnet_device.empty() ||
-      std::none_of(plan.translations.begin(), plan.translations.end(),
-                   [](const nft::Translation& translation) {
-                     return is_reachable_by_loopback(translation.published);
-                   }))
+  if (plan.localnet_device.empty() || nft::reachable_by_loopback(plan.translations) == nullptr)
     return {};
-  const bool was_open = host::has_route_localnet(plan.localnet_device);
-  const Status status = host::enable_route_localnet(plan.localnet_device);
+  const Result<bool> opened = host::enable_route_localnet(plan.localnet_device);
   // What was withdrawn meanwhile must not stay open without a record.
-  if (status && !was_open && is_recorded(transport, plan.localnet_device) == false)
+  if (opened && *opened && is_recorded(transport, plan.localnet_device) == false)
     (void)host::disable_route_localnet(plan.localnet_device);
-  if (status) return {};
+  if (opened) return {};
   for (const nft::Translation& translation : plan.translations)
-    if (only_loopback(translation.published)) return status.error();
-  notes.push_back(status.error().message() + "; the ports do not answer on the host's 127.0.0.1");
+    if (only_loopback(translation.published)) return opened.error();
+  notes.push_back(opened.error().message() + "; the ports do not answer on the host's 127.0.0.1");
   return {};
 }
 
@@ -76,11 +70,7 @@ void keep_record(nft::Transaction& transaction, const std::string& device) {
 
 void find_way_of_loopback(nft::Plan& plan) {
   if (!nft::wants_loopback(plan)) return;
-  const auto reachable = std::find_if(plan.translations.begin(), plan.translations.end(),
-                                      [](const nft::Translation& translation) {
-                                        return is_reachable_by_loopback(translation.published);
-                                      });
-  const IpAddress& container = reachable->endpoint.address;
+  const IpAddress& container = nft::reachable_by_loopback(plan.translations)->endpoint.address;
   Result<host::Way> way = host::way_to(container);
   if (!way) return leave_loopback_out(plan, way.error().message());
   if (!way->is_attached)

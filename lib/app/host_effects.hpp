@@ -26,11 +26,12 @@
 
 namespace portmapper::app {
 
-// By which interface 127.0.0.1 reaches the plan's container, if its ports are to answer there. Only one
-// that the container is attached to may be opened: the default route's would be the uplink.
+// By which interface 127.0.0.1 reaches the plan's container, if its ports are to answer there. Only
+// one that the container is attached to may be opened: the default route's would be the uplink.
 void find_way_of_loopback(nft::Plan& plan);
 
-// `left_open`: why a device could not be closed, one error for each. Its record stays, for those who may.
+// `left_open`: why a device could not be closed, one error for each. Its record stays, for those who
+// may.
 nft::CommitResult commit_closing(Transport& transport, const nft::Transaction& transaction,
                                  std::vector<Error>& left_open);
 

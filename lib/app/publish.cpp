@@ -7,6 +7,12 @@
 namespace portmapper::app {
 namespace {
 
+Commit closing(std::vector<Error>& left_open) {
+  return [&left_open](Transport& transport, const nft::Transaction& transaction) {
+    return commit_closing(transport, transaction, left_open);
+  };
+}
+
 CarriedOut take_out(Transport& transport, const nft::Withdrawal& withdrawal,
                     std::vector<Error>& left_open) {
   return carry_out(
@@ -14,9 +20,7 @@ CarriedOut take_out(Transport& transport, const nft::Withdrawal& withdrawal,
       [&withdrawal](const nft::Snapshot& snapshot) {
         return nft::decide_withdrawal(withdrawal, snapshot);
       },
-      [&left_open](Transport& kernel, const nft::Transaction& transaction) {
-        return commit_closing(kernel, transaction, left_open);
-      });
+      closing(left_open));
 }
 
 Published what_was_done(const nft::Plan& plan, const CarriedOut& done) {
@@ -41,9 +45,7 @@ Result<Published> publish(Transport& transport, const nft::Plan& plan) {
   const CarriedOut done = carry_out(
       transport, {.plan = &plan, .network = &plan.chain},
       [&plan](const nft::Snapshot& snapshot) { return nft::decide_add(plan, snapshot); },
-      [&left_open](Transport& to, const nft::Transaction& transaction) {
-        return commit_closing(to, transaction, left_open);
-      });
+      closing(left_open));
   if (done.is_uncertain)
     (void)take_out(transport,
                    {.owner = nft::owner_hash(plan.attachment),

@@ -8,9 +8,9 @@
 // they are not as we build them, replaces what the same attachment had, and takes ports over from
 // dead owners. withdraw ends the stale UDP flows too, and succeeds when nothing is left, whatever
 // was missing; it returns what it removed. Errors: port_taken names port, owner and network;
-// mapping_failed: a refusal names object and errno. try_again_later when others kept changing the ruleset.
-// A listener of the host on the same port is hidden, not refused. Source: packaging/doc/design.md,
-// "The commands".
+// mapping_failed: a refusal names object and errno. try_again_later when others kept changing the
+// ruleset. A listener of the host on the same port is hidden, not refused. Source:
+// packaging/doc/design.md, "The commands".
 #pragma once
 
 #include <optional>

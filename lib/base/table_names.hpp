@@ -20,8 +20,8 @@ inline constexpr char kLocalnetGuard[] = "localnet-guard";
 inline constexpr char kLocalnetGuardInput[] = "localnet-guard-input";
 // The chain of the networks without restrictions of their own and without a `chain` in their config.
 inline constexpr char kSharedChain[] = "hostports";
-// What the names of claim sets, loopback sets and hairpin sets begin with, as those of a network's maps
-// do with its chain's name.
+// What the names of claim sets, loopback sets and hairpin sets begin with, as those of a network's
+// maps do with its chain's name.
 inline constexpr char kPublished[] = "published";
 inline constexpr char kLoopback[] = "loopback";
 inline constexpr char kHairpin[] = "hairpin";

@@ -9,10 +9,10 @@
 // (`leads_elsewhere`); after a DEL, those that lead to the endpoint (`leads_there`). Only flows
 // whose original destination is the host's address and port count: other flows are not changed, and
 // neither are those of TCP, whose clients notice. However many ports there are, the kernel's table
-// is gone through once for each of their families, and hands out flows of UDP alone. Ports are in host byte order. Errors:
-// mapping_failed with the errno of ctnetlink (EINVAL, EOPNOTSUPP: no conntrack here). Does not
-// promise: flows that begin while it runs; new flows use the new elements. Source: kernel
-// nf_conntrack_netlink.c, nfnetlink_conntrack.h.
+// is gone through once for each of their families, and hands out flows of UDP alone. Ports are in
+// host byte order. Errors: mapping_failed with the errno of ctnetlink (EINVAL, EOPNOTSUPP: no
+// conntrack here). Does not promise: flows that begin while it runs; new flows use the new elements.
+// Source: kernel nf_conntrack_netlink.c, nfnetlink_conntrack.h.
 #pragma once
 
 #include <cstddef>

@@ -26,7 +26,8 @@ const FoundNamespace* find(const NamespaceLook& look, const NetworkNamespace& re
 }
 
 bool is_number_used_again(const NetworkNamespace& recorded, const NetworkNamespace& newcomer) {
-  // Another spelling of the path leads to the same namespace, and a path that did not fit tells nothing.
+  // Another spelling of the path leads to the same namespace, and a path that did not fit tells
+  // nothing.
   return recorded.id == 0 && recorded.inode == newcomer.inode && !recorded.path.empty() &&
          recorded.path != newcomer.path && identify_netns(recorded.path).inode != recorded.inode;
 }

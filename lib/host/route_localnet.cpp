@@ -30,7 +30,8 @@ std::string path_of(const std::string& device) {
   return kConf + device + "/route_localnet";
 }
 
-Status set(const std::string& device, char wanted) {
+// Whether that changed it.
+Result<bool> set(const std::string& device, char wanted) {
   const std::string path = path_of(device);
   const auto failed = [&] {
     return mapping_failed(std::string("cannot set to ") + wanted, path, errno);
@@ -39,9 +40,9 @@ Status set(const std::string& device, char wanted) {
   if (!file) return failed();
   char value = 0;
   // Read first: a write would be logged as a change by those who watch sysctls.
-  if (read(file.get(), &value, 1) == 1 && value == wanted) return {};
+  if (read(file.get(), &value, 1) == 1 && value == wanted) return false;
   if (lseek(file.get(), 0, SEEK_SET) != 0 || !write_all(file.get(), {&wanted, 1})) return failed();
-  return {};
+  return true;
 }
 
 }  // namespace
@@ -92,13 +93,14 @@ bool has_route_localnet(const std::string& device) {
   return file && read(file.get(), &value, 1) == 1 && value == '1';
 }
 
-Status enable_route_localnet(const std::string& device) {
+Result<bool> enable_route_localnet(const std::string& device) {
   return set(device, '1');
 }
 
 Status disable_route_localnet(const std::string& device) {
   if (!has_route_localnet(device)) return {};  // closed, or gone
-  return set(device, '0');
+  const Result<bool> closed = set(device, '0');
+  return closed ? Status() : closed.error();
 }
 
 std::vector<std::string> devices_with_route_localnet() {

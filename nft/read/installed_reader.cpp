@@ -19,8 +19,9 @@ constexpr std::uint32_t kMostPorts = 1U << 21U;
 
 // The first entry tells what all of an attachment's entries have in common. `chain_is_known`: by it.
 void take_entry(InstalledPorts& installed, const ElementView& element, bool& chain_is_known) {
+  const auto key = parse_owner_key(element.key);
   const auto published = parse_owner_data(element.data);
-  if (!published || element.key.size() != 20) return;
+  if (!key || !published) return;
   if (installed.ports.empty()) {
     const ElementData data = parse_element_data(element.userdata);
     installed.comment = data.comment;
@@ -33,7 +34,7 @@ void take_entry(InstalledPorts& installed, const ElementView& element, bool& cha
     installed.restored = data.restored;
     installed.count = data.count <= kMostPorts ? data.count : 0;
   }
-  installed.ports.push_back({index_of(element.key), *published, false, {}});
+  installed.ports.push_back({key->index, *published, false, {}});
 }
 
 // All entries, where the first have told how many there are.
@@ -43,12 +44,10 @@ Status dump_entries(Transport& transport, InstalledPorts& installed) {
   query.all_elements(kOwners);
   const Status status = query.run(transport, [&installed](const nlmsghdr& reply) {
     for_each_element(reply, [&installed](const ElementView& element) {
+      const auto key = parse_owner_key(element.key);
       const auto published = parse_owner_data(element.data);
-      const bool is_own =
-          element.key.size() == 20 &&
-          std::equal(installed.owner.begin(), installed.owner.end(), element.key.begin());
-      if (published && is_own)
-        installed.ports.push_back({index_of(element.key), *published, false, {}});
+      if (published && key && key->owner == installed.owner)
+        installed.ports.push_back({key->index, *published, false, {}});
     });
   });
   std::sort(installed.ports.begin(), installed.ports.end(),
@@ -131,10 +130,6 @@ Status read_claims_and_targets(Transport& transport, InstalledPorts& installed,
   return {};
 }
 
-PublishedPort service_of(const PublishedPort& port) {
-  return {IpAddress::any(port.address.family()), port.protocol, port.port};
-}
-
 // Which of the ports the loopback sets have, of those that no other's claim on another address of
 // 127.0.0.0/8 needs there.
 Status read_loopback(Transport& transport, InstalledPorts& installed,
@@ -146,7 +141,7 @@ Status read_loopback(Transport& transport, InstalledPorts& installed,
     const PublishedPort& port = installed.ports[i].published;
     if (lost.contains(port) || !is_reachable_by_loopback(port)) continue;
     numbers.push_back(i);
-    services.push_back(service_of(port));
+    services.push_back(on_any(port));
     may_share = may_share || !port.address.is_any();
   }
   const Status status = read_each(
@@ -162,9 +157,9 @@ Status read_loopback(Transport& transport, InstalledPorts& installed,
   std::set<PublishedPort> needed;  // by others, as services
   for (const ClaimEntry& claim : *claims)
     if (claim.published.address.is_loopback() && !own.contains(claim.published))
-      needed.insert(service_of(claim.published));
+      needed.insert(on_any(claim.published));
   for (InstalledPort& port : installed.ports)  // two of its addresses have one element
-    port.by_loopback = port.by_loopback && needed.insert(service_of(port.published)).second;
+    port.by_loopback = port.by_loopback && needed.insert(on_any(port.published)).second;
   return {};
 }
 
@@ -249,9 +244,8 @@ Result<bool> others_publish(Transport& transport, const InstalledPorts& installe
   query.all_elements(kOwners);
   const auto count = [&](const nlmsghdr& reply) {
     for_each_element(reply, [&](const ElementView& element) {
-      const bool is_own =
-          element.key.size() == 20 &&
-          std::equal(installed.owner.begin(), installed.owner.end(), element.key.begin());
+      const auto key = parse_owner_key(element.key);
+      const bool is_own = key && key->owner == installed.owner;
       is_own ? static_cast<void>(++own) : static_cast<void>(others = true);
     });
   };

@@ -48,7 +48,8 @@ Status find_in_dump(Transport& transport, const std::string& set,
     const Key key = claim_key(ports[number]);
     wanted.emplace_back(std::string(key.bytes().begin(), key.bytes().end()), number);
   }
-  // They come in order where they are somebody's conflicts, and mostly where they are an attachment's.
+  // They come in order where they are somebody's conflicts, and mostly where they are an
+  // attachment's.
   if (!std::is_sorted(wanted.begin(), wanted.end())) std::sort(wanted.begin(), wanted.end());
   Query query;
   query.all_elements(set);

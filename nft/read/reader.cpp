@@ -138,23 +138,16 @@ Result<Emptiness> read_emptiness(Transport& transport, const std::string& chain)
 
 Result<Owners> read_owners_and_standby(Transport& transport) {
   Owners owners;
-  std::vector<OwnerEntry>& entries = owners.entries;
   Query query;
   query.all_elements(kOwners);
   const Status status = query.run(transport, [&](const nlmsghdr& reply) {
     for_each_element(reply, [&](const ElementView& element) {
+      const auto key = parse_owner_key(element.key);
       const auto published = parse_owner_data(element.data);
-      if (!published || element.key.size() != 20) return;
+      if (!key || !published) return;
       const ElementData data = parse_element_data(element.userdata);
-      OwnerEntry& entry = entries.emplace_back(OwnerEntry{{},
-                                                          index_of(element.key),
-                                                          data.comment,
-                                                          data.netns,
-                                                          data.chain,
-                                                          *published,
-                                                          data.network,
-                                                          data.container});
-      std::copy_n(element.key.begin(), entry.owner.size(), entry.owner.begin());
+      owners.entries.push_back({key->owner, key->index, data.comment, data.netns, data.chain,
+                                *published, data.network, data.container});
     });
   });
   if (!status) return status.error();

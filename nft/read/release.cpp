@@ -15,10 +15,6 @@
 namespace portmapper::nft {
 namespace {
 
-PublishedPort on_any_address(const PublishedPort& port) {
-  return {IpAddress::any(port.address.family()), port.protocol, port.port};
-}
-
 // Whether the event is about an object of table inet nft-port-mapper with these names.
 bool is_about(const nlmsghdr& event, std::uint16_t table_attribute, std::uint16_t name_attribute,
               std::string_view name) {
@@ -36,7 +32,7 @@ bool is_about(const nlmsghdr& event, std::uint16_t table_attribute, std::uint16_
 
 Release::Release(const Plan& plan) {
   for (const Translation& translation : plan.translations)
-    wanted_.insert(on_any_address(translation.published));
+    wanted_.insert(on_any(translation.published));
 }
 
 bool Release::in(const nlmsghdr& event) const {
@@ -48,7 +44,7 @@ bool Release::in(const nlmsghdr& event) const {
   bool freed = false;
   for_each_deleted_element(event, [&](const ElementView& element) {
     const auto port = parse_owner_data(element.data);
-    freed = freed || !port || wanted_.contains(on_any_address(*port));
+    freed = freed || !port || wanted_.contains(on_any(*port));
   });
   return freed;
 }

@@ -1,7 +1,6 @@
 #include "nft/read/standby_reader.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <map>
 #include <set>
 #include <utility>
@@ -13,18 +12,12 @@
 
 namespace portmapper::nft {
 
-std::uint32_t index_of(Bytes owner_key_bytes) {
-  std::uint32_t index = 0;
-  std::memcpy(&index, owner_key_bytes.data() + 16, sizeof index);
-  return index;
-}
-
 void add_standby(std::vector<StandbyElement>& standby, const ElementView& element) {
+  const auto key = parse_owner_key(element.key);
   const auto endpoint = parse_standby_data(element.data);
-  if (!endpoint || element.key.size() != 20) return;
+  if (!key || !endpoint) return;
   StandbyElement& one =
-      standby.emplace_back(StandbyElement{{}, index_of(element.key), *endpoint, {}, {}});
-  std::copy_n(element.key.begin(), one.owner.size(), one.owner.begin());
+      standby.emplace_back(StandbyElement{key->owner, key->index, *endpoint, {}, {}});
   ElementData data = parse_element_data(element.userdata);
   const auto id = parse_container_comment(data.comment);
   one.container = data.container || !id ? data.container : container_hash(*id);

@@ -28,9 +28,6 @@ struct StandbyElement {
   std::optional<OwnerHash> container{};
 };
 
-// The number in the key of an owner entry, and of a standby element.
-std::uint32_t index_of(Bytes owner_key_bytes);
-
 void add_standby(std::vector<StandbyElement>& standby, const ElementView& element);
 Result<std::vector<StandbyElement>> read_standby(Transport& transport);
 

@@ -80,6 +80,18 @@ TEST_CASE("owner entries: hash . index, which is in host byte order") {
         "6b6a7563 31746330 72736432 72663400 " + hex(mark));
 }
 
+TEST_CASE("keys of owner entries parse to what they were built from, others are nothing") {
+  const OwnerHash hash = owner_hash({"web", "abc", "eth0"});
+  const auto parsed = parse_owner_key(owner_key(hash, 0x01020304).bytes());
+  REQUIRE(parsed);
+  CHECK(parsed->owner == hash);
+  CHECK(parsed->index == 0x01020304);
+  CHECK_FALSE(parse_owner_key({}));
+  CHECK_FALSE(parse_owner_key(Buffer(19, 6)));
+  CHECK(parse_owner_key(Buffer(20, 6)));
+  CHECK_FALSE(parse_owner_key(Buffer(21, 6)));
+}
+
 TEST_CASE("owned ports: IPv4 as mapped IPv6, any of each family apart") {
   CHECK(hex(owner_data(published("0.0.0.0", Protocol::tcp, 8080)).bytes()) ==
         "00000000 00000000 0000ffff 00000000 06000000 1f900000");

@@ -4,25 +4,13 @@
 #include <string>
 
 #include "lib/config/net_config.hpp"
+#include "tests/unit/net_conf_fixture.hpp"
 
 using namespace portmapper;
 using namespace portmapper::cni;
 using namespace portmapper::config;
 
 namespace {
-
-NetConf parsed(std::string_view text, Command command) {
-  Result<NetConf> conf = parse_net_conf(text, command);
-  REQUIRE_MESSAGE(conf, conf.error().message());
-  return *std::move(conf);
-}
-
-std::string error_of(std::string_view text, Command command = Command::add) {
-  const Result<NetConf> conf = parse_net_conf(text, command);
-  if (conf) return "no error";
-  CHECK(conf.error().kind == ErrorKind::invalid_input);
-  return conf.error().message();
-}
 
 std::string chained(std::string_view members) {
   return R"({"cniVersion":"1.0.0","name":"net","type":"t","prevResult":{})" +

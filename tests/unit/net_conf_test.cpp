@@ -9,6 +9,7 @@
 #include "lib/cni/result.hpp"
 #include "lib/config/delegate_input.hpp"
 #include "lib/config/net_config.hpp"
+#include "tests/unit/net_conf_fixture.hpp"
 
 using namespace portmapper;
 using namespace portmapper::cni;
@@ -21,19 +22,6 @@ std::string input(const std::string& name) {
   std::ifstream file(inputs / name, std::ios::binary);
   REQUIRE_MESSAGE(file, name);
   return {std::istreambuf_iterator<char>(file), {}};
-}
-
-NetConf parsed(std::string_view text, Command command) {
-  Result<NetConf> conf = parse_net_conf(text, command);
-  REQUIRE_MESSAGE(conf, conf.error().message());
-  return *std::move(conf);
-}
-
-std::string error_of(std::string_view text, Command command = Command::add) {
-  const Result<NetConf> conf = parse_net_conf(text, command);
-  if (conf) return "no error";
-  CHECK(conf.error().kind == ErrorKind::invalid_input);
-  return conf.error().message();
 }
 
 std::string printed(const PortMapping& mapping) {

@@ -52,8 +52,7 @@ class Auditor {
     audit_.repair.append(nft::loopback_addition(contents_.unlisted_loopback));
     audit_.repair.append(nft::localnet_users_added(contents_.unlisted_users));
     for (const std::string& device : contents_.exposed_devices)
-      if (device != "all" && device != "default" && device != "lo")
-        audit_.repair.append(nft::localnet_device_added(device));
+      if (app::may_be_ours(device)) audit_.repair.append(nft::localnet_device_added(device));
   }
 
   void check_owners() {
@@ -178,8 +177,7 @@ class Auditor {
   void check_loopback() {
     std::set<nft::PublishedPort> services;
     const auto add = [&services](const nft::PublishedPort& port) {
-      if (nft::is_reachable_by_loopback(port))
-        services.insert({IpAddress::any(Family::ipv4), port.protocol, port.port});
+      if (nft::is_reachable_by_loopback(port)) services.insert(nft::on_any(port));
     };
     for (const auto& [port, claim] : contents_.claims) add(port);
     for (const nft::OwnerEntry& owner : contents_.owners) add(owner.published);

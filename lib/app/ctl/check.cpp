@@ -36,7 +36,7 @@ Status repair(Transport& transport, const Audit& audit) {
     if (!left_open.empty()) return left_open.front();
   }
   for (const std::string& device : audit.open_devices)
-    if (const Status opened = host::enable_route_localnet(device); !opened) return opened;
+    if (const auto opened = host::enable_route_localnet(device); !opened) return opened.error();
   return {};
 }
 

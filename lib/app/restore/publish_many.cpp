@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <set>
 
 #include "lib/app/carry_out.hpp"
 #include "lib/app/publish.hpp"
@@ -23,11 +22,8 @@ app::Decide mending_of(Plans plans) {
 
 // The record of the devices that these plans need, and that are still closed.
 nft::Transaction closed_devices_of(Plans plans) {
-  std::set<std::string> devices;
-  for (const nft::Plan* plan : plans)
-    if (!plan->localnet_device.empty()) devices.insert(plan->localnet_device);
   nft::Transaction transaction;
-  for (const std::string& device : devices)
+  for (const std::string& device : nft::localnet_devices_of(plans))
     if (!host::has_route_localnet(device)) transaction.append(nft::localnet_device_added(device));
   return transaction;
 }

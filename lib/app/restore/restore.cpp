@@ -233,15 +233,11 @@ class Restorer {
   Status compare(Tracked& tracked) {
     const nft::Plan& plan = *tracked.plan;
     const app::Subject subject{.owner = nft::owner_hash(plan.attachment), .chain = plan.chain.name};
-    for (app::Retry retry; retry.again();) {
-      nft::Snapshot snapshot;
-      const Status read = app::look(transport_, subject, nft::Section::installed, snapshot);
-      if (!read && app::changed_concurrently(read.error().error_number)) continue;
-      if (!read) return read;
-      if (nft::is_whole(*snapshot.installed)) tracked.standing = Standing::published;
-      return {};
-    }
-    return app::Retry::exhausted();
+    nft::Snapshot snapshot;
+    const Status read = app::retry_reading(
+        [&] { return app::look(transport_, subject, nft::Section::installed, snapshot); });
+    if (read && nft::is_whole(*snapshot.installed)) tracked.standing = Standing::published;
+    return read;
   }
 
   // Its ports would have the other network's restrictions, or that one's ours.
