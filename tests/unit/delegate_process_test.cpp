@@ -245,8 +245,10 @@ TEST_CASE("delegate: what the kernel cannot start is told with path and errno") 
   CHECK(said(result) == "cannot start delegate: " + plugins.path() + ": Exec format error");
   CHECK(result.error().error_number == ENOEXEC);
   write_file(plugins.directory / "plugin", "#!/nowhere/sh\n", 0755);
-  CHECK(said(plugins.run()) ==
+  const Result<std::string> nowhere = plugins.run();
+  CHECK(said(nowhere) ==
         "cannot start delegate: " + plugins.path() + ": No such file or directory");
+  CHECK(nowhere.error().kind == ErrorKind::delegate_missing);
 }
 
 TEST_CASE("delegate: a plugin that is being installed is waited for") {
