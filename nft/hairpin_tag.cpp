@@ -6,9 +6,9 @@ namespace portmapper::nft {
 namespace {
 
 // Bits of one family; those of IPv6 are shifted by kIpv6.
-constexpr unsigned kSelf = 1;      // container . container
-constexpr unsigned kLoopback = 2;  // 127.0.0.0/8 . container
-constexpr unsigned kAll = 4;       // 0.0.0.0/0 . container
+constexpr unsigned kSelf = 1;          // container . container
+constexpr unsigned kFromLoopback = 2;  // 127.0.0.0/8 . container
+constexpr unsigned kAll = 4;           // 0.0.0.0/0 . container
 constexpr unsigned kIpv6 = 3;
 
 unsigned shift(Family family) {
@@ -18,7 +18,7 @@ unsigned shift(Family family) {
 unsigned kind_of(const Hairpin& hairpin) {
   return hairpin.source.length == 0                                  ? kAll
          : hairpin.source.network() == hairpin.destination.network() ? kSelf
-                                                                     : kLoopback;
+                                                                     : kFromLoopback;
 }
 
 }  // namespace
@@ -40,7 +40,7 @@ std::vector<Hairpin> hairpins_of(const HairpinWish& wish, const IpAddress& endpo
       IpPrefix{endpoint, family == Family::ipv4 ? wish.length4 : wish.length6}.network();
   std::vector<Hairpin> hairpins;
   if (kinds & kSelf) hairpins.push_back({subnet, subnet});
-  if (kinds & kLoopback) hairpins.push_back({IpPrefix::loopback(family), subnet});
+  if (kinds & kFromLoopback) hairpins.push_back({IpPrefix::loopback(family), subnet});
   if (kinds & kAll) hairpins.push_back({IpPrefix::everything(family), subnet});
   return hairpins;
 }

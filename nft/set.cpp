@@ -10,7 +10,7 @@ constexpr std::array kService4 = {ipv4_addr, inet_proto, inet_service};
 constexpr std::array kService6 = {ipv6_addr, inet_proto, inet_service};
 constexpr std::array kEndpoint4 = {ipv4_addr, inet_service};
 constexpr std::array kEndpoint6 = {ipv6_addr, inet_service};
-constexpr std::array kOwner = {ifname, mark};
+constexpr std::array kOwnerName = {ifname, mark};
 constexpr std::array kDevice = {ifname};
 constexpr std::array kPair4 = {ipv4_addr, ipv4_addr};
 constexpr std::array kPair6 = {ipv6_addr, ipv6_addr};
@@ -47,12 +47,12 @@ SetSpec target_spec(std::string_view chain, Suffix suffix) {
 
 // map owners { type ifname . mark : ipv6_addr . inet_proto . inet_service; }
 SetSpec owners_spec() {
-  return {.name = kOwners, .key = kOwner, .data = kService6};
+  return {.name = kOwners, .key = kOwnerName, .data = kService6};
 }
 
 // map standby { type ifname . mark : ipv6_addr . inet_service; }
 SetSpec standby_spec() {
-  return {.name = kStandby, .key = kOwner, .data = kEndpoint6};
+  return {.name = kStandby, .key = kOwnerName, .data = kEndpoint6};
 }
 
 // set loopback-ip { type inet_proto . inet_service; }

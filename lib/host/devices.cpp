@@ -1,7 +1,7 @@
 #include "lib/host/devices.hpp"
 
-#include <linux/if.h>
 #include <linux/rtnetlink.h>
+#include <net/if.h>
 
 #include <cstring>
 
