@@ -99,11 +99,21 @@ nft::CommitResult commit_closing(Transport& transport, const nft::Transaction& t
       (void)host::enable_route_localnet(device);
     } else if (result && is_recorded(transport, device) == false) {
       // An ADD that lost against this batch may have opened it once more.
-      (void)host::disable_route_localnet(device);
-      if (is_recorded(transport, device) == true) (void)host::enable_route_localnet(device);
+      (void)close_unrecorded(transport, device);
     }
   }
   return result;
+}
+
+Result<bool> close_unrecorded(Transport& transport, const std::string& device) {
+  const Status closed = host::disable_route_localnet(device);
+  if (!closed && closed.error().error_number == ENOENT) return false;
+  if (!closed) return closed.error();
+  // An ADD records before it opens: whoever comes after this look opens it again himself.
+  if (is_recorded(transport, device) != true) return true;
+  const Result<bool> opened = host::enable_route_localnet(device);
+  if (!opened) return opened.error();
+  return false;
 }
 
 Status effects_of_add(Transport& transport, const nft::Plan& plan,

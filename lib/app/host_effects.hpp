@@ -35,6 +35,10 @@ void find_way_of_loopback(nft::Plan& plan);
 nft::CommitResult commit_closing(Transport& transport, const nft::Transaction& transaction,
                                  std::vector<Error>& left_open);
 
+// Closes a device that no record was seen of; false where there is one now, of an ADD meanwhile, or no
+// such device any more.
+Result<bool> close_unrecorded(Transport& transport, const std::string& device);
+
 Status effects_of_add(Transport& transport, const nft::Plan& plan, std::vector<std::string>& notes);
 // The same for many plans, with one dump of the flows. Each result stands at its plan's index.
 std::vector<Status> effects_of_adds(Transport& transport, std::span<const nft::Plan* const> plans,

@@ -143,6 +143,9 @@ TEST_CASE("restore race: flushes, restores, ADDs and DELs at once end in what th
   const auto name = [](int number) { return "c" + std::to_string(number); };
   for (int i = 0; i < containers; ++i)
     lab.container(name(i), "10.22.0." + std::to_string(i + 2) + "/16");
+  // One stays, so that restore always finds something that lives.
+  lab.container("stays", "10.22.0.100/16");
+  REQUIRE(cache.add("stays", {{9000, 80}}) == done);
   std::vector<std::future<void>> runtimes;
   for (int i = 0; i < containers; ++i)
     runtimes.push_back(std::async(std::launch::async, [&, i] {
@@ -165,6 +168,7 @@ TEST_CASE("restore race: flushes, restores, ADDs and DELs at once end in what th
   operators.get();
   REQUIRE(ctl(lab, {"restore", "--from", cache.directory()}).status == 0);
   const std::string table = listing(lab.host());
+  CHECK(table.find("web/stays/eth0") != std::string::npos);
   for (int i = 0; i < containers; ++i) {
     CAPTURE(i);
     CHECK((table.find("web/" + name(i) + "/eth0") != std::string::npos) == (i % 2 == 0));

@@ -28,7 +28,8 @@ app::Outcome report(const Audit& audit, bool repaired) {
 
 Status repair(Transport& transport, const Audit& audit) {
   for (const std::string& device : audit.close_devices)
-    if (const Status closed = host::disable_route_localnet(device); !closed) return closed;
+    if (const auto closed = app::close_unrecorded(transport, device); !closed)
+      return closed.error();
   if (!audit.repair.operations.empty()) {
     std::vector<Error> left_open;
     const nft::CommitResult result = app::commit_closing(transport, audit.repair, left_open);

@@ -40,20 +40,29 @@ void reset_devices(const std::set<std::string>& devices, app::Outcome& outcome) 
   }
 }
 
-app::Outcome flush_all(Transport& transport) {
+// Under the generation: an ADD between the look and the end of the guard would leave its device open.
+Result<app::Outcome> flush_table(Transport& transport) {
+  const Result<std::uint32_t> generation = nft::read_generation(transport);
+  if (!generation) return generation.error();
   const Result<std::set<std::string>> devices = opened_devices(transport);
-  if (!devices) return failure(devices.error());
+  if (!devices) return devices.error();
   app::Outcome outcome;
   reset_devices(*devices, outcome);  // while the guard is there
-  nft::Transaction transaction;
+  nft::Transaction transaction{.operations = {}, .generation = *generation};
   transaction.operations.emplace_back(nft::DeleteTable{});
   const nft::CommitResult gone = nft::commit(transport, transaction);
   const bool was_missing = gone.refusal && gone.refusal->error_number == ENOENT;
   if (const Status status = to_status(gone, transaction); !status && !was_missing)
-    return failure(status.error());
+    return status.error();
   outcome.out = was_missing ? "there is no table inet nft-port-mapper\n"
                             : "removed table inet nft-port-mapper\n";
   return outcome;
+}
+
+app::Outcome flush_all(Transport& transport) {
+  const Result<app::Outcome> done =
+      app::retry_reading([&transport] { return flush_table(transport); });
+  return done ? *done : failure(done.error());
 }
 
 // What was removed of one network's attachments, and in which chains: up to the first error.

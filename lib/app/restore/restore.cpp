@@ -129,9 +129,11 @@ class Restorer {
     if (!has_table) return has_table.error();
     if (*has_table) return app::carry_out(transport_, {}, nft::decide_skeleton).status;
     for (const std::string& device : *exposed) {
-      if (const Status closed = host::disable_route_localnet(device); !closed) return closed;
-      notes_.push_back("reset route_localnet of " + device +
-                       ": no port needs it, and no guard was there");
+      const Result<bool> closed = app::close_unrecorded(transport_, device);
+      if (!closed) return closed.error();
+      if (*closed)
+        notes_.push_back("reset route_localnet of " + device +
+                         ": no port needs it, and no guard was there");
     }
     return {};
   }
