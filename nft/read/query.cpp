@@ -107,10 +107,11 @@ Status Query::ask(Transport& transport, Exchange exchange, const OnReply& on_rep
   });
   // Without the privilege the kernel refuses the first request and answers no other.
   if (!sent && error_number == 0) return sent.error();
+  if (error_number == 0 && answered) return {};
+  const std::string object = object_.empty() ? std::string("table inet ") + kTable : object_;
   // No answer does not mean "nothing exists".
-  if (error_number == 0 && !answered) return no_answer(object_);
-  if (error_number != 0) return mapping_failed("cannot read", object_, error_number);
-  return {};
+  if (error_number == 0) return no_answer(object);
+  return mapping_failed("cannot read", object, error_number);
 }
 
 }  // namespace portmapper::nft

@@ -55,7 +55,7 @@ class Query {
   Status ask(Transport& transport, Exchange exchange, const OnReply& on_reply);
 
   Messages messages_;
-  std::string object_ = std::string("table inet ") + kTable;
+  std::string object_;  // what an error names; empty: our table
   bool asks_for_keys_ = false;
   std::uint32_t generation_ = 0;
 };
