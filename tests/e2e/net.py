@@ -9,11 +9,8 @@ sees. Not for several threads: a socket is made by entering a namespace for a mo
 """
 import contextlib
 import ctypes
-import glob
 import os
 import socket
-import subprocess
-import tempfile
 import threading
 import time
 
@@ -22,7 +19,6 @@ import kit
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
 KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
-DOWNLOADS = f"{kit.ROOT}/build/e2e-packages"
 
 
 @contextlib.contextmanager
@@ -189,24 +185,3 @@ def until(holds, what, seconds=60):
         if time.monotonic() > end:
             raise kit.Failure(f"waited {seconds} s until {what}")
         time.sleep(0.05)
-
-
-# Programs of other packages, which are not installed: some start services.
-
-def download(*packages):
-    """Before kit.enter(), whose network namespace leads nowhere."""
-    os.makedirs(DOWNLOADS, exist_ok=True)
-    missing = [package for package in packages if not glob.glob(f"{DOWNLOADS}/{package}_*.deb")]
-    if not missing or os.environ.get("NPM_INSIDE"):
-        return
-    command = ["apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", *missing]
-    if kit.run(*command, cwd=DOWNLOADS, timeout=600).returncode != 0:
-        subprocess.run(["apt-get", "update", "-q"], check=True, stdin=subprocess.DEVNULL)
-        subprocess.run(command, cwd=DOWNLOADS, check=True, stdin=subprocess.DEVNULL)
-
-
-def unpacked(package):
-    """The package's files below a directory that goes with the mount namespace's /run/netns."""
-    directory = tempfile.mkdtemp(prefix=package, dir="/run/netns")
-    kit.must("dpkg-deb", "-x", glob.glob(f"{DOWNLOADS}/{package}_*.deb")[0], directory)
-    return directory
