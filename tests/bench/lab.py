@@ -51,6 +51,22 @@ class Lab:
     def ctl(self):
         return os.path.join(self.build, "nft-port-mapperctl")
 
+    def first_ruleset(self):
+        """The last plugin that built the first ruleset (tests/older); built once, and it need not be fast."""
+        tree = os.path.join(self.build, "bench", "first-ruleset")
+        plugin = os.path.join(tree, "build", "nft-port-mapper")
+        if not os.path.exists(plugin):
+            os.makedirs(tree, exist_ok=True)
+            sources = os.path.join(ROOT, "tests", "older", "first-ruleset.tar.xz")
+            command("tar", "-xJf", sources, "-C", tree)
+            with open(os.path.join(tree, "packaging", "CMakeLists.txt"), "w", encoding="utf-8"):
+                pass  # what is installed beside the programs is not there
+            environment = {**os.environ, "CXXFLAGS": "-O0"}
+            words = ["-S", tree, "-B", tree + "/build", "-DCMAKE_BUILD_TYPE=None", "-DNFT_PORT_MAPPER_TESTS=OFF"]
+            command("cmake", *words, env=environment)
+            command("cmake", "--build", tree + "/build", "-j", str(os.cpu_count()), "--target", "nft-port-mapper")
+        return Program("nft-port-mapper", plugin)
+
     def namespace(self, name):
         name = f"npm-bench-{os.getpid()}-{name}"
         command("ip", "netns", "add", name)
