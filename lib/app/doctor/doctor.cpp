@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include "lib/app/columns.hpp"
 
@@ -59,6 +60,34 @@ Findings check_forwarding4(const Host& host) {
 
 Findings check_forwarding6(const Host& host) {
   return check_forwarding(host, Family::ipv6, "net.ipv6.conf.all.forwarding", host.forwards6);
+}
+
+// On which ports, and why that matters.
+Findings check_listeners(const Host& host) {
+  std::set<std::string> hidden;
+  std::set<std::string> keeping;
+  for (const app::HostProcess& process : host.processes) {
+    const std::string where = app::place_of(process.listener);
+    if (process.is_hidden)
+      hidden.insert(app::name_of(process.listener) + " on " + where);
+    else if (!process.listener.address.is_loopback())  // there it is in nobody's way
+      keeping.insert(where + " by " + app::name_of(process.listener));
+  }
+  Findings findings;
+  if (!hidden.empty())
+    findings.push_back({Level::note,
+                        "published ports hide " + some_of({hidden.begin(), hidden.end()}),
+                        "connections to such a port go to the container, not to the process; let it"
+                        " listen on an address of its own, or publish the port on another address;"
+                        " \"hostListeners\": \"refused\" would refuse the next ADD"});
+  if (!keeping.empty())
+    findings.push_back(
+        {Level::note,
+         "addresses of published ports are kept: " + some_of({keeping.begin(), keeping.end()}),
+         "connections to such an address go to the process, not to the container,"
+         " but for the host's own; publish the port on that address if the container"
+         " is to have it"});
+  return findings;
 }
 
 Findings check_guard(const Host& host) {
@@ -132,6 +161,7 @@ constexpr std::array kChecks = {
     Check{"translation: no other table translates a published port first",
           find_earlier_translations},
     Check{"portmap: left nothing behind", find_portmap_leftovers},
+    Check{"listeners: no process of the host listens where a port is published", check_listeners},
     Check{"route_localnet: not set without the guard", check_guard},
     Check{"br_netfilter: bridges do not pass frames to the IP rules", check_bridge},
     Check{"rp_filter: not strict towards containers", check_rp_filter},
