@@ -265,21 +265,22 @@ TEST_CASE("hostListeners: the doctor notes hidden processes and addresses that a
   const std::string found =
       result.out.substr(result.out.find("note"),
                         result.out.find("ok       route_localnet") - result.out.find("note"));
-  CHECK(
-      found ==
-      "note     published ports hide " + who +
-          " on 0.0.0.0:8080/tcp\n"
-          "         why:  connections to such a port go to the container, not to the process; let "
-          "it\n"
-          "               listen on an address of its own, or publish the port on another "
-          "address;\n"
-          "               \"hostListeners\": \"refused\" would refuse the next ADD\n"
-          "note     addresses of published ports are kept: 10.22.0.1:53/udp by " +
-          who +
-          "\n"
-          "         why:  connections to such an address go to the process, not to the container,\n"
-          "               but for the host's own; publish the port on that address if the\n"
-          "               container is to have it\n");
+  const std::string on_any = who + " on 0.0.0.0:8080/tcp\n";
+  const std::string on_one = who + " keeps 10.22.0.1:53/udp\n";
+  CHECK(found ==
+        "note     hidden: " + on_any +
+            "         why:  a container's port is published there, so connections go to the"
+            " container and\n"
+            "               not to the process; let it listen on an address of its own, or"
+            " publish the\n"
+            "               port on another address\n"
+            "note     " +
+            on_one +
+            "         why:  a container publishes the port on any address; connections to this one"
+            " go to\n"
+            "               the process, but for the host's own; publish the port on this address"
+            " if the\n"
+            "               container is to have it\n");
   CHECK(result.out.ends_with("\nno problems, 2 notes\n"));
 }
 

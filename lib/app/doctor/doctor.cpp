@@ -62,31 +62,28 @@ Findings check_forwarding6(const Host& host) {
   return check_forwarding(host, Family::ipv6, "net.ipv6.conf.all.forwarding", host.forwards6);
 }
 
-// On which ports, and why that matters.
 Findings check_listeners(const Host& host) {
   std::set<std::string> hidden;
   std::set<std::string> keeping;
   for (const app::HostProcess& process : host.processes) {
+    const std::string who = app::name_of(process.listener);
     const std::string where = app::place_of(process.listener);
     if (process.is_hidden)
-      hidden.insert(app::name_of(process.listener) + " on " + where);
+      hidden.insert(who + " on " + where);
     else if (!process.listener.address.is_loopback())  // there it is in nobody's way
-      keeping.insert(where + " by " + app::name_of(process.listener));
+      keeping.insert(who + " keeps " + where);
   }
   Findings findings;
   if (!hidden.empty())
-    findings.push_back({Level::note,
-                        "published ports hide " + some_of({hidden.begin(), hidden.end()}),
-                        "connections to such a port go to the container, not to the process; let it"
-                        " listen on an address of its own, or publish the port on another address;"
-                        " \"hostListeners\": \"refused\" would refuse the next ADD"});
+    findings.push_back({Level::note, "hidden: " + some_of({hidden.begin(), hidden.end()}),
+                        "a container's port is published there, so connections go to the container"
+                        " and not to the process; let it listen on an address of its own, or"
+                        " publish the port on another address"});
   if (!keeping.empty())
-    findings.push_back(
-        {Level::note,
-         "addresses of published ports are kept: " + some_of({keeping.begin(), keeping.end()}),
-         "connections to such an address go to the process, not to the container,"
-         " but for the host's own; publish the port on that address if the container"
-         " is to have it"});
+    findings.push_back({Level::note, some_of({keeping.begin(), keeping.end()}),
+                        "a container publishes the port on any address; connections to this one go"
+                        " to the process, but for the host's own; publish the port on this address"
+                        " if the container is to have it"});
   return findings;
 }
 
