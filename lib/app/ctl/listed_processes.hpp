@@ -1,7 +1,8 @@
 // Listed processes: adds to each listed port the processes of the host that listen there.
 //
-//   const Status found = find_host_processes(transport, ports);
-//   for (const app::HostProcess& one : ports.front().processes) use(app::sentence(one));
+//   Result<std::vector<ListedPort>> ports = list_ports(transport);
+//   const Status found = find_host_processes(transport, *ports);
+//   for (const app::HostProcess& one : ports->front().processes) use(app::sentence(one));
 //
 // The kernel's list of sockets is read once for each protocol and family; /proc, and which ports the
 // host's loopback reaches, only where somebody listens on one of the ports. Errors: mapping_failed
