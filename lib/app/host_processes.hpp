@@ -1,6 +1,6 @@
 // Host processes: who of the host listens where a container's port is published, and what of it is hidden.
 //
-//   const nft::PublishedPort ports[] = {{*IpAddress::parse("192.0.2.1"), Protocol::tcp, *Port::from(80)}};
+//   const nft::PublishedPort ports[] = {published};
 //   const auto listeners = listeners_on(ports);  // the kernel's answer; none: there is nothing to do
 //   for (const HostProcess& one : host_processes(ports, *listeners, {}))
 //     use(sentence(one));  // "0.0.0.0:8080/tcp hides the host's process nginx (pid 812), which ..."

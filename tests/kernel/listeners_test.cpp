@@ -124,17 +124,23 @@ TEST_CASE(
   const Process v4(lab, "reserved", "192.0.2.1", 8080);
   const Process v6(lab, "reserved", "2001:db8::1", 8080);
   const Process other(lab, "other", "192.0.2.11", 8080);
-  REQUIRE(Runtime(lab).add("abc", {{8080, 80, "tcp", "192.0.2.1"},
-                                   {8080, 80, "udp", "192.0.2.1"},
-                                   {8080, 80, "tcp", "2001:db8::1"},
-                                   {8080, 80, "udp", "2001:db8::1"}}) == done);
-  for (const bool bridge_netfilter : {false, true}) {
-    lab.bridge_netfilter(bridge_netfilter);
-    CHECK(Hosts::seen(lab.client(), "192.0.2.1", 8080) == "abc 192.0.2.2");
-    CHECK(Hosts::seen(lab.client(), "2001:db8::1", 8080) == "abc 2001:db8::2");
-    CHECK(Hosts::seen(lab.host(), "192.0.2.1", 8080) == "abc 192.0.2.1");
-    CHECK(Hosts::seen(hosts.abc, "192.0.2.1", 8080) == "abc 10.22.0.1");
-    CHECK(Hosts::seen(lab.client(), "192.0.2.11", 8080) == "other 192.0.2.2");
+  Mappings ports = {{8080, 80, "tcp", "192.0.2.1"},
+                    {8080, 80, "udp", "192.0.2.1"},
+                    {8080, 80, "tcp", "2001:db8::1"},
+                    {8080, 80, "udp", "2001:db8::1"}};
+  // Alone, and beside the same port on any address.
+  for (const bool on_any_too : {false, true}) {
+    CAPTURE(on_any_too);
+    if (on_any_too) ports.insert(ports.end(), web.begin(), web.end());
+    REQUIRE(Runtime(lab).add("abc", ports) == done);
+    for (const bool bridge_netfilter : {false, true}) {
+      lab.bridge_netfilter(bridge_netfilter);
+      CHECK(Hosts::seen(lab.client(), "192.0.2.1", 8080) == "abc 192.0.2.2");
+      CHECK(Hosts::seen(lab.client(), "2001:db8::1", 8080) == "abc 2001:db8::2");
+      CHECK(Hosts::seen(lab.host(), "192.0.2.1", 8080) == "abc 192.0.2.1");
+      CHECK(Hosts::seen(hosts.abc, "192.0.2.1", 8080) == "abc 10.22.0.1");
+      CHECK(Hosts::seen(lab.client(), "192.0.2.11", 8080) == "other 192.0.2.2");
+    }
   }
 }
 
