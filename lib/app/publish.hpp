@@ -9,8 +9,8 @@
 // dead owners. withdraw ends the stale UDP flows too, and succeeds when nothing is left, whatever
 // was missing; it returns what it removed. Errors: port_taken names port, owner and network;
 // mapping_failed: a refusal names object and errno. try_again_later when others kept changing the
-// ruleset. A listener of the host on the same port is hidden, not refused. Source:
-// packaging/doc/design.md, "The commands".
+// ruleset. A process of the host that listens on the same port is no conflict here; what an ADD says
+// of it is lib/app/host_processes'. Source: packaging/doc/design.md, "The commands".
 #pragma once
 
 #include <optional>

@@ -74,6 +74,7 @@ class Reader {
   void read_conditions(std::string_view key, Family family, std::vector<Match>& matches);
   void read_bool_option(std::string_view key, bool& option);
   void read_seconds(std::string_view key, std::int64_t most, std::chrono::seconds& option);
+  void read_host_listeners();
   void refuse_options_of_shared_chain();
   void read_nftables_only();
 
@@ -146,6 +147,22 @@ void Reader::read_seconds(std::string_view key, std::int64_t most, std::chrono::
   if (!value.present()) return;
   const auto seconds = json::read_integer(value, 0, most, optional_problems());
   if (seconds) option = std::chrono::seconds(*seconds);
+}
+
+void Reader::read_host_listeners() {
+  const json::Value value = root_.member("hostListeners");
+  if (!value.present()) return;
+  json::Problems& problems = optional_problems();
+  const std::optional<std::string_view> word = json::read_string(value, problems);
+  if (!word) return;
+  for (const auto& [name, wish] :
+       {std::pair{"hidden", HostListeners::hidden}, std::pair{"noted", HostListeners::noted},
+        std::pair{"refused", HostListeners::refused}})
+    if (*word == name) {
+      conf.host_listeners = wish;
+      return;
+    }
+  problems.about(value, "is not \"hidden\", \"noted\" or \"refused\"");
 }
 
 // Every network without restrictions shares this chain: those of one would be everybody's. An ADD
@@ -222,6 +239,7 @@ void Reader::read_options() {
   read_nftables_only();
   read_seconds("delegateTimeout", kMaxDelegateTimeout, conf.delegate_timeout);
   read_seconds("portWait", kMaxPortWait, conf.port_wait);
+  read_host_listeners();
 }
 
 void Reader::read_mappings() {

@@ -36,6 +36,9 @@ struct ValidAttachment {
   std::string ifname;
 };
 
+// What an ADD does about a process of the host that a published port hides.
+enum class HostListeners { hidden, noted, refused };
+
 struct NetConf {
   std::string cni_version;  // as asked for; "0.1.0" where the document has none
   std::string name;
@@ -44,7 +47,8 @@ struct NetConf {
   std::optional<Delegate> delegate;
   std::chrono::seconds delegate_timeout{120};  // 0: none
   std::chrono::seconds port_wait{5};           // for a port that another container has
-  std::vector<PortMapping> mappings;           // identical entries once
+  HostListeners host_listeners = HostListeners::hidden;
+  std::vector<PortMapping> mappings;  // identical entries once
   bool snat = true;
   bool masq_all = false;
   std::vector<Match> conditions_v4;

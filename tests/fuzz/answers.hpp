@@ -14,6 +14,7 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <linux/netlink.h>
+#include <linux/sock_diag.h>
 
 #include <algorithm>
 #include <array>
@@ -61,7 +62,7 @@ class Answers final : public Transport {
   }
 
  private:
-  static constexpr std::array<std::uint16_t, 9> kTypes = {
+  static constexpr std::array<std::uint16_t, 10> kTypes = {
       NLMSG_ERROR,
       NLMSG_DONE,
       nft_type(NFT_MSG_NEWGEN),
@@ -71,6 +72,7 @@ class Answers final : public Transport {
       nft_type(NFT_MSG_NEWSET),
       nft_type(NFT_MSG_NEWSETELEM),
       NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_NEW,
+      SOCK_DIAG_BY_FAMILY,
   };
 
   Bytes input_;

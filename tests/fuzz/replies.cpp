@@ -4,7 +4,9 @@
 
 #include "lib/app/ctl/audit.hpp"
 #include "lib/app/ctl/listing.hpp"
+#include "lib/app/host_processes.hpp"
 #include "lib/host/conntrack.hpp"
+#include "lib/host/listeners.hpp"
 #include "nft/commit.hpp"
 #include "nft/encode.hpp"
 #include "nft/read/reader.hpp"
@@ -69,8 +71,17 @@ void judge_flows(Transport& kernel) {
   judge(delete_stale_flows(kernel, {&port, 1}, {&kHost, 1}, Stale::leads_there));
 }
 
+void judge_listeners(Transport& kernel) {
+  const ListenPort ports[] = {{Protocol::tcp, kPort}, {Protocol::udp, kPort}};
+  const Result<std::vector<Listener>> found = find_listeners(kernel, ports);
+  judge(found);
+  if (!found) return;
+  for (const app::HostProcess& process : app::meetings(kPorts, *found, {kPorts.front()}))
+    demand_printable(app::sentence(process));
+}
+
 using Question = void (*)(Transport& kernel);
-const std::array<Question, 18> kQuestions = {
+const std::array<Question, 19> kQuestions = {
     [](Transport& kernel) { judge(read_ruleset(kernel, plan().chain)); },
     [](Transport& kernel) { judge(has_table(kernel)); },
     [](Transport& kernel) { judge(has_guard(kernel)); },
@@ -92,6 +103,7 @@ const std::array<Question, 18> kQuestions = {
     [](Transport& kernel) { judge_listing(list_ports(kernel)); },
     judge_audit,
     judge_flows,
+    judge_listeners,
 };
 
 }  // namespace

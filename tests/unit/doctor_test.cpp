@@ -75,9 +75,34 @@ Condition dport(std::uint16_t number) {
 
 }  // namespace
 
-TEST_CASE("doctor: a healthy host has eleven lines of ok") {
+TEST_CASE("doctor: processes that a port hides are noted once, and those that keep an address") {
+  const auto process = [](const char* published, const char* listens, int pid, bool is_hidden) {
+    const Port number = *Port::from(8080);
+    return app::HostProcess{
+        {*IpAddress::parse(published), Protocol::tcp, number},
+        {{Protocol::tcp, number}, *IpAddress::parse(listens), true, 7, "web", pid},
+        is_hidden};
+  };
+  Host host = healthy();
+  host.processes = {process("0.0.0.0", "::", 7, true), process("::", "::", 7, true),
+                    process("0.0.0.0", "127.0.0.53", 8, false)};
+  const std::string hidden =
+      "note: hidden: the host's process web (pid 7) on [::]:8080/tcp | a container's port is"
+      " published there, so connections go to the container and not to the process; let it listen"
+      " on an address of its own, or publish the port on another address | \n";
+  CHECK(told(diagnose(host)) == hidden);
+  host.processes.push_back(process("0.0.0.0", "10.22.0.1", 0, false));
+  CHECK(
+      told(diagnose(host)) ==
+      hidden +
+          "note: a process that cannot be seen here keeps 10.22.0.1:8080/tcp | a container"
+          " publishes the port on any address; connections to this one go to the process, but for"
+          " the host's own; publish the port on this address if the container is to have it | \n");
+}
+
+TEST_CASE("doctor: a healthy host has twelve lines of ok") {
   const std::vector<Finding> findings = diagnose(healthy());
-  CHECK(findings.size() == 11);
+  CHECK(findings.size() == 12);
   CHECK(told(findings) == "");
   const std::string text = format(findings);
   CHECK(text.starts_with("ok       privileges: CAP_NET_ADMIN is present\n"));

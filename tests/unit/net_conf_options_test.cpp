@@ -1,4 +1,4 @@
-// lib/config/net_config: portWait, and what the chain that networks share does not take.
+// lib/config/net_config: portWait, hostListeners, and what the chain that networks share does not take.
 #include <doctest/doctest.h>
 
 #include <string>
@@ -27,6 +27,26 @@ TEST_CASE("portWait: 5 seconds where nothing is said, 0 to 60") {
   const std::string mesos = R"({"name":"n","chain":"C","portWait":7,"delegate":{"type":"t"}})";
   CHECK(parsed(mesos, Command::add).port_wait == std::chrono::seconds(7));
   CHECK(parsed(chained(R"("portWait":61)"), Command::del).port_wait == std::chrono::seconds(5));
+}
+
+TEST_CASE("hostListeners: hidden where nothing is said, noted or refused where it is") {
+  const auto wish = [](const std::string& value, Command command = Command::add) {
+    return parsed(chained("\"hostListeners\":" + value), command).host_listeners;
+  };
+  CHECK(parsed(chained(""), Command::add).host_listeners == HostListeners::hidden);
+  CHECK(wish("null") == HostListeners::hidden);
+  CHECK(wish("\"hidden\"") == HostListeners::hidden);
+  CHECK(wish("\"noted\"") == HostListeners::noted);
+  CHECK(wish("\"refused\"") == HostListeners::refused);
+  const std::string mesos =
+      R"({"name":"n","chain":"C","hostListeners":"refused","delegate":{"type":"t"}})";
+  CHECK(parsed(mesos, Command::add).host_listeners == HostListeners::refused);
+  CHECK(wish("\"Refused\"", Command::del) == HostListeners::hidden);
+  const std::string complaint = " is not \"hidden\", \"noted\" or \"refused\"";
+  CHECK(error_of(chained(R"("hostListeners":"Refused")")) ==
+        "hostListeners: \"Refused\"" + complaint);
+  CHECK(error_of(chained(R"("hostListeners":"")")) == "hostListeners: \"\"" + complaint);
+  CHECK(error_of(chained(R"("hostListeners":true)")) == "hostListeners: true is not a string");
 }
 
 TEST_CASE("the chain that networks share takes no restrictions of one of them") {

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "lib/app/ctl/commands.hpp"
+#include "lib/app/ctl/listed_processes.hpp"
 #include "lib/app/ctl/listing.hpp"
 #include "lib/app/exposure.hpp"
 #include "lib/app/publish.hpp"
@@ -62,8 +63,9 @@ void read_network(doctor::Host& host) {
 }
 
 Status read_tables(Transport& transport, doctor::Host& host) {
-  const Result<std::vector<ListedPort>> ports = list_ports(transport);
+  Result<std::vector<ListedPort>> ports = list_ports(transport);
   if (!ports) return ports.error();
+  if (const Status found = find_host_processes(transport, *ports); !found) return found;
   Result<std::vector<IpAddress>> addresses = host::local_addresses();
   if (!addresses) return addresses.error();
   Result<std::vector<host::Device>> devices = host::outer_devices();
@@ -75,6 +77,9 @@ Status read_tables(Transport& transport, doctor::Host& host) {
   Result<nft::foreign::Ruleset> others = nft::foreign::read_ruleset(transport);
   if (!others) return others.error();
   host.ports = routed(*ports);
+  host.processes.clear();
+  for (const ListedPort& port : *ports)
+    host.processes.insert(host.processes.end(), port.processes.begin(), port.processes.end());
   host.addresses = std::move(*addresses);
   host.devices = std::move(*devices);
   host.has_table = *table;

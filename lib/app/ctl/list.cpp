@@ -1,4 +1,5 @@
 #include "lib/app/ctl/commands.hpp"
+#include "lib/app/ctl/listed_processes.hpp"
 #include "lib/app/ctl/listing.hpp"
 
 namespace portmapper::ctl {
@@ -15,6 +16,9 @@ app::Outcome list(const Arguments& arguments) {
            (container && !is_of_container(port, *container));
   });
   app::Outcome outcome;
+  // The ports are what was asked for, and are shown without.
+  if (const Status found = find_host_processes(*netlink, *ports); !found)
+    outcome.log = log_lines({found.error().message()});
   outcome.out = arguments.has("--json") ? format_json(*ports)
                                         : format_table(*ports, arguments.has("--no-trunc"));
   outcome.watch = arguments.has("--watch");

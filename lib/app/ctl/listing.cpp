@@ -89,6 +89,34 @@ std::size_t unique_length(const std::vector<ListedPort>& ports) {
   return length;
 }
 
+// "hides nginx (812) on 0.0.0.0:8080, dnsmasq (7) keeps 10.22.0.1:8080"
+std::string processes_of(const ListedPort& port) {
+  std::string text;
+  for (const app::HostProcess& process : port.processes) {
+    const host::Listener& listener = process.listener;
+    const std::string who = listener.pid == 0
+                                ? "a process that cannot be seen here"
+                                : listener.process + " (" + std::to_string(listener.pid) + ")";
+    std::string place = app::place_of(listener);
+    place.resize(place.rfind('/'));
+    if (!text.empty()) text += ", ";
+    text += process.is_hidden ? "hides " + who + " on " + place : who + " keeps " + place;
+  }
+  return text;
+}
+
+void write_processes(const ListedPort& port, json::Writer& out) {
+  if (port.processes.empty()) return;
+  out.key("hostProcesses").begin_array();
+  for (const app::HostProcess& process : port.processes) {
+    out.begin_object().member("address", process.listener.address.to_string());
+    if (process.listener.pid != 0)
+      out.member("process", process.listener.process).member("pid", process.listener.pid);
+    out.member("hidden", process.is_hidden).end_object();
+  }
+  out.end_array();
+}
+
 struct Entries {
   std::vector<nft::OwnerEntry> owners;
   Targets targets;
@@ -184,6 +212,10 @@ std::string format_table(const std::vector<ListedPort>& ports, bool whole_ids) {
                     port.attachment.container_id.substr(0, length), port.attachment.network,
                     port.standby ? "standby" : std::to_string(port.connections),
                     std::string(to_string(port.owner))});
+    if (port.processes.empty()) continue;
+    rows.front().resize(rows.back().size());
+    rows.front().emplace_back("HOST PROCESSES");
+    rows.back().push_back(processes_of(port));
   }
   return app::format_columns(std::move(rows));
 }
@@ -206,8 +238,9 @@ std::string format_json(const std::vector<ListedPort>& ports) {
         .member("connections", static_cast<std::int64_t>(port.connections))
         .member("standby", port.standby)
         .member("alive", port.owner != nft::Liveness::dead)
-        .member("state", to_string(port.owner))
-        .end_object();
+        .member("state", to_string(port.owner));
+    write_processes(port, out);
+    out.end_object();
   }
   out.end_array().end_object();
   return std::move(out).text() + "\n";

@@ -18,6 +18,7 @@
 #include <string_view>
 #include <vector>
 
+#include "lib/app/host_processes.hpp"
 #include "lib/base/error.hpp"
 #include "lib/base/netlink.hpp"
 #include "nft/decide.hpp"
@@ -35,6 +36,7 @@ struct ListedPort {
   std::optional<nft::OwnerHash> network{};    // where the comment may not tell
   std::optional<nft::OwnerHash> container{};  // likewise
   nft::Liveness owner = nft::Liveness::unknown;
+  std::vector<app::HostProcess> processes{};  // that listen there; listed_processes finds them
 };
 
 Result<std::vector<ListedPort>> list_ports(Transport& transport);
@@ -53,7 +55,8 @@ Result<Listing> read_listing(Transport& transport);
 
 std::string_view to_string(nft::Liveness liveness);  // "alive", "dead", "unknown"
 
-// Container IDs are shortened to what is unique among them, unless `whole_ids`.
+// Container IDs are shortened to what is unique among them, unless `whole_ids`. The column of the
+// host's processes is there where a port has some.
 std::string format_table(const std::vector<ListedPort>& ports, bool whole_ids);
 std::string format_json(const std::vector<ListedPort>& ports);
 

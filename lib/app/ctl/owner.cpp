@@ -3,9 +3,9 @@
 
 #include "lib/app/columns.hpp"
 #include "lib/app/ctl/commands.hpp"
+#include "lib/app/ctl/listed_processes.hpp"
 #include "lib/app/ctl/listing.hpp"
 #include "lib/base/escape.hpp"
-#include "lib/host/listeners.hpp"
 
 namespace portmapper::ctl {
 namespace {
@@ -77,15 +77,35 @@ std::string sentence(const ListedPort& port) {
   return text + ".\n";
 }
 
-std::string nobody(const Question& question) {
+// Of those that listen on another address than the question's, nothing.
+std::string processes_of(const ListedPort& port, const Question& question) {
+  std::string text;
+  for (const app::HostProcess& process : port.processes) {
+    const IpAddress& address = process.listener.address;
+    if (question.address && !question.address->is_any() && !address.is_any() &&
+        address != *question.address)
+      continue;
+    text += app::sentence(process) + ".\n";
+  }
+  return text;
+}
+
+// conmon too: whoever wants the port finds it taken.
+std::string nobody(const Question& question, std::vector<std::string>& notes) {
   const std::string port =
       std::to_string(question.port.value()) + "/" + std::string(to_string(question.protocol));
   std::string text = "nobody publishes " + port +
                      (question.address ? " on " + question.address->to_string() : "") + ".\n";
-  for (const host::Listener& listener : host::listeners(question.protocol, question.port.value()))
-    text += "The host's own process " + printable(listener.process) + " (pid " +
-            std::to_string(listener.pid) + ") listens there, on " + listener.address.to_string() +
-            ".\n";
+  const nft::PublishedPort wanted[] = {
+      {IpAddress::any(Family::ipv4), question.protocol, question.port}};
+  Result<std::vector<host::Listener>> listeners = app::listeners_on(wanted);
+  if (!listeners) {
+    notes.push_back(listeners.error().message());
+    return text;
+  }
+  host::name_processes(*listeners);
+  for (const host::Listener& listener : *listeners)
+    text += app::name_of(listener) + " listens on " + app::place_of(listener) + ".\n";
   return text;
 }
 
@@ -100,11 +120,17 @@ app::Outcome owner(const Arguments& arguments) {
   if (!ports) return failure(ports.error());
   std::erase_if(*ports, [&](const ListedPort& port) { return !answers(port, *question); });
   keep_winner(*ports, *question);
+  std::vector<std::string> notes;
+  if (const Status found = find_host_processes(*netlink, *ports); !found)
+    notes.push_back(found.error().message());
   app::Outcome outcome;
   for (const ListedPort& port : *ports) outcome.out += sentence(port);
-  if (!ports->empty()) return outcome;
-  outcome.status = kProblem;
-  outcome.out = nobody(*question);
+  for (const ListedPort& port : *ports) outcome.out += processes_of(port, *question);
+  if (ports->empty()) {
+    outcome.status = kProblem;
+    outcome.out = nobody(*question, notes);
+  }
+  outcome.log = log_lines(notes);
   return outcome;
 }
 

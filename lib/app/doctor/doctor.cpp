@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include "lib/app/columns.hpp"
 
@@ -59,6 +60,31 @@ Findings check_forwarding4(const Host& host) {
 
 Findings check_forwarding6(const Host& host) {
   return check_forwarding(host, Family::ipv6, "net.ipv6.conf.all.forwarding", host.forwards6);
+}
+
+Findings check_listeners(const Host& host) {
+  std::set<std::string> hidden;
+  std::set<std::string> keeping;
+  for (const app::HostProcess& process : host.processes) {
+    const std::string who = app::name_of(process.listener);
+    const std::string where = app::place_of(process.listener);
+    if (process.is_hidden)
+      hidden.insert(who + " on " + where);
+    else if (!process.listener.address.is_loopback())  // there it is in nobody's way
+      keeping.insert(who + " keeps " + where);
+  }
+  Findings findings;
+  if (!hidden.empty())
+    findings.push_back({Level::note, "hidden: " + some_of({hidden.begin(), hidden.end()}),
+                        "a container's port is published there, so connections go to the container"
+                        " and not to the process; let it listen on an address of its own, or"
+                        " publish the port on another address"});
+  if (!keeping.empty())
+    findings.push_back({Level::note, some_of({keeping.begin(), keeping.end()}),
+                        "a container publishes the port on any address; connections to this one go"
+                        " to the process, but for the host's own; publish the port on this address"
+                        " if the container is to have it"});
+  return findings;
 }
 
 Findings check_guard(const Host& host) {
@@ -132,6 +158,7 @@ constexpr std::array kChecks = {
     Check{"translation: no other table translates a published port first",
           find_earlier_translations},
     Check{"portmap: left nothing behind", find_portmap_leftovers},
+    Check{"listeners: no process of the host listens where a port is published", check_listeners},
     Check{"route_localnet: not set without the guard", check_guard},
     Check{"br_netfilter: bridges do not pass frames to the IP rules", check_bridge},
     Check{"rp_filter: not strict towards containers", check_rp_filter},

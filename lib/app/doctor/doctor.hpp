@@ -21,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+#include "lib/app/host_processes.hpp"
 #include "lib/base/ip_address.hpp"
 #include "lib/host/devices.hpp"
 #include "nft/foreign/foreign.hpp"
@@ -46,6 +47,7 @@ struct Host {
   bool may_administer = true;
   std::string refusal{};  // the kernel's, of what an ADD builds; empty: none
   std::vector<RoutedPort> ports{};
+  std::vector<app::HostProcess> processes{};  // that listen where a port is published
   std::vector<IpAddress> addresses{};
   std::vector<host::Device> devices{};      // but lo, where nothing is forwarded
   std::optional<std::int64_t> forwards{};   // net.ipv4.ip_forward

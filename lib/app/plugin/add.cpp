@@ -1,4 +1,5 @@
 #include "lib/app/host_effects.hpp"
+#include "lib/app/host_processes.hpp"
 #include "lib/app/plugin/commands.hpp"
 #include "lib/app/port_wait.hpp"
 #include "lib/app/publish.hpp"
@@ -7,12 +8,16 @@ namespace portmapper::plugin {
 namespace {
 
 Status publish_with_effects(const app::CommandContext& context, const nft::Plan& plan) {
+  // It is not waited for: no runtime ends a process of the host, and its end makes no event.
+  Result<std::vector<std::string>> said =
+      app::notes_on_listeners(plan, context.conf.host_listeners);
+  if (!said) return said.error();
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
   if (!netlink) return netlink.error();
   const Result<app::Published> published =
       app::publish_or_wait(*netlink, plan, context.conf.port_wait);
   if (!published) return published.error();
-  std::vector<std::string> notes;
+  std::vector<std::string> notes = *std::move(said);
   app::effects_of_promotion(*netlink, published->promoted, notes);
   const Status effects =
       app::effects_of_add(*netlink, published->part ? *published->part : plan, notes);

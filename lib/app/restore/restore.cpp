@@ -11,6 +11,7 @@
 #include "lib/app/command_context.hpp"
 #include "lib/app/exposure.hpp"
 #include "lib/app/host_effects.hpp"
+#include "lib/app/host_processes.hpp"
 #include "lib/app/look.hpp"
 #include "lib/app/publish.hpp"
 #include "lib/app/retry.hpp"
@@ -39,6 +40,7 @@ enum class Standing {
 struct Tracked {
   Standing standing = Standing::undecided;
   std::optional<nft::Plan> plan;
+  bool tells_of_listeners = false;
   std::string problem;
 };
 
@@ -49,8 +51,7 @@ bool is_absolute_path(const std::string& path) {
 }
 
 // What the ADD wanted in the kernel.
-Result<nft::Plan> plan_again(const CachedAttachment& cached) {
-  const Result<config::NetConf> conf = config::parse_net_conf(cached.config, cni::Command::add);
+Result<nft::Plan> plan_again(const CachedAttachment& cached, const Result<config::NetConf>& conf) {
   if (!conf) return conf.error();
   if (cached.result.empty() && !conf->prev_result) return invalid_input("it has no result");
   cni::Request request;
@@ -185,11 +186,14 @@ class Restorer {
       return tracked;
     }
     if (!*reading.cached) return tracked;
-    Result<nft::Plan> plan = plan_again(**reading.cached);
+    const Result<config::NetConf> conf =
+        config::parse_net_conf((*reading.cached)->config, cni::Command::add);
+    Result<nft::Plan> plan = plan_again(**reading.cached, conf);
     if (!plan) {
       tracked.problem = reading.path + ": " + plan.error().message();
     } else if (!plan->translations.empty()) {
       tracked.plan = std::move(*plan);
+      tracked.tells_of_listeners = conf->host_listeners != config::HostListeners::hidden;
       tracked.standing = Standing::undecided;
     }
     return tracked;
@@ -282,6 +286,7 @@ class Restorer {
     const std::vector<Result<app::Published>> results = publish_many(transport_, missing, mode_);
     std::vector<const nft::Plan*> done;
     std::vector<const nft::Plan*> leading;  // as far as they lead to their containers
+    std::vector<const nft::Plan*> telling;
     for (std::size_t i = 0; i < missing.size(); ++i) {
       Tracked& tracked = *missing_items[i];
       if (!results[i]) {
@@ -293,7 +298,13 @@ class Restorer {
       if (!results[i]->is_new) continue;
       done.push_back(missing[i]);
       leading.push_back(results[i]->part ? &*results[i]->part : missing[i]);
+      if (tracked.tells_of_listeners) telling.push_back(missing[i]);
     }
+    // Where `hostListeners` wants listeners refused, they are noted: the ADD was accepted, the
+    // container lives on its port, and nobody would try again.
+    if (!telling.empty())
+      for (std::string& note : app::notes_on(app::hidden_by(telling)))
+        notes_.push_back(std::move(note));
     if (mode_ == Mode::publish && !done.empty()) {
       // The last DEL of others may have taken the hairpin pairs along, before these were there.
       if (const Status mended = mend(transport_, done); !mended) return mended.error();
