@@ -217,6 +217,15 @@ Result<ChainDamage> read_chain_damage(Transport& transport, const std::string& c
   return read_chain_damage(transport, chain, Depth::forms);
 }
 
+Result<bool> excludes_addresses(Transport& transport, const std::string& chain, Family family) {
+  std::vector<RuleView> rules;
+  if (const Status read = read_rules(transport, chain, Depth::forms, rules); !read)
+    return read.error();
+  return std::any_of(rules.begin(), rules.end(), [family](const RuleView& rule) {
+    return excludes_addresses(rule.form, family);
+  });
+}
+
 Result<std::vector<Damage>> read_set_damage(Transport& transport, const std::string& chain) {
   std::vector<SetSpec> sets = skeleton_sets();
   for (SetSpec& set : network_sets(chain)) sets.push_back(std::move(set));

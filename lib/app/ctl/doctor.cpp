@@ -11,11 +11,13 @@
 #include "lib/app/publish.hpp"
 #include "lib/app/retry.hpp"
 #include "lib/host/devices.hpp"
+#include "lib/host/ipvs.hpp"
 #include "lib/host/local_addresses.hpp"
 #include "lib/host/route_localnet.hpp"
 #include "lib/host/sysctl.hpp"
 #include "nft/foreign/reader.hpp"
 #include "nft/names.hpp"
+#include "nft/read/reader.hpp"
 
 namespace portmapper::ctl {
 namespace {
@@ -52,6 +54,33 @@ std::vector<std::string> strict_devices(const std::vector<doctor::RoutedPort>& p
   return devices;
 }
 
+std::vector<std::string> absent_ports(const std::vector<ListedPort>& ports) {
+  std::vector<std::string> absent;
+  for (const ListedPort& port : ports)
+    if (!port.is_here && !port.standby) absent.push_back(to_string(port.published));
+  return absent;
+}
+
+// Ports that take what is sent to the services of the cluster, whose addresses are this host's.
+Status read_service_ports(Transport& transport, const std::vector<ListedPort>& ports,
+                          std::vector<std::string>& taking) {
+  if (!host::has_ipvs_device()) return {};
+  std::map<std::pair<std::string, Family>, bool> excluding;
+  for (const ListedPort& port : ports) {
+    const IpAddress& address = port.published.address;
+    if (!address.is_any() || port.standby || port.chain.empty()) continue;
+    const auto [known, is_new] = excluding.try_emplace({port.chain, address.family()});
+    if (is_new) {
+      const Result<bool> excludes =
+          nft::excludes_addresses(transport, port.chain, address.family());
+      if (!excludes) return excludes.error();
+      known->second = *excludes;
+    }
+    if (!known->second) taking.push_back(to_string(port.published));
+  }
+  return {};
+}
+
 void read_network(doctor::Host& host) {
   host.forwards = host::read_sysctl("net/ipv4/ip_forward");
   host.forwards6 = host::read_sysctl("net/ipv6/conf/all/forwarding");
@@ -81,7 +110,9 @@ Status read_tables(Transport& transport, doctor::Host& host) {
   host.exposed_devices = std::move(*exposed);
   host.others = std::move(*others);
   host.strict_devices = strict_devices(host.ports);
-  return {};
+  host.absent_ports = absent_ports(*ports);
+  host.service_ports.clear();
+  return read_service_ports(transport, *ports, host.service_ports);
 }
 
 app::Outcome report(const doctor::Host& host) {

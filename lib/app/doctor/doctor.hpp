@@ -56,6 +56,8 @@ struct Host {
   std::optional<std::int64_t> bridge_calls{};   // net.bridge.bridge-nf-call-iptables
   std::optional<std::int64_t> bridge_calls6{};  // and -ip6tables
   std::vector<std::string> strict_devices{};    // towards containers, rp_filter 1
+  std::vector<std::string> absent_ports{};      // on an address that no interface has now
+  std::vector<std::string> service_ports{};     // on any address, the cluster's services' too
   std::optional<std::int64_t> connections{};
   std::optional<std::int64_t> most_connections{};
 };
