@@ -43,7 +43,7 @@ bool is_plain_jump(const RuleForm& form);
 // Of a network chain, whatever its devices, addresses and conditions: it excludes devices or
 // addresses, or translates by one of the chain's own maps.
 bool is_of_network_chain(const RuleForm& form, std::string_view chain);
-// Whether it leaves some addresses of the family alone.
-bool excludes_addresses(const RuleForm& form, Family family);
+// Whether it is one that excludes addresses, this one among them.
+bool excludes(const RuleForm& form, const IpAddress& address);
 
 }  // namespace portmapper::nft

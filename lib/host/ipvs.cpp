@@ -1,13 +1,16 @@
 #include "lib/host/ipvs.hpp"
 
-#include <unistd.h>
+#include <fcntl.h>
 
 #include <string>
+
+#include "lib/base/unique_fd.hpp"
 
 namespace portmapper::host {
 
 bool has_ipvs_device() {
-  return access((std::string("/proc/sys/net/ipv4/conf/") + kIpvsDevice).c_str(), F_OK) == 0;
+  const std::string path = std::string("/proc/sys/net/ipv4/conf/") + kIpvsDevice;
+  return static_cast<bool>(UniqueFd(open(path.c_str(), O_PATH | O_CLOEXEC)));
 }
 
 }  // namespace portmapper::host

@@ -3,7 +3,7 @@
 //
 //   if (has_ipvs_device()) use(kIpvsDevice);  // "kube-ipvs0"
 //
-// One system call: the device's sysctls are this network namespace's, wherever /proc was mounted.
+// One system call where it is not: the device's sysctls are this network namespace's, wherever /proc was mounted.
 // Errors: none; without /proc it is not seen. Does not promise: that kube-proxy runs; the device may
 // be left of it. Source: kube-proxy, pkg/proxy/ipvs; kernel net/sysctl_net.c.
 #pragma once

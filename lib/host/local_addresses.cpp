@@ -3,6 +3,7 @@
 #include <libmnl/libmnl.h>
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
+#include <net/if.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -18,11 +19,16 @@
 namespace portmapper::host {
 namespace {
 
+ifaddrmsg body_of(const nlmsghdr& reply) {
+  ifaddrmsg body{};
+  std::memcpy(&body, reinterpret_cast<const char*>(&reply) + NLMSG_HDRLEN, sizeof body);
+  return body;
+}
+
 std::optional<IpAddress> address_of(const nlmsghdr& reply) {
   if (reply.nlmsg_type != RTM_NEWADDR || reply.nlmsg_len < NLMSG_LENGTH(sizeof(ifaddrmsg)))
     return std::nullopt;
-  ifaddrmsg body{};
-  std::memcpy(&body, reinterpret_cast<const char*>(&reply) + NLMSG_HDRLEN, sizeof body);
+  const ifaddrmsg body = body_of(reply);
   if (body.ifa_family != AF_INET && body.ifa_family != AF_INET6) return std::nullopt;
   const Family family = body.ifa_family == AF_INET ? Family::ipv4 : Family::ipv6;
   const Attributes attributes(message_attributes(reply, sizeof body));
@@ -94,6 +100,19 @@ Result<std::vector<IpAddress>> local_addresses(Transport& route) {
   // Several interfaces may have one address: each of CNI's ptp links has the gateway's.
   std::sort(addresses.begin(), addresses.end());
   addresses.erase(std::unique(addresses.begin(), addresses.end()), addresses.end());
+  return addresses;
+}
+
+Result<std::vector<IpAddress>> addresses_of(const std::string& device) {
+  const unsigned index = if_nametoindex(device.c_str());
+  std::vector<IpAddress> addresses;
+  if (index == 0) return addresses;
+  const Status status =
+      dump_routing(RTM_GETADDR, "the host's addresses", [&](const nlmsghdr& reply) {
+        const auto address = address_of(reply);
+        if (address && body_of(reply).ifa_index == index) addresses.push_back(*address);
+      });
+  if (!status) return status.error();
   return addresses;
 }
 

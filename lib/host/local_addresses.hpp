@@ -10,6 +10,7 @@
 // which know those of a VRF. Source: rtnetlink(7), RTM_GETADDR, RTM_GETROUTE.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "lib/base/error.hpp"
@@ -21,6 +22,8 @@ namespace portmapper::host {
 Result<std::vector<IpAddress>> local_addresses();
 // Of the network namespace in which the socket was opened.
 Result<std::vector<IpAddress>> local_addresses(Transport& route);
+// Those of one device; none where it is not there.
+Result<std::vector<IpAddress>> addresses_of(const std::string& device);
 
 // Of some addresses those that no packet to this host can have, each once. Any address and those of
 // 127.0.0.0/8 are always here; without others nothing is asked.

@@ -217,13 +217,16 @@ Result<ChainDamage> read_chain_damage(Transport& transport, const std::string& c
   return read_chain_damage(transport, chain, Depth::forms);
 }
 
-Result<bool> excludes_addresses(Transport& transport, const std::string& chain, Family family) {
+Result<std::vector<IpAddress>> read_not_excluded(Transport& transport, const std::string& chain,
+                                                 std::vector<IpAddress> addresses) {
   std::vector<RuleView> rules;
   if (const Status read = read_rules(transport, chain, Depth::forms, rules); !read)
     return read.error();
-  return std::any_of(rules.begin(), rules.end(), [family](const RuleView& rule) {
-    return excludes_addresses(rule.form, family);
+  std::erase_if(addresses, [&rules](const IpAddress& address) {
+    return std::any_of(rules.begin(), rules.end(),
+                       [&address](const RuleView& rule) { return excludes(rule.form, address); });
   });
+  return addresses;
 }
 
 Result<std::vector<Damage>> read_set_damage(Transport& transport, const std::string& chain) {

@@ -31,6 +31,8 @@ enum Check : std::size_t {
   portmap,
   localnet,
   bridges,
+  addresses,
+  services,
   strictness,
   conntrack,
   checks
@@ -47,6 +49,8 @@ inline const std::array<std::string, checks> well = {
     "ok       portmap: left nothing behind\n",
     "ok       route_localnet: not set without the guard\n",
     "ok       br_netfilter: bridges do not pass frames to the IP rules\n",
+    "ok       addresses: the host has those of all published ports\n",
+    "ok       services: ports on any address leave those of the cluster alone\n",
     "ok       rp_filter: not strict towards containers\n",
     "ok       conntrack: the table has room\n"};
 

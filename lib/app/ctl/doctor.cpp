@@ -61,22 +61,35 @@ std::vector<std::string> absent_ports(const std::vector<ListedPort>& ports) {
   return absent;
 }
 
+bool has_family(const std::vector<IpAddress>& addresses, Family family) {
+  return std::any_of(addresses.begin(), addresses.end(),
+                     [family](const IpAddress& address) { return address.family() == family; });
+}
+
 // Ports that take what is sent to the services of the cluster, whose addresses are this host's.
 Status read_service_ports(Transport& transport, const std::vector<ListedPort>& ports,
-                          std::vector<std::string>& taking) {
+                          doctor::Host& host) {
+  host.service_ports.clear();
+  host.taken_services.clear();
   if (!host::has_ipvs_device()) return {};
-  std::map<std::pair<std::string, Family>, bool> excluding;
+  Result<std::vector<IpAddress>> services = host::addresses_of(host::kIpvsDevice);
+  if (!services) return services.error();
+  std::erase_if(*services, [](const IpAddress& address) {  // the kernel's own, which no rule sees
+    return IpPrefix::link_local().contains(IpPrefix::host(address));
+  });
+  std::map<std::string, std::vector<IpAddress>> taken;  // by chain
   for (const ListedPort& port : ports) {
-    const IpAddress& address = port.published.address;
-    if (!address.is_any() || port.standby || port.chain.empty()) continue;
-    const auto [known, is_new] = excluding.try_emplace({port.chain, address.family()});
+    if (!port.published.address.is_any() || port.standby || port.chain.empty()) continue;
+    const auto [chain, is_new] = taken.try_emplace(port.chain);
     if (is_new) {
-      const Result<bool> excludes =
-          nft::excludes_addresses(transport, port.chain, address.family());
-      if (!excludes) return excludes.error();
-      known->second = *excludes;
+      Result<std::vector<IpAddress>> left =
+          nft::read_not_excluded(transport, port.chain, *services);
+      if (!left) return left.error();
+      chain->second = std::move(*left);
     }
-    if (!known->second) taking.push_back(to_string(port.published));
+    if (!has_family(chain->second, port.published.address.family())) continue;
+    host.service_ports.push_back(to_string(port.published));
+    host.taken_services.insert(chain->second.begin(), chain->second.end());
   }
   return {};
 }
@@ -111,8 +124,7 @@ Status read_tables(Transport& transport, doctor::Host& host) {
   host.others = std::move(*others);
   host.strict_devices = strict_devices(host.ports);
   host.absent_ports = absent_ports(*ports);
-  host.service_ports.clear();
-  return read_service_ports(transport, *ports, host.service_ports);
+  return read_service_ports(transport, *ports, host);
 }
 
 app::Outcome report(const doctor::Host& host) {

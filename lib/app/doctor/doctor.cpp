@@ -128,9 +128,11 @@ Findings check_addresses(const Host& host) {
 
 Findings check_services(const Host& host) {
   if (host.service_ports.empty()) return {};
+  std::vector<std::string> services;
+  for (const IpAddress& service : host.taken_services) services.push_back(service.to_string());
   return {{Level::problem,
-           std::string("ports on any address take the connections to the cluster's services: ") +
-               some_of(host.service_ports),
+           some_of(host.service_ports) + " take the connections to the cluster's services " +
+               some_of(services),
            std::string(host::kIpvsDevice) +
                " makes every service address one of this host (CVE-2019-9946); name the cluster's"
                " service prefixes in the key excludeAddresses of the network's configuration, and"

@@ -17,6 +17,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -58,6 +59,7 @@ struct Host {
   std::vector<std::string> strict_devices{};    // towards containers, rp_filter 1
   std::vector<std::string> absent_ports{};      // on an address that no interface has now
   std::vector<std::string> service_ports{};     // on any address, the cluster's services' too
+  std::set<IpAddress> taken_services{};         // the addresses of those
   std::optional<std::int64_t> connections{};
   std::optional<std::int64_t> most_connections{};
 };
