@@ -1,6 +1,7 @@
 #include "nft/parts.hpp"
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 
 namespace portmapper::nft {
@@ -20,10 +21,14 @@ bool creates(const Operation& operation) {
   return elements != nullptr && elements->verb == ElementVerb::create;
 }
 
-// What an owner is known by, and the record of what it opened.
+// What an owner is known by, and behind what: without its user nobody finds the device that it opened,
+// and without its entries nobody finds its user.
+constexpr std::array kEndings = {kLocalnetDevices, kLocalnetUsers, kOwners};
+
 bool ends_ownership(const Operation& operation) {
-  return is_of(operation, ElementVerb::remove, kOwners) ||
-         is_of(operation, ElementVerb::remove, kLocalnetDevices);
+  return std::any_of(kEndings.begin(), kEndings.end(), [&operation](const char* set) {
+    return is_of(operation, ElementVerb::remove, set);
+  });
 }
 
 bool begins_ownership(const Operation& operation) {
@@ -55,6 +60,11 @@ Transaction in_order_for_parts(Transaction transaction) {
   const auto created = std::find_if(all.begin(), all.end(), creates);
   const auto ending = std::stable_partition(
       all.begin(), created, [](const Operation& one) { return !ends_ownership(one); });
+  auto next = ending;
+  for (const char* set : kEndings)
+    next = std::stable_partition(next, created, [set](const Operation& one) {
+      return is_of(one, ElementVerb::remove, set);
+    });
   const bool begins = std::any_of(created, all.end(), begins_ownership);
   if (begins)
     std::stable_partition(created, all.end(), begins_ownership);

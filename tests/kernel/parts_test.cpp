@@ -1,17 +1,15 @@
 // Parts: attachments with more ports than a user namespace may send in one batch.
-#include "nft/parts.hpp"
-
 #include <doctest/doctest.h>
+#include <linux/netfilter/nfnetlink.h>
 
+#include <cerrno>
 #include <fstream>
 #include <map>
 
+#include "lib/app/publish.hpp"
 #include "lib/base/netlink.hpp"
-#include "nft/commit.hpp"
-#include "nft/decide.hpp"
-#include "nft/read/reader.hpp"
-#include "nft/transaction.hpp"
-#include "tests/support/example.hpp"
+#include "nft/owner_entry.hpp"
+#include "nft/plan.hpp"
 #include "tests/support/files.hpp"
 #include "tests/support/runtime.hpp"
 #include "tests/support/tool.hpp"
@@ -54,6 +52,30 @@ std::string config(const std::string& address, const Mappings& ports) {
                         R"("chain":"A","snat":false)");
 }
 
+struct Killed {};
+
+// Takes batches of some kilobytes, and is killed before the one behind `batches`.
+class Narrow final : public Transport {
+ public:
+  Narrow(Netlink netlink, std::size_t batches) : netlink_(std::move(netlink)), batches_(batches) {}
+
+  Status exchange(std::span<const std::uint8_t> requests, const OnReply& on_reply) override {
+    const auto* const first = reinterpret_cast<const nlmsghdr*>(requests.data());
+    if (first->nlmsg_type == NFNL_MSG_BATCH_BEGIN) {
+      if (requests.size() > 2500) return mapping_failed("cannot send", "", EMSGSIZE);
+      if (batches_-- == 0) throw Killed();
+    }
+    return netlink_.exchange(requests, on_reply);
+  }
+  Status peek(std::span<const std::uint8_t> requests, const OnReply& on_reply) override {
+    return netlink_.peek(requests, on_reply);
+  }
+
+ private:
+  Netlink netlink_;
+  std::size_t batches_;
+};
+
 }  // namespace
 
 TEST_CASE("parts: 1,500 ports in a user namespace, published, published again and removed") {
@@ -78,12 +100,12 @@ TEST_CASE("parts: a port of another container, among the last of 1,500, takes al
   CHECK(said ==
         "ADD def: done\n"
         "ADD abc: nft-port-mapper: cannot publish ports of container abc: 0.0.0.0:3499/tcp is "
-        "published by container def of network web (eth0), [::]:3499/tcp is published by container "
+        "published by container def of network web (eth0); [::]:3499/tcp is published by container "
         "def of network web (eth0); stop that container or choose another host port\n"
         "unchanged\n");
 }
 
-TEST_CASE("parts: a DEL removes whatever beginning an ADD or a DEL was cut off behind") {
+TEST_CASE("parts: a DEL removes whatever an ADD or a DEL leaves that is killed between two parts") {
   Lab lab;
   lab.container("abc", "10.22.0.2/16", "fd00::2/64");
   const Runtime runtime(lab);
@@ -91,49 +113,46 @@ TEST_CASE("parts: a DEL removes whatever beginning an ADD or a DEL was cut off b
   REQUIRE(runtime.add("abc", ports) == done);
   REQUIRE(runtime.del("abc") == done);
   const std::string empty = listing(lab.host());
-  const nft::Plan plan = [&] {
-    nft::PlanInput input{.attachment = {"web", "abc", "eth0"}, .chain = {"MESOS-WEB", {}}};
-    for (const Mapping& port : ports)
-      input.mappings.push_back({{}, Protocol::tcp, *Port::from(port.host_port), *Port::from(80)});
-    input.addresses = {*IpPrefix::parse("10.22.0.2/16"), *IpPrefix::parse("fd00::2/64")};
-    return nft::make_plan(std::move(input));
-  }();
-  // Of an ADD's transaction, and of a DEL's behind a whole ADD, the first `eighths` of it.
-  const auto cut_off = [&](const nft::Transaction& whole, int eighths) {
-    std::vector<nft::Transaction> parts = {nft::in_order_for_parts(whole)};
-    for (int halving = 0; halving < 3; ++halving) {
-      std::vector<nft::Transaction> smaller;
-      for (const nft::Transaction& part : parts) {
-        auto two = nft::halves(part);
-        REQUIRE(two);
-        smaller.push_back(std::move(two->first));
-        smaller.push_back(std::move(two->second));
-      }
-      parts = std::move(smaller);
-    }
-    Lab::in(lab.host(), [&] {
+  nft::PlanInput input{.attachment = {"web", "abc", "eth0"},
+                       .chain = {"MESOS-WEB", {}, {}, {}, {}, "web"}};
+  for (const Mapping& port : ports)
+    input.mappings.push_back({{}, Protocol::tcp, *Port::from(port.host_port), *Port::from(80)});
+  input.addresses = {*IpPrefix::parse("10.22.0.2/16"), *IpPrefix::parse("fd00::2/64")};
+  nft::Plan plan = nft::make_plan(std::move(input));
+  plan.localnet_device = "cni0";
+  // True: it was killed behind `batches`.
+  const auto is_killed = [&](std::size_t batches, const auto& act) {
+    return Lab::in(lab.host(), [&] {
       Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
       REQUIRE(netlink);
-      for (int i = 0; i < eighths; ++i)
-        REQUIRE(nft::commit(*netlink, parts[static_cast<std::size_t>(i)]));
+      Narrow narrow(*std::move(netlink), batches);
+      try {
+        act(narrow);
+      } catch (const Killed&) {
+        return true;
+      }
+      return false;
     });
   };
-  for (int eighths = 1; eighths <= 8; ++eighths) {
-    CAPTURE(eighths);
-    cut_off(nft::insertion(plan), eighths);
-    CHECK(runtime.del("abc") == done);
-    CHECK(difference(listing(lab.host()), empty) == "");
-    REQUIRE(runtime.add("abc", ports) == done);
-    const nft::Transaction removal = Lab::in(lab.host(), [&] {
-      Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
-      REQUIRE(netlink);
-      const auto held =
-          nft::read_installed_ports(*netlink, nft::owner_hash(plan.attachment), "MESOS-WEB");
-      REQUIRE(held);
-      return nft::removal(held->installed);
-    });
-    cut_off(removal, eighths);
+  std::size_t adds = 0;
+  while (is_killed(++adds, [&](Transport& transport) { CHECK(app::publish(transport, plan)); })) {
+    CAPTURE(adds);
+    CHECK(listing(lab.host()) != empty);
     CHECK(runtime.del("abc") == done);
     CHECK(difference(listing(lab.host()), empty) == "");
   }
+  CHECK(adds > 8);
+  std::size_t dels = 0;
+  std::vector<std::string> notes;
+  const nft::Withdrawal all{nft::owner_hash(plan.attachment), "MESOS-WEB"};
+  do {
+    CAPTURE(dels);
+    REQUIRE(runtime.del("abc") == done);
+    CHECK(difference(listing(lab.host()), empty) == "");
+    CHECK(read_sysctl(lab.host(), "net/ipv4/conf/cni0/route_localnet") == "0");
+    REQUIRE(runtime.add("abc", ports) == done);
+  } while (is_killed(++dels,
+                     [&](Transport& transport) { CHECK(app::withdraw(transport, all, notes)); }));
+  CHECK(dels > 8);
+  CHECK(difference(listing(lab.host()), empty) == "");
 }

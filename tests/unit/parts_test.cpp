@@ -77,12 +77,13 @@ TEST_CASE("parts: an owner says so before it has anything, and until the last of
   const Transaction del{
       .operations = {elements(ElementVerb::remove, owners_spec(), 3),
                      elements(ElementVerb::remove, claims, 1),
+                     elements(ElementVerb::remove, localnet_users_spec(), 1),
                      elements(ElementVerb::remove, localnet_devices_spec(), 1),
                      FlushSet{"hairpin-ip"}, elements(ElementVerb::create, claims, 1)},
       .generation = {}};
   CHECK(text(in_order_for_parts(del)) ==
-        "remove published-ip 0\nother\ncreate published-ip 0\nremove owners 2 1 0\n"
-        "remove localnet-devices 0\n");
+        "remove published-ip 0\nother\ncreate published-ip 0\nremove localnet-devices 0\n"
+        "remove localnet-users 0\nremove owners 2 1 0\n");
 }
 
 TEST_CASE("parts: halves have all elements, in order, and what is no element is not parted") {
