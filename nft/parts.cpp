@@ -31,6 +31,10 @@ bool ends_ownership(const Operation& operation) {
   });
 }
 
+bool begins_use(const Operation& operation) {
+  return is_of(operation, ElementVerb::add, kLocalnetUsers);
+}
+
 bool begins_ownership(const Operation& operation) {
   return is_of(operation, ElementVerb::create, kOwners);
 }
@@ -67,7 +71,8 @@ Transaction in_order_for_parts(Transaction transaction) {
     });
   const bool begins = std::any_of(created, all.end(), begins_ownership);
   if (begins)
-    std::stable_partition(created, all.end(), begins_ownership);
+    std::stable_partition(std::stable_partition(created, all.end(), begins_use), all.end(),
+                          begins_ownership);
   else
     std::rotate(ending, created, all.end());
   return transaction;

@@ -8,7 +8,7 @@
 // them something that a DEL removes: who begins to own ports says so before he has any of them, and
 // says so until the last of them is gone. Elements alone are parted, so that no chain is without its
 // rules between two parts. Errors: nothing where there is nothing to part. Does not promise: that two
-// halves are equally long. Source: kernel netlink_sendmsg; packaging/doc/design.md.
+// halves are equally long. Source: kernel netlink_sendmsg; packaging/doc/kernel-facts.md.
 #pragma once
 
 #include <optional>

@@ -1,8 +1,7 @@
 // The host's own addresses, in this network namespace.
 //
 //   const Result<std::vector<IpAddress>> addresses = local_addresses();  // 127.0.0.1, ::1, ...
-//
-//   absent_addresses({published});  // published, or nothing if the host has it
+//   use(absent_addresses({address}));  // the address, or nothing if the host has it
 //
 // Errors: mapping_failed with the errno of the rtnetlink dump. Does not promise: of local_addresses,
 // those that are local only by a route, such as the rest of 127.0.0.0/8 (fib calls them local all the

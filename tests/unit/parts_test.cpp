@@ -69,11 +69,12 @@ TEST_CASE("parts: an owner says so before it has anything, and until the last of
   const Transaction add{.operations = {AddTable{}, elements(ElementVerb::remove, owners_spec(), 2),
                                        elements(ElementVerb::remove, claims, 1),
                                        elements(ElementVerb::create, claims, 1),
-                                       elements(ElementVerb::create, owners_spec(), 2)},
+                                       elements(ElementVerb::create, owners_spec(), 2),
+                                       elements(ElementVerb::add, localnet_users_spec(), 1)},
                         .generation = {}};
   CHECK(text(in_order_for_parts(add)) ==
-        "other\nremove published-ip 0\nremove owners 1 0\ncreate owners 0 1\n"
-        "create published-ip 0\n");
+        "other\nremove published-ip 0\nremove owners 1 0\nadd localnet-users 0\n"
+        "create owners 0 1\ncreate published-ip 0\n");
   const Transaction del{
       .operations = {elements(ElementVerb::remove, owners_spec(), 3),
                      elements(ElementVerb::remove, claims, 1),
