@@ -60,8 +60,8 @@ Error chain_is_taken(const NetworkChain& chain, const InstalledPorts& user) {
       parse_attachment_comment(user.comment, other) ? other.network : user.comment;
   return invalid_input("chain " + chain.name + " of network " + chain.network +
                        " is used by network " + network +
-                       " with other excludeDevices or conditions; give each of the two a chain of"
-                       " its own");
+                       " with other excludeDevices, excludeAddresses or conditions; give each of"
+                       " the two a chain of its own");
 }
 
 // The skeleton and the plan's chain. A chain that other networks use with other restrictions is

@@ -50,6 +50,25 @@ void add_family(Plan& plan, const PlanInput& input, Family family) {
   if (input.snat) add_hairpins(plan, *container, input.masq_all);
 }
 
+bool publishes(const Plan& plan, Family family) {
+  return std::any_of(plan.translations.begin(), plan.translations.end(),
+                     [family](const Translation& translation) {
+                       return translation.published.address.family() == family;
+                     });
+}
+
+// Conditions of one family alone read as if they kept everybody else out.
+void note_open_family(Plan& plan) {
+  const bool restricts_ipv4 = !plan.chain.conditions_v4.empty();
+  if (restricts_ipv4 == !plan.chain.conditions_v6.empty()) return;
+  const Family open = restricts_ipv4 ? Family::ipv6 : Family::ipv4;
+  if (!publishes(plan, Family::ipv4) || !publishes(plan, Family::ipv6)) return;
+  const std::string has = restricts_ipv4 ? "conditionsV4" : "conditionsV6";
+  const std::string lacks = restricts_ipv4 ? "conditionsV6" : "conditionsV4";
+  plan.notes.push_back("network " + plan.attachment.network + " has " + has + " and no " + lacks +
+                       ": over " + name_of(open) + " its ports are open to everybody");
+}
+
 }  // namespace
 
 Plan make_plan(PlanInput input) {
@@ -60,6 +79,7 @@ Plan make_plan(PlanInput input) {
   plan.attachment = std::move(input.attachment);
   plan.netns = std::move(input.netns);
   plan.chain = std::move(input.chain);
+  note_open_family(plan);
   return plan;
 }
 
@@ -104,6 +124,8 @@ std::string to_string(const Plan& plan) {
   std::string text = "attachment " + attachment.network + "/" + attachment.container_id + "/" +
                      attachment.ifname + "\nchain " + plan.chain.name + "\n";
   for (const std::string& device : plan.chain.exclude_devices) text += "exclude " + device + "\n";
+  for (const IpPrefix& prefix : plan.chain.exclude_addresses)
+    text += "exclude " + prefix.to_string() + "\n";
   for (const Match& match : plan.chain.conditions_v4)
     text += "condition IPv4 " + to_string(match) + "\n";
   for (const Match& match : plan.chain.conditions_v6)

@@ -26,8 +26,9 @@ namespace portmapper::nft {
 // One CNI network's chain: its name, and what its rules depend on.
 struct NetworkChain {
   std::string name;
-  std::vector<std::string> exclude_devices{};
-  std::vector<Match> conditions_v4{};  // of the connections that are translated
+  std::vector<std::string> exclude_devices{};  // "docker0"; "veth*" for all that begin so
+  std::vector<IpPrefix> exclude_addresses{};   // where ports on any address are not the container's
+  std::vector<Match> conditions_v4{};          // of the connections that are translated
   std::vector<Match> conditions_v6{};
   std::string network{};  // whose it is; empty: it has no restrictions, and all may use it
 };

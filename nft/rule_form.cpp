@@ -443,23 +443,4 @@ void add_elements(const nlmsghdr& message, std::vector<std::string>& elements) {
   std::sort(elements.begin(), elements.end());
 }
 
-bool is_plain_jump(const RuleForm& form) {
-  return form.size() == 1 && form.front().starts_with("jump ");
-}
-
-bool is_of_network_chain(const RuleForm& form, std::string_view chain) {
-  if (form.empty()) return false;
-  const std::string device = "meta:" + std::to_string(NFT_META_IIFNAME) + "+";
-  if (form.back() == "return")
-    return std::all_of(form.begin(), form.end() - 1, [&device](const std::string& step) {
-      return step.starts_with(device) || (step.starts_with("in {") && step.ends_with("]") &&
-                                          step.find(" } [" + device) != std::string::npos);
-    });
-  if (form.size() < 2 || !form.back().starts_with("dnat ")) return false;
-  const std::string& map = form[form.size() - 2];
-  return std::any_of(kSuffixes.begin(), kSuffixes.end(), [&](const Suffix suffix) {
-    return map.starts_with("in @" + target_map(chain, suffix) + " ");
-  });
-}
-
 }  // namespace portmapper::nft

@@ -40,8 +40,10 @@ void add_elements(const nlmsghdr& message, std::vector<std::string>& elements);
 
 // A jump and nothing else.
 bool is_plain_jump(const RuleForm& form);
-// Of a network chain, whatever its devices and conditions: it excludes devices, or translates by
-// one of the chain's own maps.
+// Of a network chain, whatever its devices, addresses and conditions: it excludes devices or
+// addresses, or translates by one of the chain's own maps.
 bool is_of_network_chain(const RuleForm& form, std::string_view chain);
+// Whether it is one that excludes addresses, this one among them.
+bool excludes(const RuleForm& form, const IpAddress& address);
 
 }  // namespace portmapper::nft

@@ -126,13 +126,29 @@ std::vector<Rule> guard_rules() {
 std::vector<MatchValue> devices_of(const NetworkChain& network) {
   std::vector<MatchValue> devices;
   for (const std::string& device : network.exclude_devices)
-    devices.push_back(MatchValue::interface_name(device));
+    devices.push_back(
+        device.ends_with('*')
+            ? MatchValue::interface_prefix(std::string_view(device).substr(0, device.size() - 1))
+            : MatchValue::interface_name(device));
   return as_set(MatchField::iifname, std::move(devices));
 }
 
 // iifname { "mesos-cni0", "docker0" }
 Match device_match(std::vector<MatchValue> devices) {
   return {.field = MatchField::iifname, .values = std::move(devices)};
+}
+
+// ip daddr { 10.96.0.0/12, 192.0.2.7 }; nothing where none is of the family
+std::optional<Match> excluded_addresses(const NetworkChain& network, Family family) {
+  Match match{.field = family == Family::ipv4 ? MatchField::ip_daddr : MatchField::ip6_daddr,
+              .values = {}};
+  for (const IpPrefix& prefix : network.exclude_addresses)
+    if (prefix.address.family() == family)
+      match.values.push_back(prefix.is_host() ? MatchValue::address(prefix.address)
+                                              : MatchValue::prefix(prefix));
+  if (match.values.empty()) return std::nullopt;
+  match.values = as_set(match.field, std::move(match.values));
+  return match;
 }
 
 // What somebody's own DNAT leads to 127.0.0.1 goes on, as an agent's for its metadata does.
@@ -169,6 +185,10 @@ ChainSpec network_chain(const NetworkChain& network) {
   for (const Family family : kFamilies)
     for (const AddressScope scope : {AddressScope::one, AddressScope::any}) {
       const Suffix suffix{family, scope};
+      // Whoever publishes on one address asks for exactly that one.
+      if (scope == AddressScope::any)
+        if (std::optional<Match> excluded = excluded_addresses(network, family))
+          chain.rules.push_back({Return{}, {*std::move(excluded)}});
       const std::vector<Match>& conditions =
           family == Family::ipv4 ? network.conditions_v4 : network.conditions_v6;
       Rule rule{Translate{target_map(network.name, suffix), suffix},
@@ -187,6 +207,9 @@ std::uint64_t restrictions(const NetworkChain& network) {
     for (const Match& match : *conditions) text += to_string(match) + " ";
     text += "\n";
   }
+  for (const Family family : kFamilies)
+    if (const std::optional<Match> excluded = excluded_addresses(network, family))
+      text += to_string(*excluded) + "\n";
   return fnv1a(text);
 }
 

@@ -5,8 +5,10 @@
 //   if (!done.status) return done.status;
 //
 // Reads what the decision asks for, section by section; tries again when others changed the ruleset
-// meanwhile, and when a refusal teaches something that the decision did not know. Nothing is half
-// done. Errors: the decision's refusal; the kernel's; try_again_later (11). Source:
+// meanwhile, and when a refusal teaches something that the decision did not know. A batch that is too
+// long for this user namespace goes in parts (nft/parts), each on the generation that the one before
+// it left: what is refused is undone, and what has begun is not half done but where the process or
+// `undo` is cut off, after which a DEL removes it. Errors: the decision's refusal; the kernel's; try_again_later (11). Source:
 // packaging/doc/design.md, "Read, decide, commit".
 #pragma once
 
@@ -20,6 +22,7 @@ namespace portmapper::app {
 
 using Decide = std::function<nft::Decision(const nft::Snapshot&)>;
 using Commit = std::function<nft::CommitResult(Transport&, const nft::Transaction&)>;
+using Undo = std::function<void()>;  // of parts that were taken before one was refused
 
 // Adds to `snapshot` until the decision is a transaction.
 Result<nft::Transaction> read_and_decide(Transport& transport, const Subject& subject,
@@ -33,6 +36,6 @@ struct CarriedOut {
 };
 
 CarriedOut carry_out(Transport& transport, const Subject& subject, const Decide& decide,
-                     const Commit& commit = nft::commit);
+                     const Commit& commit = nft::commit, const Undo& undo = {});
 
 }  // namespace portmapper::app

@@ -7,12 +7,17 @@
 namespace portmapper::app {
 
 nft::NetworkChain CommandContext::chain() const {
-  const bool needs_its_own =
-      !conf.exclude_devices.empty() || !conf.conditions_v4.empty() || !conf.conditions_v6.empty();
+  const bool needs_its_own = !conf.exclude_devices.empty() || !conf.exclude_addresses.empty() ||
+                             !conf.conditions_v4.empty() || !conf.conditions_v6.empty();
   std::string name = needs_its_own ? nft::derived_chain(conf.name) : nft::kSharedChain;
   if (conf.chain) name = *conf.chain;
   const std::string network = name == nft::kSharedChain ? std::string() : conf.name;
-  return {std::move(name), conf.exclude_devices, conf.conditions_v4, conf.conditions_v6, network};
+  return {.name = std::move(name),
+          .exclude_devices = conf.exclude_devices,
+          .exclude_addresses = conf.exclude_addresses,
+          .conditions_v4 = conf.conditions_v4,
+          .conditions_v6 = conf.conditions_v6,
+          .network = network};
 }
 
 Result<nft::Plan> plan_of(const CommandContext& context, std::string_view result,

@@ -42,17 +42,19 @@ Published what_was_done(const nft::Plan& plan, const CarriedOut& done) {
 
 Result<Published> publish(Transport& transport, const nft::Plan& plan) {
   std::vector<Error> left_open;
-  const CarriedOut done = carry_out(
-      transport, {.plan = &plan, .network = &plan.chain},
-      [&plan](const nft::Snapshot& snapshot) { return nft::decide_add(plan, snapshot); },
-      closing(left_open));
-  if (done.is_uncertain)
+  const auto take_back = [&] {
     (void)take_out(transport,
                    {.owner = nft::owner_hash(plan.attachment),
                     .chain = plan.chain.name,
                     .only = plan.is_restored ? std::optional(plan.netns) : std::nullopt,
                     .only_restored = plan.is_restored},
                    left_open);
+  };
+  const CarriedOut done = carry_out(
+      transport, {.plan = &plan, .network = &plan.chain},
+      [&plan](const nft::Snapshot& snapshot) { return nft::decide_add(plan, snapshot); },
+      closing(left_open), take_back);
+  if (done.is_uncertain) take_back();
   if (!done.status) return done.status.error();
   return what_was_done(plan, done);
 }

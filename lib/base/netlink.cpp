@@ -21,6 +21,16 @@ Error failed(const char* what) {
   return mapping_failed(what, kSocket, errno);
 }
 
+Error too_long(std::size_t size) {
+  const std::string bytes = std::to_string(size);
+  return mapping_failed(
+      "cannot send " + bytes +
+          " bytes at once, which net.core.wmem_max does not allow here; sysctl -w "
+          "net.core.wmem_max=" +
+          bytes + " on the host does",
+      kSocket, EMSGSIZE);
+}
+
 // The kernel takes a request only if it fits the send buffer, 208 KiB unless enlarged.
 void make_room(int socket, std::size_t size) {
   constexpr std::size_t kDefault = 200U << 10U;
@@ -38,6 +48,11 @@ constexpr std::size_t kFirst = std::size_t{16} * 1024;
 Error cannot_receive(int error_number) {
   errno = error_number;
   return failed("cannot receive");
+}
+
+// What was sent is not too long, and was taken.
+Error cut_short(const Error& error) {
+  return error.error_number == EMSGSIZE ? cannot_receive(EBADMSG) : error;
 }
 
 // The kernel puts several messages of a dump into one datagram; never a part of one.
@@ -121,6 +136,7 @@ Status Netlink::send(std::span<const std::uint8_t> requests) const {
     sent = sendto(socket_.get(), requests.data(), requests.size(), 0,
                   reinterpret_cast<const sockaddr*>(&kernel), sizeof kernel);
   } while (sent < 0 && errno == EINTR);
+  if (sent < 0 && errno == EMSGSIZE) return too_long(requests.size());
   if (sent < 0) return failed("cannot send");
   return {};
 }
@@ -155,7 +171,7 @@ Status Netlink::exchange(std::span<const std::uint8_t> requests, const OnReply& 
           received.error();  // there were more replies than fit; the first of them are still there
       continue;
     }
-    if (!received) return received.error();
+    if (!received) return cut_short(received.error());
     if (received->empty()) {
       if (lost && last.ends_a_dump()) return no_answer(kSocket);
       break;

@@ -9,7 +9,8 @@
 // attributes as the protocol has them. Errors: mapping_failed with the errno of socket, setsockopt,
 // sendto or recv; refusals by the kernel are replies (NLMSG_ERROR), which the caller judges, as it
 // does where there is no reply. ENOBUFS: replies were lost, after those that came were handed on;
-// no_answer(): a dump without its end; EMSGSIZE, EBADMSG: a part of a message. peek reads the
+// no_answer(): a dump without its end; EBADMSG: a part of a message; EMSGSIZE: the requests are more
+// than this socket may send at once, and nothing was sent. peek reads the
 // beginning alone, and no_answer() is its error for silence. A socket that has joined a multicast
 // group is for waiting, not for requests; ENOBUFS or EMSGSIZE is then: messages of the group were
 // lost, and those that came were handed on. Does not promise: that a reply is well-formed beyond

@@ -8,6 +8,7 @@
 #include "lib/config/chain_name.hpp"
 #include "lib/config/conditions.hpp"
 #include "lib/config/delegate_input.hpp"
+#include "lib/config/excluded.hpp"
 #include "lib/config/port_mappings.hpp"
 #include "lib/json/document.hpp"
 #include "lib/json/read.hpp"
@@ -34,11 +35,6 @@ Result<std::string> read_version(const json::Value& root) {
     complaint.append(version == cni::kOldestCniVersion ? "" : ", ").append(version);
   problems.about(value, complaint);
   return Error{ErrorKind::unsupported_version, problems.text()};
-}
-
-// Quotes end a name in nft's text, a backslash or an asterisk changes what it means.
-bool is_one_interface(std::string_view name) {
-  return cni::is_interface_name(name) && name.find_first_of("\"*\\") == std::string_view::npos;
 }
 
 bool is_plugin_name(std::string_view name) {
@@ -71,6 +67,7 @@ class Reader {
  private:
   json::Problems& optional_problems() { return is_strict_ ? problems_ : forgotten_; }
   void read_exclude_devices();
+  void read_exclude_addresses();
   void read_conditions(std::string_view key, Family family, std::vector<Match>& matches);
   void read_bool_option(std::string_view key, bool& option);
   void read_seconds(std::string_view key, std::int64_t most, std::chrono::seconds& option);
@@ -170,7 +167,8 @@ void Reader::read_host_listeners() {
 void Reader::refuse_options_of_shared_chain() {
   if (conf.chain != kSharedChain || command_ == cni::Command::del || command_ == cni::Command::gc)
     return;
-  for (const std::string_view key : {"excludeDevices", "conditionsV4", "conditionsV6"}) {
+  for (const std::string_view key :
+       {"excludeDevices", "excludeAddresses", "conditionsV4", "conditionsV6"}) {
     const json::Value list = root_.member(key);
     if (list.begin() == list.end()) continue;
     std::string complaint = "is shared by networks without ";
@@ -189,13 +187,29 @@ void Reader::read_exclude_devices() {
     const std::optional<std::string_view> name = json::read_string(device, problems);
     if (!name) continue;
     std::vector<std::string>& names = conf.exclude_devices;
-    if (!is_one_interface(*name))
-      problems.about(device,
-                     "is not the name of one interface: 1 to 15 bytes, not '.' or '..', without "
-                     "'/', ':', '\"', '*', '\\', white space, control characters");
+    if (!is_excludable_device(*name))
+      problems.about(device, kNotADevice);
     else if (std::find(names.begin(), names.end(), *name) == names.end())
       names.emplace_back(*name);
   }
+}
+
+void Reader::read_exclude_addresses() {
+  json::Problems& problems = optional_problems();
+  const json::Value list = root_.member("excludeAddresses");
+  if (!json::is_array(list, problems)) return;
+  for (const json::Value entry : list) {
+    const std::optional<std::string_view> text = json::read_string(entry, problems);
+    if (!text) continue;
+    std::string_view complaint;
+    const std::optional<IpPrefix> prefix = parse_excluded_prefix(*text, complaint);
+    if (prefix)
+      conf.exclude_addresses.push_back(*prefix);
+    else
+      problems.about(entry, complaint);
+  }
+  if (conf.exclude_addresses.size() > kMaxExcludedPrefixes)
+    problems.about(list, "has more than " + std::to_string(kMaxExcludedPrefixes) + " entries");
 }
 
 void Reader::read_conditions(std::string_view key, Family family, std::vector<Match>& matches) {
@@ -231,6 +245,7 @@ void Reader::read_nftables_only() {
 
 void Reader::read_options() {
   read_exclude_devices();
+  read_exclude_addresses();
   read_bool_option("snat", conf.snat);
   read_bool_option("masqAll", conf.masq_all);
   read_conditions("conditionsV4", Family::ipv4, conf.conditions_v4);

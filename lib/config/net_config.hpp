@@ -20,6 +20,7 @@
 
 #include "lib/base/attachment.hpp"
 #include "lib/base/error.hpp"
+#include "lib/base/ip_address.hpp"
 #include "lib/base/match.hpp"
 #include "lib/cni/request.hpp"
 
@@ -43,7 +44,8 @@ struct NetConf {
   std::string cni_version;  // as asked for; "0.1.0" where the document has none
   std::string name;
   std::optional<std::string> chain;
-  std::vector<std::string> exclude_devices;
+  std::vector<std::string> exclude_devices;  // "docker0", or the beginning of names: "veth*"
+  std::vector<IpPrefix> exclude_addresses;   // of this host, for ports on any address
   std::optional<Delegate> delegate;
   std::chrono::seconds delegate_timeout{120};  // 0: none
   std::chrono::seconds port_wait{5};           // for a port that another container has

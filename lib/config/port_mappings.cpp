@@ -74,6 +74,28 @@ std::optional<Protocol> read_protocol(const json::Value& value, json::Problems& 
   return protocol;
 }
 
+// Why no connection that may be translated ever has the address as its destination; empty: one may.
+// What the kernel lets an interface have, 0.1.2.3 and 240.0.0.1 too, is not refused.
+std::string_view host_address_complaint(const IpAddress& address) {
+  const bool is_ipv4 = address.family() == Family::ipv4;
+  const std::uint8_t first = address.bytes()[0];
+  if (!is_ipv4 && address.is_loopback())
+    return "is refused: the kernel does not translate connections to the IPv6 loopback address; "
+           "use "
+           "127.0.0.1, or the port on any address";
+  if (IpPrefix::link_local().contains(IpPrefix::host(address)))
+    return "is refused: a link-local address means another host on each interface, so link-local "
+           "traffic stays the host's; use another address, or the port on any address";
+  if (is_ipv4 ? first >= 224 && first < 240 : first == 0xff)
+    return "is refused: it is a multicast address, and what is sent there is not translated; use "
+           "an "
+           "address of one interface, or the port on any address";
+  if (is_ipv4 && address == IpAddress(Family::ipv4, {255, 255, 255, 255}))
+    return "is refused: it is the broadcast address, and what is sent there is not translated; use "
+           "an address of one interface, or the port on any address";
+  return {};
+}
+
 // False if it is wrong; an empty one is none.
 bool read_host_address(const json::Value& value, std::optional<IpAddress>& address,
                        json::Problems& problems) {
@@ -87,10 +109,9 @@ bool read_host_address(const json::Value& value, std::optional<IpAddress>& addre
     return false;
   }
   address = address->unmapped();
-  if (address->family() == Family::ipv4 || !address->is_loopback()) return true;
-  problems.about(value,
-                 "is refused: the kernel does not translate connections to the IPv6 loopback "
-                 "address; use 127.0.0.1, or the port on any address");
+  const std::string_view complaint = host_address_complaint(*address);
+  if (complaint.empty()) return true;
+  problems.about(value, complaint);
   return false;
 }
 

@@ -1,12 +1,17 @@
 #include "lib/host/local_addresses.hpp"
 
+#include <libmnl/libmnl.h>
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
+#include <net/if.h>
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <iterator>
 #include <optional>
+#include <span>
 
 #include "lib/base/attributes.hpp"
 #include "lib/host/route_dump.hpp"
@@ -14,11 +19,16 @@
 namespace portmapper::host {
 namespace {
 
+ifaddrmsg body_of(const nlmsghdr& reply) {
+  ifaddrmsg body{};
+  std::memcpy(&body, reinterpret_cast<const char*>(&reply) + NLMSG_HDRLEN, sizeof body);
+  return body;
+}
+
 std::optional<IpAddress> address_of(const nlmsghdr& reply) {
   if (reply.nlmsg_type != RTM_NEWADDR || reply.nlmsg_len < NLMSG_LENGTH(sizeof(ifaddrmsg)))
     return std::nullopt;
-  ifaddrmsg body{};
-  std::memcpy(&body, reinterpret_cast<const char*>(&reply) + NLMSG_HDRLEN, sizeof body);
+  const ifaddrmsg body = body_of(reply);
   if (body.ifa_family != AF_INET && body.ifa_family != AF_INET6) return std::nullopt;
   const Family family = body.ifa_family == AF_INET ? Family::ipv4 : Family::ipv6;
   const Attributes attributes(message_attributes(reply, sizeof body));
@@ -27,6 +37,49 @@ std::optional<IpAddress> address_of(const nlmsghdr& reply) {
   if (!address) address = attributes.find(IFA_ADDRESS);
   if (!address || address->payload.size() != address_length(family)) return std::nullopt;
   return IpAddress::from_bytes(family, address->payload.data());
+}
+
+constexpr std::size_t kQuestions = 64;  // at once: what their answers take fits the socket
+
+void put_question(const IpAddress& address, std::uint32_t number,
+                  std::vector<std::uint8_t>& questions) {
+  alignas(nlmsghdr) std::array<std::uint8_t, 64> buffer{};
+  nlmsghdr* header = mnl_nlmsg_put_header(buffer.data());
+  header->nlmsg_type = RTM_GETROUTE;
+  header->nlmsg_flags = NLM_F_REQUEST;
+  header->nlmsg_seq = number;
+  auto* route = static_cast<rtmsg*>(mnl_nlmsg_put_extra_header(header, sizeof(rtmsg)));
+  route->rtm_family = socket_family(address.family());
+  route->rtm_dst_len = static_cast<unsigned char>(address.length() * 8);
+  mnl_attr_put(header, RTA_DST, address.length(), address.bytes().data());
+  questions.insert(questions.end(), buffer.data(), buffer.data() + header->nlmsg_len);
+}
+
+// Leaves those that no route calls local.
+Status leave_routed(Transport& route, std::vector<IpAddress>& addresses) {
+  std::vector<IpAddress> left;
+  for (std::size_t first = 0; first < addresses.size(); first += kQuestions) {
+    const auto some =
+        std::span(addresses).subspan(first, std::min(kQuestions, addresses.size() - first));
+    std::vector<std::uint8_t> questions;
+    for (std::size_t i = 0; i < some.size(); ++i)
+      put_question(some[i], static_cast<std::uint32_t>(i), questions);
+    std::vector<bool> is_local(some.size());
+    const Status asked = route.exchange(questions, [&](const nlmsghdr& reply) {
+      if (reply.nlmsg_type != RTM_NEWROUTE || reply.nlmsg_seq >= some.size()) return;
+      const auto* const found = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(&reply));
+      is_local[reply.nlmsg_seq] = found->rtm_type == RTN_LOCAL;
+    });
+    if (!asked) return asked;
+    for (std::size_t i = 0; i < some.size(); ++i)
+      if (!is_local[i]) left.push_back(some[i]);
+  }
+  addresses = std::move(left);
+  return {};
+}
+
+bool is_always_here(const IpAddress& address) {
+  return address.is_any() || (address.family() == Family::ipv4 && address.is_loopback());
 }
 
 }  // namespace
@@ -48,6 +101,36 @@ Result<std::vector<IpAddress>> local_addresses(Transport& route) {
   std::sort(addresses.begin(), addresses.end());
   addresses.erase(std::unique(addresses.begin(), addresses.end()), addresses.end());
   return addresses;
+}
+
+Result<std::vector<IpAddress>> addresses_of(const std::string& device) {
+  const unsigned index = if_nametoindex(device.c_str());
+  std::vector<IpAddress> addresses;
+  if (index == 0) return addresses;
+  const Status status =
+      dump_routing(RTM_GETADDR, "the host's addresses", [&](const nlmsghdr& reply) {
+        const auto address = address_of(reply);
+        if (address && body_of(reply).ifa_index == index) addresses.push_back(*address);
+      });
+  if (!status) return status.error();
+  return addresses;
+}
+
+Result<std::vector<IpAddress>> absent_addresses(std::vector<IpAddress> addresses) {
+  std::erase_if(addresses, is_always_here);
+  if (addresses.empty()) return addresses;
+  std::sort(addresses.begin(), addresses.end());
+  addresses.erase(std::unique(addresses.begin(), addresses.end()), addresses.end());
+  Result<Netlink> route = Netlink::open(NETLINK_ROUTE);
+  if (!route) return route.error();
+  if (const Status asked = leave_routed(*route, addresses); !asked) return asked.error();
+  if (addresses.empty()) return addresses;
+  const Result<std::vector<IpAddress>> local = local_addresses(*route);
+  if (!local) return local.error();
+  std::vector<IpAddress> absent;
+  std::set_difference(addresses.begin(), addresses.end(), local->begin(), local->end(),
+                      std::back_inserter(absent));
+  return absent;
 }
 
 }  // namespace portmapper::host

@@ -85,6 +85,10 @@ Result<std::map<OwnerHash, std::string>> read_localnet_users(Transport& transpor
 // Nothing where the sets exist that tell which ports 127.0.0.0/8 reaches.
 Result<std::vector<ClaimEntry>> read_unlisted_loopback(Transport& transport);
 
+// Of `addresses` those that the network chain does not exclude for ports on any address.
+Result<std::vector<IpAddress>> read_not_excluded(Transport& transport, const std::string& chain,
+                                                 std::vector<IpAddress> addresses);
+
 // Whether the four target maps of a network chain have no element.
 struct Emptiness {
   std::uint32_t generation = 0;

@@ -217,6 +217,18 @@ Result<ChainDamage> read_chain_damage(Transport& transport, const std::string& c
   return read_chain_damage(transport, chain, Depth::forms);
 }
 
+Result<std::vector<IpAddress>> read_not_excluded(Transport& transport, const std::string& chain,
+                                                 std::vector<IpAddress> addresses) {
+  std::vector<RuleView> rules;
+  if (const Status read = read_rules(transport, chain, Depth::forms, rules); !read)
+    return read.error();
+  std::erase_if(addresses, [&rules](const IpAddress& address) {
+    return std::any_of(rules.begin(), rules.end(),
+                       [&address](const RuleView& rule) { return excludes(rule.form, address); });
+  });
+  return addresses;
+}
+
 Result<std::vector<Damage>> read_set_damage(Transport& transport, const std::string& chain) {
   std::vector<SetSpec> sets = skeleton_sets();
   for (SetSpec& set : network_sets(chain)) sets.push_back(std::move(set));

@@ -21,7 +21,9 @@ std::string excluded(const Lab& lab) {
 std::string refused(const std::string& network, const std::string& user) {
   return "\"code\":101,\"msg\":\"chain SHARED of network " + network + " is used by network " +
          user +
-         " with other excludeDevices or conditions; give each of the two a chain of its own\"";
+         " with other excludeDevices, excludeAddresses or conditions; give each of the two a chain "
+         "of"
+         " its own\"";
 }
 
 struct Two {

@@ -32,6 +32,8 @@ enum Check : std::size_t {
   listeners,
   localnet,
   bridges,
+  addresses,
+  services,
   strictness,
   conntrack,
   checks
@@ -49,6 +51,8 @@ inline const std::array<std::string, checks> well = {
     "ok       listeners: no process of the host listens where a port is published\n",
     "ok       route_localnet: not set without the guard\n",
     "ok       br_netfilter: bridges do not pass frames to the IP rules\n",
+    "ok       addresses: the host has those of all published ports\n",
+    "ok       services: ports on any address leave those of the cluster alone\n",
     "ok       rp_filter: not strict towards containers\n",
     "ok       conntrack: the table has room\n"};
 

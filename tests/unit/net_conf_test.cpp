@@ -271,14 +271,16 @@ TEST_CASE(
 
 TEST_CASE("options of the wrong type or value") {
   const std::string device =
-      " is not the name of one interface: 1 to 15 bytes, not '.' or '..', without '/', ':', '\"', "
-      "'*', '\\', white space, control characters";
+      " is not the name of one interface, or its beginning and '*': 1 to 15 bytes, not '.' or "
+      "'..', "
+      "without '/', ':', '\"', '\\', white space, control characters, and without '*' before its "
+      "end";
   check_errors({
       {chained(R"("snat":"yes","masqAll":1)"),
        "snat: \"yes\" is not true or false; masqAll: 1 is not true or false"},
       {chained(R"("excludeDevices":"eth0")"), "excludeDevices: \"eth0\" is not an array"},
-      {chained(R"("excludeDevices":["ok",7,"a*","a\"b","a\\b","","a\nb","not found"])"),
-       "excludeDevices[1]: 7 is not a string; excludeDevices[2]: \"a*\"" + device +
+      {chained(R"("excludeDevices":["ok",7,"*","a\"b","a\\b","","a\nb","not found"])"),
+       "excludeDevices[1]: 7 is not a string; excludeDevices[2]: \"*\"" + device +
            "; excludeDevices[3]: \"a\\\"b\"" + device + "; excludeDevices[4]: \"a\\\\b\"" + device +
            "; excludeDevices[5]: \"\"" + device + "; excludeDevices[6]: \"a\\nb\"" + device +
            "; excludeDevices[7]: \"not\\u0020found\"" + device},

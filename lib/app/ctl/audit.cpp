@@ -4,6 +4,7 @@
 #include <set>
 
 #include "lib/app/exposure.hpp"
+#include "lib/app/host_notes.hpp"
 #include "lib/base/escape.hpp"
 #include "nft/decide.hpp"
 #include "nft/siblings.hpp"
@@ -63,6 +64,7 @@ class Auditor {
         find("attachment " + owner.comment +
              " is dead; nft-port-mapperctl prune removes its ports");
       check_port(owner);
+      check_address(owner);
     }
   }
 
@@ -75,6 +77,16 @@ class Auditor {
     if (!has_target)
       find("port " + to_string(owner.published) + " of " + owner.comment +
            " has no target; run nft-port-mapperctl restore, or start the container again");
+  }
+
+  // An address that comes and goes with another host's health is no damage.
+  void check_address(const nft::OwnerEntry& owner) {
+    const std::vector<IpAddress>& absent = contents_.absent_addresses;
+    const IpAddress& address = owner.published.address;
+    if (!owner.standby && std::binary_search(absent.begin(), absent.end(), address))
+      audit_.notes.push_back(printable("port " + to_string(owner.published) + " of " +
+                                       owner.comment +
+                                       " does not answer: " + app::absence_of(address)));
   }
 
   static nft::Transaction without_standby(const nft::OwnerHash& owner, std::uint32_t index) {

@@ -21,7 +21,8 @@ namespace portmapper::ctl {
 
 struct Audit {
   std::vector<std::string> findings;
-  std::size_t mendable = 0;  // how many of them `repair` mends
+  std::vector<std::string> notes{};  // what may be as it should
+  std::size_t mendable = 0;          // how many of them `repair` mends
   nft::Transaction repair;
   // route_localnet, which the batch cannot set: what ends before it and what begins after it.
   std::vector<std::string> close_devices{};

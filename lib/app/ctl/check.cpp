@@ -11,8 +11,9 @@ namespace {
 app::Outcome report(const Audit& audit, bool repaired) {
   app::Outcome outcome;
   for (const std::string& finding : audit.findings) outcome.out += finding + "\n";
+  for (const std::string& note : audit.notes) outcome.out += "note: " + note + "\n";
   if (audit.findings.empty()) {
-    outcome.out = "no findings\n";
+    outcome.out += "no findings\n";
     return outcome;
   }
   const std::size_t left = audit.findings.size() - (repaired ? audit.mendable : 0);

@@ -12,11 +12,13 @@
 #include "lib/app/publish.hpp"
 #include "lib/app/retry.hpp"
 #include "lib/host/devices.hpp"
+#include "lib/host/ipvs.hpp"
 #include "lib/host/local_addresses.hpp"
 #include "lib/host/route_localnet.hpp"
 #include "lib/host/sysctl.hpp"
 #include "nft/foreign/reader.hpp"
 #include "nft/names.hpp"
+#include "nft/read/reader.hpp"
 
 namespace portmapper::ctl {
 namespace {
@@ -53,6 +55,46 @@ std::vector<std::string> strict_devices(const std::vector<doctor::RoutedPort>& p
   return devices;
 }
 
+std::vector<std::string> absent_ports(const std::vector<ListedPort>& ports) {
+  std::vector<std::string> absent;
+  for (const ListedPort& port : ports)
+    if (!port.is_here && !port.standby) absent.push_back(to_string(port.published));
+  return absent;
+}
+
+bool has_family(const std::vector<IpAddress>& addresses, Family family) {
+  return std::any_of(addresses.begin(), addresses.end(),
+                     [family](const IpAddress& address) { return address.family() == family; });
+}
+
+// Ports that take what is sent to the services of the cluster, whose addresses are this host's.
+Status read_service_ports(Transport& transport, const std::vector<ListedPort>& ports,
+                          doctor::Host& host) {
+  host.service_ports.clear();
+  host.taken_services.clear();
+  if (!host::has_ipvs_device()) return {};
+  Result<std::vector<IpAddress>> services = host::addresses_of(host::kIpvsDevice);
+  if (!services) return services.error();
+  std::erase_if(*services, [](const IpAddress& address) {  // the kernel's own, which no rule sees
+    return IpPrefix::link_local().contains(IpPrefix::host(address));
+  });
+  std::map<std::string, std::vector<IpAddress>> taken;  // by chain
+  for (const ListedPort& port : ports) {
+    if (!port.published.address.is_any() || port.standby || port.chain.empty()) continue;
+    const auto [chain, is_new] = taken.try_emplace(port.chain);
+    if (is_new) {
+      Result<std::vector<IpAddress>> left =
+          nft::read_not_excluded(transport, port.chain, *services);
+      if (!left) return left.error();
+      chain->second = std::move(*left);
+    }
+    if (!has_family(chain->second, port.published.address.family())) continue;
+    host.service_ports.push_back(to_string(port.published));
+    host.taken_services.insert(chain->second.begin(), chain->second.end());
+  }
+  return {};
+}
+
 void read_network(doctor::Host& host) {
   host.forwards = host::read_sysctl("net/ipv4/ip_forward");
   host.forwards6 = host::read_sysctl("net/ipv6/conf/all/forwarding");
@@ -86,7 +128,8 @@ Status read_tables(Transport& transport, doctor::Host& host) {
   host.exposed_devices = std::move(*exposed);
   host.others = std::move(*others);
   host.strict_devices = strict_devices(host.ports);
-  return {};
+  host.absent_ports = absent_ports(*ports);
+  return read_service_ports(transport, *ports, host);
 }
 
 app::Outcome report(const doctor::Host& host) {

@@ -9,6 +9,7 @@
 #include "lib/app/columns.hpp"
 #include "lib/app/look.hpp"
 #include "lib/app/retry.hpp"
+#include "lib/host/local_addresses.hpp"
 #include "lib/json/writer.hpp"
 
 namespace portmapper::ctl {
@@ -132,6 +133,17 @@ Result<Entries> read_entries(Transport& transport) {
   return Entries{std::move(*owners), std::move(*targets)};
 }
 
+// What cannot be asked is not said.
+void see_which_are_here(std::vector<ListedPort>& ports) {
+  std::vector<IpAddress> addresses;
+  addresses.reserve(ports.size());
+  for (const ListedPort& port : ports) addresses.push_back(port.published.address);
+  const Result<std::vector<IpAddress>> absent = host::absent_addresses(std::move(addresses));
+  if (!absent || absent->empty()) return;
+  for (ListedPort& port : ports)
+    port.is_here = !std::binary_search(absent->begin(), absent->end(), port.published.address);
+}
+
 }  // namespace
 
 std::string_view to_string(nft::Liveness liveness) {
@@ -176,6 +188,7 @@ Result<Listing> read_listing(Transport& transport) {
   listing.life = app::owners_life(listing.owners, addresses);
   for (std::size_t i = 0; i < listing.ports.size(); ++i)
     listing.ports[i].owner = nft::liveness_of(listing.life.at(listing.owners[i].owner));
+  see_which_are_here(listing.ports);
   std::sort(
       listing.ports.begin(), listing.ports.end(), [](const ListedPort& a, const ListedPort& b) {
         return std::tie(a.published.protocol, a.published.port, a.published.address, a.standby) <
@@ -201,9 +214,12 @@ bool is_of_container(const ListedPort& port, const std::string& id) {
 }
 
 std::string format_table(const std::vector<ListedPort>& ports, bool whole_ids) {
+  const bool is_one_absent =
+      std::any_of(ports.begin(), ports.end(), [](const ListedPort& port) { return !port.is_here; });
   const std::size_t length = whole_ids ? std::string::npos : unique_length(ports);
   std::vector<app::Row> rows = {
       {"PROTO", "HOST", "ENDPOINT", "CONTAINER", "NETWORK", "CONNECTIONS", "OWNER STATE"}};
+  if (is_one_absent) rows.front().emplace_back("HOST ADDRESS");
   for (const ListedPort& port : ports) {
     const std::string host = to_string(port.published);
     rows.push_back({std::string(to_string(port.published.protocol)),
@@ -212,6 +228,7 @@ std::string format_table(const std::vector<ListedPort>& ports, bool whole_ids) {
                     port.attachment.container_id.substr(0, length), port.attachment.network,
                     port.standby ? "standby" : std::to_string(port.connections),
                     std::string(to_string(port.owner))});
+    if (is_one_absent) rows.back().emplace_back(port.is_here ? "here" : "not here");
     if (port.processes.empty()) continue;
     rows.front().resize(rows.back().size());
     rows.front().emplace_back("HOST PROCESSES");
@@ -227,7 +244,8 @@ std::string format_json(const std::vector<ListedPort>& ports) {
     out.begin_object()
         .member("protocol", to_string(port.published.protocol))
         .member("hostAddress", port.published.address.to_string())
-        .member("hostPort", port.published.port.value());
+        .member("hostPort", port.published.port.value())
+        .member("here", port.is_here);
     if (port.endpoint)
       out.member("containerAddress", port.endpoint->address.to_string())
           .member("containerPort", port.endpoint->port.value());

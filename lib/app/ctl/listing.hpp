@@ -32,6 +32,7 @@ struct ListedPort {
   Attachment attachment;                  // parts that the kernel's comment does not tell are "?"
   std::string chain{};
   std::uint64_t connections = 0;
+  bool is_here = true;   // whether an interface of the host has the address now
   bool standby = false;  // a sibling publishes it; `endpoint` is where it would lead
   std::optional<nft::OwnerHash> network{};    // where the comment may not tell
   std::optional<nft::OwnerHash> container{};  // likewise

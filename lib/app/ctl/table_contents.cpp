@@ -4,6 +4,7 @@
 
 #include "lib/app/exposure.hpp"
 #include "lib/app/look.hpp"
+#include "lib/host/local_addresses.hpp"
 #include "lib/host/route_localnet.hpp"
 
 namespace portmapper::ctl {
@@ -92,6 +93,15 @@ Status read_localnet(Transport& transport, TableContents& contents) {
   return {};
 }
 
+// Of no account for the table, so what cannot be asked is not said.
+Status read_absence(Transport&, TableContents& contents) {
+  std::vector<IpAddress> addresses;
+  for (const nft::OwnerEntry& owner : contents.owners) addresses.push_back(owner.published.address);
+  Result<std::vector<IpAddress>> absent = host::absent_addresses(std::move(addresses));
+  if (absent) contents.absent_addresses = std::move(*absent);
+  return {};
+}
+
 }  // namespace
 
 Result<TableContents> read_table(Transport& transport) {
@@ -103,7 +113,7 @@ Result<TableContents> read_table(Transport& transport) {
     if (const Status status = read_exposure(transport, contents); !status) return status.error();
     return contents;
   }
-  for (const auto read : {read_chains, read_elements, read_exposure, read_localnet})
+  for (const auto read : {read_chains, read_elements, read_exposure, read_localnet, read_absence})
     if (const Status status = read(transport, contents); !status) return status.error();
   return contents;
 }

@@ -41,6 +41,7 @@ struct TableContents {
   std::map<nft::OwnerHash, std::string> localnet_users;
   std::vector<std::string> exposed_devices;  // with route_localnet, where our guard is not whole
   std::vector<std::string> closed_devices;   // of localnet_users, without route_localnet
+  std::vector<IpAddress> absent_addresses;   // of published ports; no interface has them now
 };
 
 Result<TableContents> read_table(Transport& transport);

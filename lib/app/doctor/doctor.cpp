@@ -5,6 +5,7 @@
 #include <set>
 
 #include "lib/app/columns.hpp"
+#include "lib/host/ipvs.hpp"
 
 namespace portmapper::doctor {
 namespace {
@@ -143,6 +144,27 @@ Findings check_conntrack(const Host& host) {
        "sysctl -w net.netfilter.nf_conntrack_max=" + std::to_string(*host.most_connections * 2)}};
 }
 
+Findings check_addresses(const Host& host) {
+  if (host.absent_ports.empty()) return {};
+  return {{Level::note,
+           "no interface of this host has the address of " + some_of(host.absent_ports),
+           "such a port answers once an interface has its address, as a virtual IP that is at"
+           " another host now"}};
+}
+
+Findings check_services(const Host& host) {
+  if (host.service_ports.empty()) return {};
+  std::vector<std::string> services;
+  for (const IpAddress& service : host.taken_services) services.push_back(service.to_string());
+  return {{Level::problem,
+           some_of(host.service_ports) + " take the connections to the cluster's services " +
+               some_of(services),
+           std::string(host::kIpvsDevice) +
+               " makes every service address one of this host (CVE-2019-9946); name the cluster's"
+               " service prefixes in the key excludeAddresses of the network's configuration, and"
+               " start its containers again"}};
+}
+
 struct Check {
   const char* well;  // what is said when there is nothing to find
   Findings (*run)(const Host& host);
@@ -161,6 +183,8 @@ constexpr std::array kChecks = {
     Check{"listeners: no process of the host listens where a port is published", check_listeners},
     Check{"route_localnet: not set without the guard", check_guard},
     Check{"br_netfilter: bridges do not pass frames to the IP rules", check_bridge},
+    Check{"addresses: the host has those of all published ports", check_addresses},
+    Check{"services: ports on any address leave those of the cluster alone", check_services},
     Check{"rp_filter: not strict towards containers", check_rp_filter},
     Check{"conntrack: the table has room", check_conntrack},
 };

@@ -17,6 +17,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -58,6 +59,9 @@ struct Host {
   std::optional<std::int64_t> bridge_calls{};   // net.bridge.bridge-nf-call-iptables
   std::optional<std::int64_t> bridge_calls6{};  // and -ip6tables
   std::vector<std::string> strict_devices{};    // towards containers, rp_filter 1
+  std::vector<std::string> absent_ports{};      // on an address that no interface has now
+  std::vector<std::string> service_ports{};     // on any address, the cluster's services' too
+  std::set<IpAddress> taken_services{};         // the addresses of those
   std::optional<std::int64_t> connections{};
   std::optional<std::int64_t> most_connections{};
 };

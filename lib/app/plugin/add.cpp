@@ -1,4 +1,5 @@
 #include "lib/app/host_effects.hpp"
+#include "lib/app/host_notes.hpp"
 #include "lib/app/host_processes.hpp"
 #include "lib/app/plugin/commands.hpp"
 #include "lib/app/port_wait.hpp"
@@ -41,6 +42,7 @@ Status map_ports(const app::CommandContext& context, const std::string& result) 
     return error;
   }
   app::find_way_of_loopback(*plan);
+  app::note_host(*plan);
   context.note_all(plan->notes);
   // What an ADD before has published is wanted no more.
   if (plan->translations.empty()) return unmap_ports(context);

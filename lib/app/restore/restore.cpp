@@ -262,8 +262,8 @@ class Restorer {
       items[i]->standing = Standing::refused;
       items[i]->problem = "cannot restore " + nft::attachment_comment(plans[i]->attachment) +
                           ": chain " + plans[i]->chain.name +
-                          " has other excludeDevices or conditions of another network; give each of"
-                          " the two a chain of its own";
+                          " has other excludeDevices, excludeAddresses or conditions of another"
+                          " network; give each of the two a chain of its own";
     }
   }
 
