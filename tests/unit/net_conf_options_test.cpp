@@ -1,4 +1,4 @@
-// lib/config/net_config: portWait, and what the chain that networks share does not take.
+// lib/config/net_config: portWait, closeConnections, and what the chain that networks share does not take.
 #include <doctest/doctest.h>
 
 #include <string>
@@ -27,6 +27,18 @@ TEST_CASE("portWait: 5 seconds where nothing is said, 0 to 60") {
   const std::string mesos = R"({"name":"n","chain":"C","portWait":7,"delegate":{"type":"t"}})";
   CHECK(parsed(mesos, Command::add).port_wait == std::chrono::seconds(7));
   CHECK(parsed(chained(R"("portWait":61)"), Command::del).port_wait == std::chrono::seconds(5));
+}
+
+TEST_CASE("closeConnections: true where nothing is said; DEL and GC read it too, and forgive it") {
+  for (const Command command : {Command::add, Command::del, Command::gc}) {
+    CHECK(parsed(chained(""), command).close_connections);
+    CHECK(parsed(chained(R"("closeConnections":null)"), command).close_connections);
+    CHECK(parsed(chained(R"("closeConnections":true)"), command).close_connections);
+    CHECK_FALSE(parsed(chained(R"("closeConnections":false)"), command).close_connections);
+  }
+  CHECK(error_of(chained(R"("closeConnections":"no")"), Command::add) ==
+        "closeConnections: \"no\" is not true or false");
+  CHECK(parsed(chained(R"("closeConnections":"no")"), Command::del).close_connections);
 }
 
 TEST_CASE("the chain that networks share takes no restrictions of one of them") {

@@ -221,7 +221,7 @@ class Restorer {
     Result<nft::InstalledPorts> gone = app::withdraw_ports(
         transport_,
         {nft::owner_hash(plan.attachment), plan.chain.name, plan.netns, /*only_restored=*/true},
-        notes_);
+        notes_, plan.close_connections);
     if (!gone)
       other_problems_.push_back("cannot take back " + nft::attachment_comment(plan.attachment) +
                                 ": " + gone.error().message());
@@ -282,6 +282,7 @@ class Restorer {
     const std::vector<Result<app::Published>> results = publish_many(transport_, missing, mode_);
     std::vector<const nft::Plan*> done;
     std::vector<const nft::Plan*> leading;  // as far as they lead to their containers
+    std::vector<nft::InstalledPorts> left;  // what gave way to them
     for (std::size_t i = 0; i < missing.size(); ++i) {
       Tracked& tracked = *missing_items[i];
       if (!results[i]) {
@@ -293,19 +294,21 @@ class Restorer {
       if (!results[i]->is_new) continue;
       done.push_back(missing[i]);
       leading.push_back(results[i]->part ? &*results[i]->part : missing[i]);
+      left.insert(left.end(), results[i]->left.begin(), results[i]->left.end());
     }
     if (mode_ == Mode::publish && !done.empty()) {
       // The last DEL of others may have taken the hairpin pairs along, before these were there.
       if (const Status mended = mend(transport_, done); !mended) return mended.error();
       for (const Result<app::Published>& result : results)
         if (result) app::effects_of_promotion(transport_, result->promoted, notes_);
-      take_effect(leading);
+      take_effect(leading, left);
     }
     return !done.empty();
   }
 
-  void take_effect(const std::vector<const nft::Plan*>& plans) {
-    const std::vector<Status> effects = app::effects_of_adds(transport_, plans, notes_);
+  void take_effect(const std::vector<const nft::Plan*>& plans,
+                   const std::vector<nft::InstalledPorts>& left) {
+    const std::vector<Status> effects = app::effects_of_adds(transport_, plans, left, notes_);
     for (std::size_t i = 0; i < plans.size(); ++i)
       if (!effects[i])
         other_problems_.push_back("of " + nft::attachment_comment(plans[i]->attachment) + ": " +
