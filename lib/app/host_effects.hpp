@@ -1,7 +1,7 @@
 // Host effects: what an ADD and a DEL do beside nftables: a sysctl for 127.0.0.1, stale flows.
 //
 //   find_way_of_loopback(plan);  // before anything is decided
-//   const Status status = effects_of_add(transport, plan, left, notes);  // the elements are there
+//   const Status status = effects_of_add(transport, plan, {}, notes);  // the elements are there
 //   const nft::CommitResult gone = commit_closing(transport, transaction, left_open);  // of a DEL
 //   effects_of_dels(transport, {&installed, 1}, notes);            // after they are gone
 //

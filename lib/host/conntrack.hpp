@@ -3,8 +3,8 @@
 //   const HeldPort port{.protocol = Protocol::tcp, .address = *IpAddress::parse("0.0.0.0"),
 //                       .port = 8080, .endpoint = *IpAddress::parse("10.22.0.2"),
 //                       .endpoint_port = 80};
-//   delete_stale_flows(transport, {.left = {port}}, addresses);                // after DEL
-//   delete_stale_flows(transport, {.left = {port}, .held = held}, addresses);  // after ADD again
+//   delete_stale_flows(transport, {.left = {port}}, addresses);  // after DEL
+//   delete_stale_flows(transport, {.held = {port}}, addresses);  // after ADD: of UDP
 //
 // A flow keeps the translation that it began with, and each packet of its client keeps the flow. One
 // is stale if it leads from a port that was left to the endpoint that held it, unless that endpoint

@@ -8,6 +8,7 @@
 #include <memory>
 #include <thread>
 
+#include "tests/support/cni_cache.hpp"
 #include "tests/support/connection.hpp"
 #include "tests/support/files.hpp"
 #include "tests/support/flows.hpp"
@@ -73,11 +74,12 @@ std::string connecting_while(const Lab& lab, const std::string& address,
 
 // As a runtime calls GC that knows no attachment any more.
 std::string gc_of_all(const Lab& lab, const std::string& more) {
-  return verdict(
-      Plugin{PLUGIN}.call(lab, lab.host(), "GC", "unused",
-                          R"({"cniVersion":"1.1.0","name":"web","type":"nft-port-mapper",)" + more +
-                              R"(,"cni.dev/valid-attachments":[]})",
-                          {"CNI_CONTAINERID", "CNI_IFNAME", "CNI_NETNS"}));
+  const std::string config =
+      R"({"cniVersion":"1.1.0","name":"web","type":"nft-port-mapper","cni.dev/valid-attachments":[],)";
+  const std::string answer =
+      verdict(Plugin{PLUGIN}.call(lab, lab.host(), "GC", "unused", config + more + "}",
+                                  {"CNI_CONTAINERID", "CNI_IFNAME", "CNI_NETNS"}));
+  return answer == "ok" ? done : answer;
 }
 
 }  // namespace
