@@ -157,11 +157,13 @@ TEST_CASE("connections: ADD again ends those of ports that it has no longer, of 
 TEST_CASE("connections: who takes over from the dead ends those of all their ports") {
   Pair pair;
   REQUIRE(pair.runtime.add("a", {{8080, 80}, {9090, 80}, {6000, 53, "udp"}}) == done);
-  const Connection first = pair.open(pair.a, 8080);
-  const Connection second = pair.open(pair.a, 9090);
+  Connection first = pair.open(pair.a, 8080);
+  Connection second = pair.open(pair.a, 9090);
   pair.datagram(6000);
   const std::vector<std::string> tcp = pair.tcp();
   const std::vector<std::string> udp = pair.udp();
+  first.lose_server();
+  second.lose_server();
   pair.lab.remove("a");
   REQUIRE(pair.runtime.add("b", {{8080, 80}}) == done);
   CHECK(lost(tcp, pair.tcp()) == to_port(8080) + ", " + to_port(9090));
@@ -171,36 +173,37 @@ TEST_CASE("connections: who takes over from the dead ends those of all their por
 }
 
 TEST_CASE("connections: prune, release, GC and both flushes end those of what they remove") {
-  using Command = std::function<std::string(Pair&)>;
+  using Command = std::function<std::string(Pair&, Connection&)>;
   const auto run_ctl = [](const Pair& pair, const std::vector<std::string>& words) {
     const RunResult result = ctl(pair.lab, words);
     return result.status == 0 && result.err.empty() ? done : result.out + result.err;
   };
   const std::array<std::pair<const char*, Command>, 5> commands = {
       {{"prune",
-        [&](Pair& pair) {
+        [&](Pair& pair, Connection& connection) {
+          connection.lose_server();
           pair.lab.remove("a");
           return run_ctl(pair, {"prune"});
         }},
        {"release",
-        [&](Pair& pair) {
+        [&](Pair& pair, Connection&) {
           return run_ctl(pair, {"release", "a"});
         }},
-       {"GC", [](Pair& pair) { return gc_of_all(pair.lab, kOwnChain); }},
+       {"GC", [](Pair& pair, Connection&) { return gc_of_all(pair.lab, kOwnChain); }},
        {"flush --network",
-        [&](Pair& pair) {
+        [&](Pair& pair, Connection&) {
           return run_ctl(pair, {"flush", "--network", "web"});
         }},
-       {"flush", [&](Pair& pair) { return run_ctl(pair, {"flush"}); }}}};
+       {"flush", [&](Pair& pair, Connection&) { return run_ctl(pair, {"flush"}); }}}};
   for (const auto& [name, command] : commands) {
     const std::string what = name;
     CAPTURE(what);
     Pair pair;
     const Connection own(pair.lab.host(), 7070, pair.lab.client(), "192.0.2.1", 7070);
     REQUIRE(pair.runtime.add("a", {{8080, 80}}) == done);
-    const Connection connection = pair.open(pair.a);
+    Connection connection = pair.open(pair.a);
     const std::vector<std::string> before = pair.tcp();
-    CHECK(command(pair) == done);
+    CHECK(command(pair, connection) == done);
     CHECK(lost(before, pair.tcp()) == to_port(8080));
     CHECK(connection.ends());
     CHECK(own.works());

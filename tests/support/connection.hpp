@@ -10,6 +10,8 @@
 #pragma once
 
 #include <doctest/doctest.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 
 #include <cerrno>
@@ -48,6 +50,13 @@ class Connection {
     char byte = '!';
     if (send(client_.get(), &byte, 1, MSG_NOSIGNAL) != 1 || !wait(client_)) return false;
     return recv(client_.get(), &byte, 1, 0) == -1 && errno == ECONNRESET;
+  }
+
+  // The server's end is gone without a packet, as where a container dies with its namespace.
+  void lose_server() {
+    const int on = 1;
+    REQUIRE(setsockopt(server_.get(), IPPROTO_TCP, TCP_REPAIR, &on, sizeof on) == 0);
+    server_ = UniqueFd();
   }
 
  private:
