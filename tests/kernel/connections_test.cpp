@@ -228,8 +228,9 @@ TEST_CASE("connections: those of processes, of other owners and of other tables 
       Connection(lab.client(), 8080, pair.a, "192.0.2.2", 8080)};     // from the container
   const std::vector<std::string> before = pair.tcp();
   REQUIRE(before.size() == others.size());
-  REQUIRE(pair.runtime.add("a", {{8080, 80}, {9090, 80}}) == done);
-  REQUIRE(pair.runtime.add("a", {{8080, 80}}) == done);
+  const Mapping on_one = {8080, 80, "tcp", "192.0.2.11"};  // where the other table leads there too
+  REQUIRE(pair.runtime.add("a", {{8080, 80}, on_one, {9090, 80}}) == done);
+  REQUIRE(pair.runtime.add("a", {{8080, 80}, on_one}) == done);
   {
     const Connection ours = pair.open(pair.a);
     REQUIRE(pair.runtime.del("a") == done);

@@ -185,8 +185,8 @@ TEST_CASE("flows: of TCP and SCTP only what we translated to an endpoint that le
                          {protocol, "192.0.2.1", 8080, "10.22.0.2", 81},
                          {protocol, "192.0.2.1", 8080, "10.22.0.3", 80},
                          {Protocol::udp, "192.0.2.1", 8080, "10.22.0.2", 80},
-                         {protocol, "192.0.2.2", 8080, "10.22.0.2", 80, Mark::anothers},
-                         {protocol, "192.0.2.3", 8080, "10.22.0.2", 80, Mark::without_label},
+                         {protocol, "127.0.0.2", 8080, "10.22.0.2", 80, Mark::anothers},
+                         {protocol, "127.0.0.3", 8080, "10.22.0.2", 80, Mark::without_label},
                          {protocol, "10.22.0.2", 80, "10.22.0.2", 80, Mark::untranslated},
                          {protocol, "192.0.2.4", 8080, "192.0.2.4", 8080, Mark::untranslated}});
     CHECK(conntrack.delete_stale({.left = {held(protocol, "0.0.0.0", 8080, "10.22.0.2", 80)}}) ==
