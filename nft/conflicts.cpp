@@ -17,6 +17,10 @@ bool is_dead(const OwnerState& owner, const Plan& plan) {
   return !is_sibling(owner.installed, plan) && liveness_of(owner.life) == Liveness::dead;
 }
 
+bool gives_way(const OwnerHash& hash, const OwnerState& owner, const Plan& plan) {
+  return !owner.installed.empty() && (hash == owner_hash(plan.attachment) || is_dead(owner, plan));
+}
+
 std::string describe(const InstalledPorts& installed, const Plan& plan) {
   Attachment owner;
   if (!parse_attachment_comment(installed.comment, owner)) return "attachment " + installed.comment;
@@ -152,6 +156,13 @@ Transaction device_closed(const InstalledPorts& installed, const DeviceUse& use)
   return is_over ? localnet_device_removed(installed.localnet_device) : Transaction();
 }
 
+std::vector<const InstalledPorts*> giving_way(const Plan& plan, const Occupancy& occupancy) {
+  std::vector<const InstalledPorts*> all;
+  for (const auto& [hash, owner] : occupancy.owners)
+    if (gives_way(hash, owner, plan)) all.push_back(&owner.installed);
+  return all;
+}
+
 Result<Transaction> resolve_conflicts(Plan& plan, const Occupancy& occupancy) {
   const OwnerHash self = owner_hash(plan.attachment);
   auto ports_of = ports_by_owner(occupancy);
@@ -165,7 +176,7 @@ Result<Transaction> resolve_conflicts(Plan& plan, const Occupancy& occupancy) {
       if (hash == self) transaction.append(removal(owner.installed));
       continue;
     }
-    if (hash == self || is_dead(owner, plan)) {
+    if (gives_way(hash, owner, plan)) {
       removable.insert(hash);
       for (const InstalledPort& port : owner.installed.ports)
         if (port.claimed || !port.standby) removed.insert(port.published);

@@ -33,6 +33,9 @@ std::vector<PublishedPort> overlapping_ports(const Plan& plan,
 // The end of the record of the device of ports that go, where nobody else needs it.
 Transaction device_closed(const InstalledPorts& installed, const DeviceUse& use);
 
+// Whose ports all go for the plan: those of its own attachment before, and of the dead.
+std::vector<const InstalledPorts*> giving_way(const Plan& plan, const Occupancy& occupancy);
+
 // Makes standby in `plan` what a sibling publishes already.
 Result<Transaction> resolve_conflicts(Plan& plan, const Occupancy& occupancy);
 

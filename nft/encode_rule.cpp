@@ -6,7 +6,6 @@
 #include <linux/netfilter/nf_tables.h>
 
 #include <array>
-#include <bit>
 
 // libnftnl/expr.h needs FILE
 #include <cstdio>
@@ -37,14 +36,6 @@ void load_service(RuleBuilder& rule, Suffix suffix) {
   }
   rule.meta(NFT_META_L4PROTO, slot(next));
   rule.port(Side::destination, slot(next + 1));
-}
-
-// A conntrack label is 128 bits, of which nft sets and tests one.
-constexpr std::array<std::uint8_t, 16> label_bit() {
-  std::array<std::uint8_t, 16> bits{};
-  constexpr std::size_t kByte = kLabel / 8;  // of a number in the host's order
-  bits[std::endian::native == std::endian::little ? kByte : 15 - kByte] = 1U << kLabel % 8;
-  return bits;
 }
 
 class TestEncoder {

@@ -18,6 +18,7 @@
 #include <string_view>
 
 #include "lib/base/attachment.hpp"
+#include "lib/base/connection_label.hpp"
 #include "lib/base/table_names.hpp"
 #include "nft/published_port.hpp"
 
@@ -29,8 +30,7 @@ inline constexpr char kOwners[] = "owners";
 inline constexpr char kStandby[] = "standby";
 inline constexpr char kLocalnetDevices[] = "localnet-devices";
 inline constexpr char kLocalnetUsers[] = "localnet-users";
-// The conntrack label of the connections that we translate, and others do not.
-inline constexpr std::uint32_t kLabel = 127;
+using portmapper::kLabel;
 using portmapper::kLocalnetGuard;
 using portmapper::kLocalnetGuardInput;
 using portmapper::kNetworks;

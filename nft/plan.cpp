@@ -79,6 +79,7 @@ Plan make_plan(PlanInput input) {
   plan.attachment = std::move(input.attachment);
   plan.netns = std::move(input.netns);
   plan.chain = std::move(input.chain);
+  plan.close_connections = input.close_connections;
   note_open_family(plan);
   return plan;
 }

@@ -41,6 +41,7 @@ struct PlanInput {
   std::vector<IpPrefix> addresses{};  // of the container's interface
   bool snat = true;
   bool masq_all = false;
+  bool close_connections = true;
 };
 
 struct Translation {
@@ -67,6 +68,7 @@ struct Plan {
   std::string localnet_device{};   // by which 127.0.0.0/8 reaches the container; empty: it does not
   std::vector<std::string> notes;  // what was left out, and why
   bool is_restored = false;        // from a runtime's record, not by its ADD
+  bool close_connections = true;   // of ports that give way, of TCP and SCTP too
 };
 
 Plan make_plan(PlanInput input);

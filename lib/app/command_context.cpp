@@ -35,7 +35,8 @@ Result<nft::Plan> plan_of(const CommandContext& context, std::string_view result
                          .mappings = conf.mappings,
                          .addresses = std::move(*addresses),
                          .snat = conf.snat,
-                         .masq_all = conf.masq_all});
+                         .masq_all = conf.masq_all,
+                         .close_connections = conf.close_connections});
 }
 
 Result<std::string> run_delegate(const CommandContext& context, cni::Command command,

@@ -12,24 +12,36 @@
 namespace portmapper::app {
 namespace {
 
-std::optional<host::UdpPort> udp_port(const nft::PublishedPort& published,
-                                      const nft::Endpoint& endpoint) {
-  if (published.protocol != Protocol::udp) return std::nullopt;
-  return host::UdpPort{published.address, published.port.value(), endpoint.address,
-                       endpoint.port.value()};
+host::HeldPort held_port(const nft::PublishedPort& published, const nft::Endpoint& endpoint) {
+  return {published.protocol, published.address, published.port.value(), endpoint.address,
+          endpoint.port.value()};
 }
 
-void forget_flows(Transport& transport, const std::vector<host::UdpPort>& ports, host::Stale stale,
-                  std::vector<std::string>& notes) {
-  if (ports.empty()) return;
+// Of ports that are no longer held, whose flows are to end.
+void add_left(std::span<const nft::InstalledPorts> gone, host::PortChange& change) {
+  for (const nft::InstalledPorts& installed : gone)
+    for (const nft::InstalledPort& port : installed.ports)
+      if (port.endpoint) change.left.push_back(held_port(port.published, *port.endpoint));
+}
+
+bool has_udp(const std::vector<host::HeldPort>& ports) {
+  return std::any_of(ports.begin(), ports.end(),
+                     [](const host::HeldPort& port) { return port.protocol == Protocol::udp; });
+}
+
+Result<std::size_t> delete_flows(Transport& transport, const host::PortChange& change) {
+  if (change.left.empty() && change.held.empty()) return std::size_t{0};
+  if (!has_udp(change.left) && !has_udp(change.held))
+    return host::delete_stale_flows(transport, change, {});
   const Result<std::vector<IpAddress>> local = host::local_addresses();
-  const Result<std::size_t> deleted =
-      local ? host::delete_stale_flows(transport, ports, *local, stale)
-            : Result<std::size_t>(local.error());
+  if (!local) return local.error();
+  return host::delete_stale_flows(transport, change, *local);
+}
+
+void note_unless(const Result<std::size_t>& deleted, std::vector<std::string>& notes) {
   if (!deleted)
     notes.push_back(deleted.error().message() +
-                    "; UDP clients that keep their source port may go on"
-                    " with the old translation for some seconds");
+                    "; clients of the ports may go on to where these led before");
 }
 
 bool only_loopback(const nft::PublishedPort& port) {
@@ -117,23 +129,26 @@ Result<bool> close_unrecorded(Transport& transport, const std::string& device) {
 }
 
 Status effects_of_add(Transport& transport, const nft::Plan& plan,
-                      std::vector<std::string>& notes) {
+                      std::span<const nft::InstalledPorts> left, std::vector<std::string>& notes) {
   const nft::Plan* const plans[] = {&plan};
-  return effects_of_adds(transport, plans, notes).front();
+  return effects_of_adds(transport, plans, left, notes).front();
 }
 
 std::vector<Status> effects_of_adds(Transport& transport, std::span<const nft::Plan* const> plans,
+                                    std::span<const nft::InstalledPorts> left,
                                     std::vector<std::string>& notes) {
   std::vector<Status> results;
-  std::vector<host::UdpPort> ports;
+  host::PortChange change;
+  add_left(left, change);
+  const bool has_left = !change.left.empty();
   for (const nft::Plan* plan : plans) {
     results.push_back(open_loopback(transport, *plan, notes));
     if (!results.back()) continue;
     for (const nft::Translation& translation : plan->translations)
-      if (const auto port = udp_port(translation.published, translation.endpoint))
-        ports.push_back(*port);
+      if (has_left || translation.published.protocol == Protocol::udp)
+        change.held.push_back(held_port(translation.published, translation.endpoint));
   }
-  forget_flows(transport, ports, host::Stale::leads_elsewhere, notes);
+  note_unless(delete_flows(transport, change), notes);
   return results;
 }
 
@@ -150,19 +165,19 @@ void effects_of_promotion(Transport& transport, std::span<const nft::InstalledPo
   std::vector<const nft::Plan*> all;
   all.reserve(plans.size());
   for (const nft::Plan& plan : plans) all.push_back(&plan);
-  for (const Status& effect : effects_of_adds(transport, all, notes))
+  for (const Status& effect : effects_of_adds(transport, all, {}, notes))
     if (!effect) notes.push_back(effect.error().message());
 }
 
 void effects_of_dels(Transport& transport, std::span<const nft::InstalledPorts> gone,
                      std::vector<std::string>& notes) {
-  std::vector<host::UdpPort> ports;
-  for (const nft::InstalledPorts& installed : gone)
-    for (const nft::InstalledPort& held : installed.ports) {
-      if (!held.endpoint) continue;
-      if (const auto port = udp_port(held.published, *held.endpoint)) ports.push_back(*port);
-    }
-  forget_flows(transport, ports, host::Stale::leads_there, notes);
+  host::PortChange change;
+  add_left(gone, change);
+  note_unless(delete_flows(transport, change), notes);
+}
+
+void effects_of_flush(Transport& transport, std::vector<std::string>& notes) {
+  note_unless(host::delete_all_flows(transport), notes);
 }
 
 }  // namespace portmapper::app

@@ -1,7 +1,7 @@
-// Host effects: what an ADD and a DEL do beside nftables: a sysctl for 127.0.0.1, stale UDP flows.
+// Host effects: what an ADD and a DEL do beside nftables: a sysctl for 127.0.0.1, stale flows.
 //
-//   find_way_of_loopback(plan);                                    // before anything is decided
-//   const Status status = effects_of_add(transport, plan, notes);  // after the elements are there
+//   find_way_of_loopback(plan);  // before anything is decided
+//   const Status status = effects_of_add(transport, plan, {}, notes);  // the elements are there
 //   const nft::CommitResult gone = commit_closing(transport, transaction, left_open);  // of a DEL
 //   effects_of_dels(transport, {&installed, 1}, notes);            // after they are gone
 //
@@ -39,9 +39,12 @@ nft::CommitResult commit_closing(Transport& transport, const nft::Transaction& t
 // such device any more.
 Result<bool> close_unrecorded(Transport& transport, const std::string& device);
 
-Status effects_of_add(Transport& transport, const nft::Plan& plan, std::vector<std::string>& notes);
+// `left`: what gave way to the plan. Of it, flows end to the endpoints that are named.
+Status effects_of_add(Transport& transport, const nft::Plan& plan,
+                      std::span<const nft::InstalledPorts> left, std::vector<std::string>& notes);
 // The same for many plans, with one dump of the flows. Each result stands at its plan's index.
 std::vector<Status> effects_of_adds(Transport& transport, std::span<const nft::Plan* const> plans,
+                                    std::span<const nft::InstalledPorts> left,
                                     std::vector<std::string>& notes);
 // Of nft/siblings' successors, to which ports lead now.
 void effects_of_promotion(Transport& transport, std::span<const nft::InstalledPorts> successors,
@@ -49,5 +52,7 @@ void effects_of_promotion(Transport& transport, std::span<const nft::InstalledPo
 // Of all attachments that a command removed, likewise.
 void effects_of_dels(Transport& transport, std::span<const nft::InstalledPorts> gone,
                      std::vector<std::string>& notes);
+// Of the whole table.
+void effects_of_flush(Transport& transport, std::vector<std::string>& notes);
 
 }  // namespace portmapper::app

@@ -1,7 +1,11 @@
 #include "lib/app/publish.hpp"
 
+#include <set>
+#include <utility>
+
 #include "lib/app/carry_out.hpp"
 #include "lib/app/host_effects.hpp"
+#include "nft/conflicts.hpp"
 #include "nft/siblings.hpp"
 
 namespace portmapper::app {
@@ -23,6 +27,19 @@ CarriedOut take_out(Transport& transport, const nft::Withdrawal& withdrawal,
       closing(left_open));
 }
 
+// Flows end that lead to the endpoint of a port; of those that go on, it is forgotten.
+void spare_flows(nft::InstalledPorts& left, std::span<const nft::InstalledPorts> promoted,
+                 bool close_connections) {
+  std::set<std::pair<nft::PublishedPort, std::optional<nft::Endpoint>>> held;
+  for (const nft::InstalledPorts& successor : promoted)
+    for (const nft::InstalledPort& port : successor.ports)
+      held.emplace(port.published, port.standby);
+  for (nft::InstalledPort& port : left.ports) {
+    const bool stays = !close_connections && port.published.protocol != Protocol::udp;
+    if (stays || held.contains({port.published, port.endpoint})) port.endpoint.reset();
+  }
+}
+
 Published what_was_done(const nft::Plan& plan, const CarriedOut& done) {
   Published published{.is_new = done.is_committed};
   const nft::Snapshot& snapshot = done.snapshot;
@@ -33,6 +50,10 @@ Published what_was_done(const nft::Plan& plan, const CarriedOut& done) {
     published.promoted =
         nft::successors(snapshot.occupancy->owners.at(nft::owner_hash(plan.attachment)).installed,
                         part.translations, *snapshot.siblings);
+  for (const nft::InstalledPorts* left : nft::giving_way(plan, *snapshot.occupancy)) {
+    published.left.push_back(*left);
+    spare_flows(published.left.back(), published.promoted, plan.close_connections);
+  }
   if (std::erase_if(part.translations, [](const nft::Translation& t) { return t.standby; }) != 0)
     published.part = std::move(part);
   return published;
@@ -60,7 +81,8 @@ Result<Published> publish(Transport& transport, const nft::Plan& plan) {
 }
 
 Result<nft::InstalledPorts> withdraw_ports(Transport& transport, const nft::Withdrawal& withdrawal,
-                                           std::vector<std::string>& notes) {
+                                           std::vector<std::string>& notes,
+                                           bool close_connections) {
   std::vector<Error> left_open;
   CarriedOut done = take_out(transport, withdrawal, left_open);
   if (!done.status) return done.status.error();
@@ -69,15 +91,19 @@ Result<nft::InstalledPorts> withdraw_ports(Transport& transport, const nft::With
     notes.push_back(error.message() +
                     "; the device stays open behind the localnet-guard until "
                     "nft-port-mapperctl check --repair closes it");
+  nft::InstalledPorts& gone = *done.snapshot.installed;
+  std::vector<nft::InstalledPorts> promoted;
   if (done.snapshot.siblings && !done.snapshot.refused.exists)
-    effects_of_promotion(
-        transport, nft::successors(*done.snapshot.installed, {}, *done.snapshot.siblings), notes);
-  return std::move(*done.snapshot.installed);
+    promoted = nft::successors(gone, {}, *done.snapshot.siblings);
+  effects_of_promotion(transport, promoted, notes);
+  spare_flows(gone, promoted, close_connections);
+  return std::move(gone);
 }
 
 Result<nft::InstalledPorts> withdraw(Transport& transport, const nft::Withdrawal& withdrawal,
-                                     std::vector<std::string>& notes) {
-  Result<nft::InstalledPorts> gone = withdraw_ports(transport, withdrawal, notes);
+                                     std::vector<std::string>& notes, bool close_connections) {
+  Result<nft::InstalledPorts> gone =
+      withdraw_ports(transport, withdrawal, notes, close_connections);
   if (gone) effects_of_dels(transport, {&*gone, 1}, notes);
   return gone;
 }

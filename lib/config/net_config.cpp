@@ -248,6 +248,7 @@ void Reader::read_options() {
   read_exclude_addresses();
   read_bool_option("snat", conf.snat);
   read_bool_option("masqAll", conf.masq_all);
+  read_bool_option("closeConnections", conf.close_connections);
   read_conditions("conditionsV4", Family::ipv4, conf.conditions_v4);
   read_conditions("conditionsV6", Family::ipv6, conf.conditions_v6);
   refuse_options_of_shared_chain();

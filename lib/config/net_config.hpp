@@ -53,6 +53,7 @@ struct NetConf {
   std::vector<PortMapping> mappings;  // identical entries once
   bool snat = true;
   bool masq_all = false;
+  bool close_connections = true;
   std::vector<Match> conditions_v4;
   std::vector<Match> conditions_v6;
   std::optional<std::string> prev_result;                         // its JSON, untouched

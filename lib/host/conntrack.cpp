@@ -2,26 +2,36 @@
 
 #include <arpa/inet.h>
 #include <libmnl/libmnl.h>
+#include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <netinet/in.h>
+#include <sys/utsname.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdlib>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "lib/base/attributes.hpp"
+#include "lib/base/connection_label.hpp"
 
 namespace portmapper::host {
 namespace {
 
 // CTA_FILTER_FLAG(...) of the kernel's nf_internals.h, which has no uapi name.
+constexpr std::uint32_t kFilterSource = 1U << 0;
 constexpr std::uint32_t kFilterProtocol = 1U << 3;
 constexpr std::uint32_t kFilterDestinationPort = 1U << 5;
+
+// Who translated a flow. Connections that began before there was a rule with a label have none.
+enum class Translator { nobody, us, another, unknown };
 
 struct Tuple {
   IpAddress source;
@@ -34,10 +44,11 @@ struct Tuple {
 struct Flow {
   Tuple original;
   Tuple reply;
-  std::vector<std::uint8_t>
-      original_attributes;  // CTA_TUPLE_ORIG and CTA_ID as they came: its name
-  std::vector<std::uint8_t> id;
-  std::vector<std::uint8_t> zone;
+  Translator translator = Translator::nobody;
+  // As they came; the first and CTA_ID are its name.
+  Bytes original_attributes{};
+  Bytes id{};
+  Bytes zone{};
 };
 
 std::optional<IpAddress> address_of(const Attribute& attribute) {
@@ -67,69 +78,109 @@ Tuple tuple_of(Bytes bytes) {
   return tuple;
 }
 
-std::vector<std::uint8_t> copy(Bytes bytes) {
-  return {bytes.begin(), bytes.end()};
+bool has_our_label(Bytes bits) {
+  constexpr std::array<std::uint8_t, 16> kOurs = label_bit();
+  if (bits.size() != kOurs.size()) return false;
+  for (std::size_t i = 0; i < kOurs.size(); ++i)
+    if ((bits[i] & kOurs[i]) != kOurs[i]) return false;
+  return true;
 }
 
 std::optional<Flow> flow_of(const nlmsghdr& reply) {
   if (reply.nlmsg_type != (NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_NEW)) return std::nullopt;
   Flow flow;
+  bool is_translated = false;
+  std::optional<Bytes> labels;
   for (const Attribute& attribute : Attributes(message_attributes(reply, sizeof(nfgenmsg)))) {
     if (attribute.type == CTA_TUPLE_ORIG) {
       flow.original = tuple_of(attribute.payload);
-      flow.original_attributes = copy(attribute.payload);
+      flow.original_attributes = attribute.payload;
     }
     if (attribute.type == CTA_TUPLE_REPLY) flow.reply = tuple_of(attribute.payload);
-    if (attribute.type == CTA_ID) flow.id = copy(attribute.payload);
-    if (attribute.type == CTA_ZONE) flow.zone = copy(attribute.payload);
+    if (attribute.type == CTA_STATUS) is_translated = (attribute.number32() & IPS_DST_NAT) != 0;
+    if (attribute.type == CTA_LABELS) labels = attribute.payload;
+    if (attribute.type == CTA_ID) flow.id = attribute.payload;
+    if (attribute.type == CTA_ZONE) flow.zone = attribute.payload;
   }
-  return flow.original_attributes.empty() ? std::nullopt : std::optional(std::move(flow));
+  if (is_translated)
+    flow.translator = !labels                  ? Translator::unknown
+                      : has_our_label(*labels) ? Translator::us
+                                               : Translator::another;
+  return flow.original_attributes.empty() ? std::nullopt : std::optional(flow);
 }
 
+// Ports by what a client connects to.
 class Ports {
  public:
-  Ports(std::span<const UdpPort> ports, std::span<const IpAddress> local, Stale stale)
-      : local_(local.begin(), local.end()), stale_(stale) {
-    for (const UdpPort& port : ports) by_port_.emplace(std::pair(port.address, port.port), &port);
+  Ports(const std::vector<HeldPort>& ports, std::span<const IpAddress> local)
+      : local_(local.begin(), local.end()) {
+    for (const HeldPort& port : ports)
+      by_service_.emplace(Service{port.address, number_of(port.protocol), port.port}, &port);
   }
 
-  [[nodiscard]] bool is_stale(const Flow& flow) const {
-    const Tuple& original = flow.original;
-    if (original.protocol != IPPROTO_UDP) return false;
-    const auto [first, last] = find(original.destination, original.destination_port);
-    if (first == last) return false;
-    // A reply comes from where the flow leads.
-    const bool there = std::any_of(first, last, [&flow](const auto& port) {
-      return flow.reply.source == port.second->endpoint &&
-             flow.reply.source_port == port.second->endpoint_port;
-    });
-    return there == (stale_ == Stale::leads_there);
+  // Whether one of them leads the flow to where it goes.
+  [[nodiscard]] bool lead(const Flow& flow) const {
+    return leads(on_one(flow), flow) || leads(on_any(flow), flow);
+  }
+  // Whether one of them would lead it, and none to where it goes.
+  [[nodiscard]] bool lead_elsewhere(const Flow& flow) const {
+    Range ports = on_one(flow);
+    if (ports.first == ports.second) ports = on_any(flow);
+    return ports.first != ports.second && !leads(ports, flow);
   }
 
  private:
-  using ByPort = std::multimap<std::pair<IpAddress, std::uint16_t>, const UdpPort*>;
+  using Service = std::tuple<IpAddress, std::uint8_t, std::uint16_t>;
+  using ByService = std::multimap<Service, const HeldPort*>;
+  using Range = std::pair<ByService::const_iterator, ByService::const_iterator>;
 
-  [[nodiscard]] std::pair<ByPort::const_iterator, ByPort::const_iterator> find(
-      const IpAddress& destination, std::uint16_t number) const {
-    const auto one = by_port_.equal_range({destination, number});
-    if (one.first != one.second) return one;
-    if (!destination.is_loopback() && !local_.contains(destination)) return one;
-    return by_port_.equal_range({IpAddress::any(destination.family()), number});
+  static std::uint8_t number_of(Protocol protocol) { return static_cast<std::uint8_t>(protocol); }
+  [[nodiscard]] Range on_one(const Flow& flow) const {
+    const Tuple& original = flow.original;
+    return by_service_.equal_range(
+        {original.destination, original.protocol, original.destination_port});
+  }
+  [[nodiscard]] Range on_any(const Flow& flow) const {
+    const Tuple& original = flow.original;
+    const IpAddress& address = original.destination;
+    // What we translated came for a local address, whether or not it still is.
+    if (flow.translator != Translator::us && !address.is_loopback() && !local_.contains(address))
+      return {by_service_.end(), by_service_.end()};
+    return by_service_.equal_range(
+        {IpAddress::any(address.family()), original.protocol, original.destination_port});
+  }
+  // A reply comes from where the flow leads.
+  static bool leads(const Range& ports, const Flow& flow) {
+    return std::any_of(ports.first, ports.second, [&flow](const auto& port) {
+      return flow.reply.source == port.second->endpoint &&
+             flow.reply.source_port == port.second->endpoint_port;
+    });
   }
 
-  ByPort by_port_;
+  ByService by_service_;
   std::set<IpAddress> local_;
-  Stale stale_;
 };
+
+bool is_udp(const Flow& flow) {
+  return flow.original.protocol == IPPROTO_UDP;
+}
+
+// Nobody else's: without a proof, none but UDP's, whose client finds its way again at once.
+bool may_be_deleted(const Flow& flow) {
+  if (flow.translator == Translator::us) return true;
+  return is_udp(flow) && flow.translator != Translator::another;
+}
 
 class Request {
  public:
-  Request(std::uint16_t message, std::uint16_t flags, Family family) {
+  Request(std::uint16_t message, std::uint16_t flags, std::uint8_t family,
+          std::uint32_t sequence = 0) {
     header_ = mnl_nlmsg_put_header(buffer_.data());
+    header_->nlmsg_seq = sequence;
     header_->nlmsg_type = static_cast<std::uint16_t>(NFNL_SUBSYS_CTNETLINK << 8 | message);
     header_->nlmsg_flags = static_cast<std::uint16_t>(NLM_F_REQUEST | flags);
     auto* body = static_cast<nfgenmsg*>(mnl_nlmsg_put_extra_header(header_, sizeof(nfgenmsg)));
-    body->nfgen_family = socket_family(family);
+    body->nfgen_family = family;
     body->version = NFNETLINK_V0;
   }
   void put(std::uint16_t type, Bytes bytes) {
@@ -143,87 +194,199 @@ class Request {
   nlmsghdr* header_;
 };
 
-// Lets the kernel hand out UDP flows only, and only to this port where there is but one. Kernels
-// before 5.8 do not know the filter and hand out more; is_stale decides all the same.
-void put_filter(Request& request, std::optional<std::uint16_t> port) {
-  nlmsghdr* header = request.header();
-  nlattr* tuple = mnl_attr_nest_start(header, CTA_TUPLE_ORIG);
-  nlattr* protocol = mnl_attr_nest_start(header, CTA_TUPLE_PROTO);
-  mnl_attr_put_u8(header, CTA_PROTO_NUM, IPPROTO_UDP);
-  if (port) mnl_attr_put_u16(header, CTA_PROTO_DST_PORT, htons(*port));
-  mnl_attr_nest_end(header, protocol);
-  mnl_attr_nest_end(header, tuple);
+// Which flows the kernel hands out. It may not know a filter, and hand out more: what is deleted is
+// decided here.
+struct Filter {
+  bool translated_only = false;            // before Linux 5.15 it hands out all
+  std::optional<std::uint8_t> protocol{};  // before 5.8 all
+  std::optional<std::uint16_t> port{};     // of that protocol, to which the client sent
+  std::optional<IpAddress> endpoint{};     // from which the replies come
+};
+
+void put_filter_flags(nlmsghdr* header, std::uint32_t original, std::uint32_t reply) {
   nlattr* filter = mnl_attr_nest_start(header, CTA_FILTER);
-  mnl_attr_put_u32(header, CTA_FILTER_ORIG_FLAGS,
-                   kFilterProtocol | (port ? kFilterDestinationPort : 0));
-  mnl_attr_put_u32(header, CTA_FILTER_REPLY_FLAGS, 0);
+  mnl_attr_put_u32(header, CTA_FILTER_ORIG_FLAGS, original);
+  mnl_attr_put_u32(header, CTA_FILTER_REPLY_FLAGS, reply);
   mnl_attr_nest_end(header, filter);
 }
 
-Error refused(const char* what, int error_number) {
-  return mapping_failed(what, "conntrack flows of UDP ports", error_number);
+void put_filter(Request& request, const Filter& filter) {
+  nlmsghdr* header = request.header();
+  if (filter.translated_only) {
+    mnl_attr_put_u32(header, CTA_STATUS, htonl(IPS_DST_NAT));
+    mnl_attr_put_u32(header, CTA_STATUS_MASK, htonl(IPS_DST_NAT));
+  }
+  if (filter.endpoint) {
+    nlattr* tuple = mnl_attr_nest_start(header, CTA_TUPLE_REPLY);
+    nlattr* addresses = mnl_attr_nest_start(header, CTA_TUPLE_IP);
+    mnl_attr_put(header, CTA_IP_V4_SRC, 4, filter.endpoint->bytes().data());
+    mnl_attr_nest_end(header, addresses);
+    mnl_attr_nest_end(header, tuple);
+    put_filter_flags(header, 0, kFilterSource);
+  } else if (filter.protocol) {
+    nlattr* tuple = mnl_attr_nest_start(header, CTA_TUPLE_ORIG);
+    nlattr* protocol = mnl_attr_nest_start(header, CTA_TUPLE_PROTO);
+    mnl_attr_put_u8(header, CTA_PROTO_NUM, *filter.protocol);
+    if (filter.port) mnl_attr_put_u16(header, CTA_PROTO_DST_PORT, htons(*filter.port));
+    mnl_attr_nest_end(header, protocol);
+    mnl_attr_nest_end(header, tuple);
+    put_filter_flags(header, kFilterProtocol | (filter.port ? kFilterDestinationPort : 0), 0);
+  }
 }
 
-// The errno of a refusal among the replies, 0 without one.
-Result<int> ask(Transport& transport, const Request& request, const OnReply& on_reply) {
+// Kernels from 5.8 on take a filter by what the replies have, and until 5.16 (and 5.10.83, 5.15.6)
+// hand out nothing then.
+bool filters_by_reply() {
+  utsname kernel{};
+  if (uname(&kernel) != 0) return false;
+  char* rest = nullptr;
+  const long major = std::strtol(kernel.release, &rest, 10);
+  const long minor = *rest == '.' ? std::strtol(rest + 1, nullptr, 10) : 0;
+  return major > 5 || (major == 5 && minor >= 16);
+}
+
+// Of flows to all these ports, which are of one family.
+Filter filter_for(std::span<const HeldPort* const> ports) {
+  std::set<std::uint8_t> protocols;
+  std::set<std::uint16_t> numbers;
+  for (const HeldPort* port : ports) {
+    protocols.insert(static_cast<std::uint8_t>(port->protocol));
+    numbers.insert(port->port);
+  }
+  Filter filter;
+  if (protocols.size() != 1) return filter;
+  filter.protocol = *protocols.begin();
+  if (numbers.size() == 1) filter.port = *numbers.begin();
+  return filter;
+}
+
+// Of those that lead to their endpoints.
+Filter filter_for_translated(std::span<const HeldPort* const> ports) {
+  Filter filter = filter_for(ports);
+  filter.translated_only = true;
+  const IpAddress& endpoint = ports.front()->endpoint;
+  const bool is_one = std::all_of(ports.begin(), ports.end(), [&endpoint](const HeldPort* port) {
+    return port->endpoint == endpoint;
+  });
+  // By an IPv6 address the kernel hands out all but those that have it.
+  if (!filter.port && is_one && endpoint.family() == Family::ipv4 && filters_by_reply())
+    filter.endpoint = endpoint;
+  return filter;
+}
+
+Error refused(const char* what, int error_number) {
+  return mapping_failed(what, "conntrack flows", error_number);
+}
+
+// The errno of the first refusal among the replies, but for flows that are gone already; 0 without one.
+Result<int> ask(Transport& transport, Bytes requests, const OnReply& on_reply) {
   int error_number = 0;
-  const Status status = transport.exchange(request.bytes(), [&](const nlmsghdr& reply) {
+  const Status status = transport.exchange(requests, [&](const nlmsghdr& reply) {
     const Acknowledgement ack = acknowledgement(reply);
-    if (ack.present && ack.error_number != 0) error_number = ack.error_number;
+    if (ack.present && error_number == 0 && ack.error_number != ENOENT)
+      error_number = ack.error_number;
     on_reply(reply);
   });
   if (!status) return status.error();
   return error_number;
 }
 
-// The kernel filters within one family: it refuses a filter for both at once (EOPNOTSUPP).
-Result<std::vector<Flow>> stale_flows(Transport& transport, const Ports& ports, Family family,
-                                      std::optional<std::uint16_t> only_port) {
+// Deletes flows many at a time: their number is that of clients.
+class Deletion {
+ public:
+  void add(const Flow& flow) {
+    if (count_++ % kAtOnce == 0) requests_.emplace_back();
+    Request request(IPCTNL_MSG_CT_DELETE, NLM_F_ACK,
+                    socket_family(flow.original.destination.family()), count_);
+    request.put(CTA_TUPLE_ORIG | NLA_F_NESTED, flow.original_attributes);
+    request.put(CTA_ZONE, flow.zone);
+    request.put(CTA_ID, flow.id);  // a flow that took its place meanwhile has another
+    const Bytes bytes = request.bytes();
+    requests_.back().insert(requests_.back().end(), bytes.begin(), bytes.end());
+  }
+  // How many were there still.
+  Result<std::size_t> carry_out(Transport& transport) const {
+    std::size_t deleted = 0;
+    for (const std::vector<std::uint8_t>& requests : requests_) {
+      const Result<int> error_number = ask(transport, requests, [&deleted](const nlmsghdr& reply) {
+        const Acknowledgement ack = acknowledgement(reply);
+        deleted += ack.present && ack.error_number == 0 ? 1 : 0;
+      });
+      if (!error_number) return error_number.error();
+      if (*error_number != 0) return refused("cannot delete", *error_number);
+    }
+    return deleted;
+  }
+
+ private:
+  static constexpr std::uint32_t kAtOnce = 64;  // whose answers fit a socket's buffer
+  std::vector<std::vector<std::uint8_t>> requests_;
+  std::uint32_t count_ = 0;
+};
+
+Result<std::size_t> delete_flows(Transport& transport, std::uint8_t family, const Filter& filter,
+                                 const std::function<bool(const Flow&)>& is_stale) {
   Request request(IPCTNL_MSG_CT_GET, NLM_F_DUMP, family);
-  put_filter(request, only_port);
-  std::vector<Flow> flows;
-  const Result<int> error_number = ask(transport, request, [&](const nlmsghdr& reply) {
-    std::optional<Flow> flow = flow_of(reply);
-    if (flow && ports.is_stale(*flow)) flows.push_back(std::move(*flow));
+  put_filter(request, filter);
+  Deletion deletion;
+  const Result<int> error_number = ask(transport, request.bytes(), [&](const nlmsghdr& reply) {
+    const std::optional<Flow> flow = flow_of(reply);
+    if (flow && is_stale(*flow)) deletion.add(*flow);
   });
   if (!error_number) return error_number.error();
   if (*error_number != 0) return refused("cannot list", *error_number);
-  return flows;
+  return deletion.carry_out(transport);
 }
 
-Result<bool> delete_flow(Transport& transport, const Flow& flow) {
-  Request request(IPCTNL_MSG_CT_DELETE, NLM_F_ACK, flow.original.destination.family());
-  request.put(CTA_TUPLE_ORIG | NLA_F_NESTED, flow.original_attributes);
-  request.put(CTA_ZONE, flow.zone);
-  request.put(CTA_ID, flow.id);  // a flow that took its place meanwhile has another
-  const Result<int> error_number = ask(transport, request, [](const nlmsghdr&) {});
-  if (!error_number) return error_number.error();
-  if (*error_number != 0 && *error_number != ENOENT) return refused("cannot delete", *error_number);
-  return *error_number == 0;
+std::vector<const HeldPort*> ports_of(const std::vector<HeldPort>& ports, Family family,
+                                      bool udp_only) {
+  std::vector<const HeldPort*> found;
+  for (const HeldPort& port : ports)
+    if (port.address.family() == family && (!udp_only || port.protocol == Protocol::udp))
+      found.push_back(&port);
+  return found;
 }
 
 }  // namespace
 
-Result<std::size_t> delete_stale_flows(Transport& transport, std::span<const UdpPort> ports,
-                                       std::span<const IpAddress> local_addresses, Stale stale) {
-  const Ports wanted(ports, local_addresses, stale);
+// The kernel filters within one family: it refuses a filter for both at once (EOPNOTSUPP).
+// What an ADD again leaves and holds as before needs no look.
+Result<std::size_t> delete_stale_flows(Transport& transport, const PortChange& change,
+                                       std::span<const IpAddress> local_addresses) {
+  std::vector<HeldPort> gone_ports = change.left;
+  if (!gone_ports.empty()) {
+    const std::set<HeldPort> stay(change.held.begin(), change.held.end());
+    std::erase_if(gone_ports, [&stay](const HeldPort& port) { return stay.contains(port); });
+  }
+  const Ports left(gone_ports, local_addresses);
+  const Ports held(change.held, local_addresses);
   std::size_t deleted = 0;
   for (const Family family : {Family::ipv4, Family::ipv6}) {
-    std::set<std::uint16_t> numbers;
-    for (const UdpPort& port : ports)
-      if (port.address.family() == family) numbers.insert(port.port);
-    if (numbers.empty()) continue;
-    const auto flows =
-        stale_flows(transport, wanted, family,
-                    numbers.size() == 1 ? std::optional(*numbers.begin()) : std::nullopt);
-    if (!flows) return flows.error();
-    for (const Flow& flow : *flows) {
-      const Result<bool> gone = delete_flow(transport, flow);
+    const auto left_here = ports_of(gone_ports, family, /*udp_only=*/false);
+    if (!left_here.empty()) {
+      const Result<std::size_t> gone =
+          delete_flows(transport, socket_family(family), filter_for_translated(left_here),
+                       [&](const Flow& flow) {
+                         return may_be_deleted(flow) && left.lead(flow) && !held.lead(flow);
+                       });
       if (!gone) return gone.error();
-      deleted += *gone ? 1 : 0;
+      deleted += *gone;
     }
+    const auto held_here = ports_of(change.held, family, /*udp_only=*/true);
+    if (held_here.empty()) continue;
+    const Result<std::size_t> gone = delete_flows(
+        transport, socket_family(family), filter_for(held_here), [&](const Flow& flow) {
+          return is_udp(flow) && may_be_deleted(flow) && held.lead_elsewhere(flow);
+        });
+    if (!gone) return gone.error();
+    deleted += *gone;
   }
   return deleted;
+}
+
+Result<std::size_t> delete_all_flows(Transport& transport) {
+  return delete_flows(transport, AF_UNSPEC, {.translated_only = true},
+                      [](const Flow& flow) { return flow.translator == Translator::us; });
 }
 
 }  // namespace portmapper::host

@@ -1,20 +1,24 @@
-// Stale flows: conntrack entries of UDP ports that lead to a former endpoint.
+// Stale flows: conntrack entries that lead to an endpoint that does not hold their port any more.
 //
-//   const UdpPort port{.address = *IpAddress::parse("0.0.0.0"), .port = 5353,
-//                      .endpoint = *IpAddress::parse("10.22.0.2"), .endpoint_port = 53};
-//   delete_stale_flows(transport, {&port, 1}, addresses, Stale::leads_there);  // after DEL
+//   const HeldPort port{.protocol = Protocol::tcp, .address = *IpAddress::parse("0.0.0.0"),
+//                       .port = 8080, .endpoint = *IpAddress::parse("10.22.0.2"),
+//                       .endpoint_port = 80};
+//   delete_stale_flows(transport, {.left = {port}}, addresses);  // after DEL
+//   delete_stale_flows(transport, {.held = {port}}, addresses);  // after ADD: of UDP
 //
-// A UDP client that keeps its source port keeps its flow, and the flow keeps the translation that
-// it began with. After an ADD, the flows to a published port that lead elsewhere are deleted
-// (`leads_elsewhere`); after a DEL, those that lead to the endpoint (`leads_there`). Only flows
-// whose original destination is the host's address and port count: other flows are not changed, and
-// neither are those of TCP, whose clients notice. However many ports there are, the kernel's table
-// is gone through once for each of their families, and hands out flows of UDP alone. Ports are in
-// host byte order. Errors: mapping_failed with the errno of ctnetlink (EINVAL, EOPNOTSUPP: no
-// conntrack here). Does not promise: flows that begin while it runs; new flows use the new elements.
-// Source: kernel nf_conntrack_netlink.c, nfnetlink_conntrack.h.
+// A flow keeps the translation that it began with, and each packet of its client keeps the flow. One
+// is stale if it leads from a port that was left to the endpoint that held it, unless that endpoint
+// holds it still; and, of UDP, if its port is held and it leads elsewhere. A new port of TCP or SCTP
+// has no stale flows, and costs nothing. Of TCP and SCTP only those are deleted that the label says we
+// translated: one without may be a process's of the host, or another table's. Of UDP those are too
+// that nobody translated, or that began before there were labels. The kernel's table is gone through
+// once for each family of `left`, and once for each of UDP ports in `held`, however many they are; the
+// kernel hands out a part of it. Ports are in host byte order. Errors: mapping_failed with the errno of
+// ctnetlink (EINVAL, EOPNOTSUPP: no conntrack here). Does not promise: flows that begin while it runs,
+// which the new elements translate. Source: kernel nf_conntrack_netlink.c, nfnetlink_conntrack.h.
 #pragma once
 
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -23,24 +27,31 @@
 #include "lib/base/error.hpp"
 #include "lib/base/ip_address.hpp"
 #include "lib/base/netlink.hpp"
+#include "lib/base/port.hpp"
 
 namespace portmapper::host {
 
-struct UdpPort {
-  IpAddress address;  // 0.0.0.0 or ::, any of `local_addresses`
+struct HeldPort {
+  Protocol protocol;
+  IpAddress address;  // 0.0.0.0 or ::, any local address
   std::uint16_t port;
   IpAddress endpoint;
   std::uint16_t endpoint_port;
+
+  auto operator<=>(const HeldPort&) const = default;
 };
 
-enum class Stale {
-  leads_elsewhere,  // after ADD
-  leads_there,      // after DEL
+struct PortChange {
+  std::vector<HeldPort> left{};  // the same port may be given with several endpoints
+  std::vector<HeldPort> held{};  // where one port is on one address and on any, the address wins
 };
 
-// `transport` talks NETLINK_NETFILTER. Where one port is on one address and on any, the address
-// wins. The same port may be given with several endpoints: flows lead there if to one of them.
-Result<std::size_t> delete_stale_flows(Transport& transport, std::span<const UdpPort> ports,
-                                       std::span<const IpAddress> local_addresses, Stale stale);
+// `transport` talks NETLINK_NETFILTER. `local_addresses` are for ports of UDP on any address: what
+// we translated came for a local one.
+Result<std::size_t> delete_stale_flows(Transport& transport, const PortChange& change,
+                                       std::span<const IpAddress> local_addresses);
+
+// All that the label says we translated: nobody holds a port any more.
+Result<std::size_t> delete_all_flows(Transport& transport);
 
 }  // namespace portmapper::host

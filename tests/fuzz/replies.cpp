@@ -67,8 +67,8 @@ void judge_audit(Transport& kernel) {
 }
 
 void judge_flows(Transport& kernel) {
-  const UdpPort port{IpAddress::any(Family::ipv4), 8080, kSubnet.address, 53};
-  judge(delete_stale_flows(kernel, {&port, 1}, {&kHost, 1}, Stale::leads_there));
+  const HeldPort port{Protocol::udp, IpAddress::any(Family::ipv4), 8080, kSubnet.address, 53};
+  judge(delete_stale_flows(kernel, {.left = {port}}, {&kHost, 1}));
 }
 
 void judge_listeners(Transport& kernel) {

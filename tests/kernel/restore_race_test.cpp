@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "tests/support/cni_cache.hpp"
+#include "tests/support/connection.hpp"
 
 using namespace portmapper;
 using namespace portmapper::test;
@@ -53,11 +54,13 @@ TEST_CASE("restore race: a DEL whose file goes only after restore read it stays 
   REQUIRE(host.cache.plugin_del("abc") == done);
   std::future<std::string> restoring = host.start();
   host.wait_for("abc");
+  const Connection connection(host.abc, 80, host.lab.client(), "192.0.2.1", 8080);
   host.cache.forget("abc");
   CHECK(restoring.get() ==
         "0\n" + kDef + kTookBack + "restored 1 attachment; 0 published already, 0 gone\n");
   CHECK(!host.has("abc"));
   CHECK(host.has("def"));
+  CHECK(connection.ends());
 }
 
 TEST_CASE("restore race: a DEL that has taken the interface but not yet the file stays deleted") {

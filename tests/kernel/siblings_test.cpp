@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "tests/support/cni_cache.hpp"
+#include "tests/support/connection.hpp"
 #include "tests/support/monitor.hpp"
 #include "tests/support/runtime.hpp"
 #include "tests/support/tool.hpp"
@@ -168,6 +169,20 @@ TEST_CASE("siblings: UDP clients keep their flow while one stands by, and follow
   REQUIRE(two.add_web(ports) == done);
   REQUIRE(two.web.del("abc") == done);
   CHECK(next() == "db 192.0.2.2");
+}
+
+TEST_CASE(
+    "siblings: connections go on while another stands by or leaves, and end with the promotion") {
+  const TwoNetworks two;
+  REQUIRE(two.add_web(kPorts) == done);
+  REQUIRE(two.add_db(kPorts) == done);
+  const Connection connection(two.ns, 80, two.lab.client(), "192.0.2.1", 8080);
+  REQUIRE(two.db.del("abc") == done);
+  CHECK(connection.works());
+  REQUIRE(two.add_db(kPorts) == done);
+  CHECK(connection.works());
+  REQUIRE(two.web.del("abc") == done);
+  CHECK(connection.ends());
 }
 
 TEST_CASE("siblings: CHECK of both succeeds, and names what is missing of a standby") {

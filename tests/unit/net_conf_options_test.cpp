@@ -1,4 +1,4 @@
-// lib/config/net_config: portWait, hostListeners, and what the chain that networks share does not take.
+// lib/config/net_config: portWait, hostListeners, closeConnections, and what the shared chain does not take.
 #include <doctest/doctest.h>
 
 #include <string>
@@ -47,6 +47,18 @@ TEST_CASE("hostListeners: hidden where nothing is said, noted or refused where i
         "hostListeners: \"Refused\"" + complaint);
   CHECK(error_of(chained(R"("hostListeners":"")")) == "hostListeners: \"\"" + complaint);
   CHECK(error_of(chained(R"("hostListeners":true)")) == "hostListeners: true is not a string");
+}
+
+TEST_CASE("closeConnections: true where nothing is said; DEL and GC read it too, and forgive it") {
+  for (const Command command : {Command::add, Command::del, Command::gc}) {
+    CHECK(parsed(chained(""), command).close_connections);
+    CHECK(parsed(chained(R"("closeConnections":null)"), command).close_connections);
+    CHECK(parsed(chained(R"("closeConnections":true)"), command).close_connections);
+    CHECK_FALSE(parsed(chained(R"("closeConnections":false)"), command).close_connections);
+  }
+  CHECK(error_of(chained(R"("closeConnections":"no")"), Command::add) ==
+        "closeConnections: \"no\" is not true or false");
+  CHECK(parsed(chained(R"("closeConnections":"no")"), Command::del).close_connections);
 }
 
 TEST_CASE("the chain that networks share takes no restrictions of one of them") {

@@ -60,9 +60,12 @@ Result<app::Outcome> flush_table(Transport& transport) {
 }
 
 app::Outcome flush_all(Transport& transport) {
-  const Result<app::Outcome> done =
-      app::retry_reading([&transport] { return flush_table(transport); });
-  return done ? *done : failure(done.error());
+  Result<app::Outcome> done = app::retry_reading([&transport] { return flush_table(transport); });
+  if (!done) return failure(done.error());
+  std::vector<std::string> notes;
+  app::effects_of_flush(transport, notes);
+  done->log += log_lines(notes);
+  return *done;
 }
 
 // What was removed of one network's attachments, and in which chains: up to the first error.

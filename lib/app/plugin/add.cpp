@@ -20,11 +20,11 @@ Status publish_with_effects(const app::CommandContext& context, const nft::Plan&
   if (!published) return published.error();
   std::vector<std::string> notes = *std::move(said);
   app::effects_of_promotion(*netlink, published->promoted, notes);
-  const Status effects =
-      app::effects_of_add(*netlink, published->part ? *published->part : plan, notes);
+  const Status effects = app::effects_of_add(*netlink, published->part ? *published->part : plan,
+                                             published->left, notes);
   if (!effects) {
-    const auto gone =
-        app::withdraw(*netlink, {nft::owner_hash(plan.attachment), plan.chain.name}, notes);
+    const auto gone = app::withdraw(*netlink, {nft::owner_hash(plan.attachment), plan.chain.name},
+                                    notes, plan.close_connections);
     if (!gone) notes.push_back("after the failed ADD, " + gone.error().message());
   }
   context.note_all(notes);

@@ -12,7 +12,8 @@ Status unmap_ports(const app::CommandContext& context) {
   if (!netlink) return netlink.error();
   std::vector<std::string> notes;
   const auto gone =
-      app::withdraw(*netlink, {nft::owner_hash(context.attachment()), context.chain().name}, notes);
+      app::withdraw(*netlink, {nft::owner_hash(context.attachment()), context.chain().name}, notes,
+                    context.conf.close_connections);
   context.note_all(notes);
   if (!gone) return gone.error();
   return {};

@@ -51,7 +51,8 @@ void collect(const app::CommandContext& context, Failures& failures) {
   std::vector<nft::InstalledPorts> all_gone;
   for (const nft::Withdrawal& withdrawal : *unknown) {
     chains.insert(withdrawal.chain);
-    Result<nft::InstalledPorts> gone = app::withdraw_ports(*netlink, withdrawal, notes);
+    Result<nft::InstalledPorts> gone =
+        app::withdraw_ports(*netlink, withdrawal, notes, context.conf.close_connections);
     if (!gone) {
       failures.add(gone.error());
       continue;

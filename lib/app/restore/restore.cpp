@@ -225,7 +225,7 @@ class Restorer {
     Result<nft::InstalledPorts> gone = app::withdraw_ports(
         transport_,
         {nft::owner_hash(plan.attachment), plan.chain.name, plan.netns, /*only_restored=*/true},
-        notes_);
+        notes_, plan.close_connections);
     if (!gone)
       other_problems_.push_back("cannot take back " + nft::attachment_comment(plan.attachment) +
                                 ": " + gone.error().message());
@@ -287,6 +287,7 @@ class Restorer {
     std::vector<const nft::Plan*> done;
     std::vector<const nft::Plan*> leading;  // as far as they lead to their containers
     std::vector<const nft::Plan*> telling;
+    std::vector<nft::InstalledPorts> left;  // what gave way to them
     for (std::size_t i = 0; i < missing.size(); ++i) {
       Tracked& tracked = *missing_items[i];
       if (!results[i]) {
@@ -299,6 +300,7 @@ class Restorer {
       done.push_back(missing[i]);
       leading.push_back(results[i]->part ? &*results[i]->part : missing[i]);
       if (tracked.tells_of_listeners) telling.push_back(missing[i]);
+      left.insert(left.end(), results[i]->left.begin(), results[i]->left.end());
     }
     // Where `hostListeners` wants listeners refused, they are noted: the ADD was accepted, the
     // container lives on its port, and nobody would try again.
@@ -310,13 +312,14 @@ class Restorer {
       if (const Status mended = mend(transport_, done); !mended) return mended.error();
       for (const Result<app::Published>& result : results)
         if (result) app::effects_of_promotion(transport_, result->promoted, notes_);
-      take_effect(leading);
+      take_effect(leading, left);
     }
     return !done.empty();
   }
 
-  void take_effect(const std::vector<const nft::Plan*>& plans) {
-    const std::vector<Status> effects = app::effects_of_adds(transport_, plans, notes_);
+  void take_effect(const std::vector<const nft::Plan*>& plans,
+                   const std::vector<nft::InstalledPorts>& left) {
+    const std::vector<Status> effects = app::effects_of_adds(transport_, plans, left, notes_);
     for (std::size_t i = 0; i < plans.size(); ++i)
       if (!effects[i])
         other_problems_.push_back("of " + nft::attachment_comment(plans[i]->attachment) + ": " +
