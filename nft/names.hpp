@@ -29,6 +29,8 @@ inline constexpr char kOwners[] = "owners";
 inline constexpr char kStandby[] = "standby";
 inline constexpr char kLocalnetDevices[] = "localnet-devices";
 inline constexpr char kLocalnetUsers[] = "localnet-users";
+inline constexpr char kLoopbackRoutes[] = "loopback-routes";
+inline constexpr char kLoopbackUsers[] = "loopback-users";
 // The conntrack label of the connections that we translate, and others do not.
 inline constexpr std::uint32_t kLabel = 127;
 using portmapper::kLocalnetGuard;

@@ -87,11 +87,7 @@ bool read_host_address(const json::Value& value, std::optional<IpAddress>& addre
     return false;
   }
   address = address->unmapped();
-  if (address->family() == Family::ipv4 || !address->is_loopback()) return true;
-  problems.about(value,
-                 "is refused: the kernel does not translate connections to the IPv6 loopback "
-                 "address; use 127.0.0.1, or the port on any address");
-  return false;
+  return true;
 }
 
 // "runtimeConfig.portMappings[1] (any address, tcp 8080, to container port 80)"

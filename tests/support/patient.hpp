@@ -31,6 +31,7 @@ enum Check : std::size_t {
   portmap,
   localnet,
   bridges,
+  loopback6,
   strictness,
   conntrack,
   checks
@@ -47,6 +48,7 @@ inline const std::array<std::string, checks> well = {
     "ok       portmap: left nothing behind\n",
     "ok       route_localnet: not set without the guard\n",
     "ok       br_netfilter: bridges do not pass frames to the IP rules\n",
+    "ok       ::1: reaches the published ports that it can reach\n",
     "ok       rp_filter: not strict towards containers\n",
     "ok       conntrack: the table has room\n"};
 

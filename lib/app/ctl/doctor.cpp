@@ -8,8 +8,10 @@
 #include "lib/app/ctl/commands.hpp"
 #include "lib/app/ctl/listing.hpp"
 #include "lib/app/exposure.hpp"
+#include "lib/app/loopback_again.hpp"
 #include "lib/app/publish.hpp"
 #include "lib/app/retry.hpp"
+#include "lib/base/escape.hpp"
 #include "lib/host/devices.hpp"
 #include "lib/host/local_addresses.hpp"
 #include "lib/host/route_localnet.hpp"
@@ -72,6 +74,8 @@ Status read_tables(Transport& transport, doctor::Host& host) {
   if (!table) return table.error();
   Result<std::vector<std::string>> exposed = app::exposed_devices(transport);
   if (!exposed) return exposed.error();
+  const Result<nft::LoopbackView> loopback6 = app::read_loopback_view(transport);
+  if (!loopback6) return loopback6.error();
   Result<nft::foreign::Ruleset> others = nft::foreign::read_ruleset(transport);
   if (!others) return others.error();
   host.ports = routed(*ports);
@@ -80,6 +84,8 @@ Status read_tables(Transport& transport, doctor::Host& host) {
   host.has_table = *table;
   host.exposed_devices = std::move(*exposed);
   host.others = std::move(*others);
+  for (const std::string& finding : nft::decide_loopback_again(*loopback6).findings)
+    host.loopback6.push_back(printable(finding));
   host.strict_devices = strict_devices(host.ports);
   return {};
 }
