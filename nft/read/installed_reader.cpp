@@ -130,10 +130,11 @@ Status read_claims_and_targets(Transport& transport, InstalledPorts& installed,
   return {};
 }
 
-// An older version's entries tell no wish, and may have been listed since.
+// An older version's entries tell no wish, and their IPv4 ports may have been listed since.
 bool may_be_listed(const InstalledPorts& installed, const PublishedPort& port) {
-  return is_reachable_by_loopback(port) &&
-         (!installed.wish || !loopback_device(installed, port.address.family()).empty());
+  const Family family = port.address.family();
+  return is_reachable_by_loopback(port) && (!loopback_device(installed, family).empty() ||
+                                            (family == Family::ipv4 && !installed.wish));
 }
 
 // By which device ::1 reaches it. Without a port that it may reach there is no such record.

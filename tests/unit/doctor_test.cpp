@@ -77,7 +77,7 @@ Condition dport(std::uint16_t number) {
 
 TEST_CASE("doctor: a healthy host has eleven lines of ok") {
   const std::vector<Finding> findings = diagnose(healthy());
-  CHECK(findings.size() == 11);
+  CHECK(findings.size() == 12);
   CHECK(told(findings) == "");
   const std::string text = format(findings);
   CHECK(text.starts_with("ok       privileges: CAP_NET_ADMIN is present\n"));
