@@ -10,6 +10,7 @@
 #include <sstream>
 #include <vector>
 
+#include "tests/support/cni_cache.hpp"
 #include "tests/support/files.hpp"
 #include "tests/support/runtime.hpp"
 #include "tests/support/service.hpp"
