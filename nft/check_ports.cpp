@@ -53,8 +53,7 @@ void check_port(const Translation& wanted, const InstalledPort& found, const std
 void check_loopback(const InstalledPorts& installed, Findings& findings) {
   if (installed.localnet_device.empty()) return;
   for (const InstalledPort& port : installed.ports)
-    if (port.claimed && port.published.address.is_any() &&
-        is_reachable_by_loopback(port.published) && !port.by_loopback)
+    if (port.claimed && port.published.address == IpAddress::any(Family::ipv4) && !port.by_loopback)
       findings.push_back(element(loopback_set(Family::ipv4), port.published) + " is missing");
 }
 

@@ -151,9 +151,17 @@ std::vector<PublishedPort> overlapping_ports(const Plan& plan,
   return {ports.begin(), ports.end()};
 }
 
-Transaction device_closed(const InstalledPorts& installed, const DeviceUse& use) {
-  const bool is_over = !installed.localnet_device.empty() && use.is_recorded && !use.is_shared;
-  return is_over ? localnet_device_removed(installed.localnet_device) : Transaction();
+Transaction devices_closed(const InstalledPorts& installed, const DeviceUse& use,
+                           const Plan* successor) {
+  Transaction transaction;
+  for (const Family family : {Family::ipv4, Family::ipv6}) {
+    const std::string& device = loopback_device(installed, family);
+    const bool is_over = family == Family::ipv4 ? use.ends_localnet : use.ends_route;
+    const bool is_wanted = successor != nullptr && loopback_device(*successor, family) == device;
+    if (is_over && !is_wanted && !device.empty())
+      transaction.append(opened_device_removed(family, device));
+  }
+  return transaction;
 }
 
 std::vector<const InstalledPorts*> giving_way(const Plan& plan, const Occupancy& occupancy) {
@@ -181,8 +189,7 @@ Result<Transaction> resolve_conflicts(Plan& plan, const Occupancy& occupancy) {
       for (const InstalledPort& port : owner.installed.ports)
         if (port.claimed || !port.standby) removed.insert(port.published);
       transaction.append(removal(without_wanted_hairpins(owner.installed, plan)));
-      if (owner.installed.localnet_device != plan.localnet_device)
-        transaction.append(device_closed(owner.installed, owner.device_use));
+      transaction.append(devices_closed(owner.installed, owner.device_use, &plan));
     } else if (!is_sibling(owner.installed, plan)) {
       for (const PublishedPort& port : ports_of[hash]) conflicts.add(port, owner);
     }

@@ -30,8 +30,10 @@ bool overlap_each_other(std::span<const Plan* const> plans);
 std::vector<PublishedPort> overlapping_ports(const Plan& plan,
                                              std::span<const PublishedPort> overlaps);
 
-// The end of the record of the device of ports that go, where nobody else needs it.
-Transaction device_closed(const InstalledPorts& installed, const DeviceUse& use);
+// The end of the record of the devices of ports that go, where nobody else needs them; nor
+// `successor`, a plan of the same batch.
+Transaction devices_closed(const InstalledPorts& installed, const DeviceUse& use,
+                           const Plan* successor = nullptr);
 
 // Whose ports all go for the plan: those of its own attachment before, and of the dead.
 std::vector<const InstalledPorts*> giving_way(const Plan& plan, const Occupancy& occupancy);

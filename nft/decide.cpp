@@ -36,11 +36,11 @@ Decision rebuild(std::span<const NetworkChain> networks, const Snapshot& snapsho
   if (!replaced.empty()) first.push_back(replaced);
   Transaction transaction = build_tables(networks, jumps, first);
   transaction.append(loopback_addition(*snapshot.unlisted_loopback));
-  transaction.append(localnet_users_added(snapshot.unlisted_users));
+  transaction.append(device_users_added(Family::ipv4, snapshot.unlisted_users));
   // Who brings the guard back answers for what is open: each is recorded, to be closed one day.
   if (!guard_is_whole(*snapshot.ruleset))
     for (const std::string& device : snapshot.open_devices)
-      transaction.append(localnet_device_added(device));
+      transaction.append(opened_device_added(Family::ipv4, device));
   transaction.generation = snapshot.generation;
   return transaction;
 }
@@ -95,8 +95,8 @@ bool wants(const Plan& plan, const Hairpin& hairpin) {
   return std::find(plan.hairpins.begin(), plan.hairpins.end(), hairpin) != plan.hairpins.end();
 }
 
-// Pairs that lead to the plan's subnets and that its network does not want (any more). That of
-// 127.0.0.0/8 is wanted by those containers of the network that have ports there, and goes with snat
+// Pairs that lead to the plan's subnets and that its network does not want (any more). Those of
+// 127.0.0.0/8 and ::1 are wanted by those containers of the network that have ports there, and go with snat
 // only.
 std::vector<Hairpin> unwanted_hairpins(const Plan& plan, const Shared& shared) {
   std::vector<Hairpin> unwanted;
@@ -213,7 +213,10 @@ Decision decide_add(const Plan& plan, const Snapshot& snapshot) {
     unwanted = wanted_by_nobody(std::move(unwanted), *snapshot.other_networks);
     transaction.append(removal(unwanted));
   }
-  if (is_ours(plan, snapshot)) transaction.append(localnet_device_added(plan.localnet_device));
+  if (is_ours(plan, snapshot))
+    transaction.append(opened_device_added(Family::ipv4, plan.localnet_device));
+  if (!plan.loopback6_device.empty())  // the route tells by itself that it is ours
+    transaction.append(opened_device_added(Family::ipv6, plan.loopback6_device));
   // The kernel refuses a claim that exists. It does not know that any address and one overlap:
   // that is read, and guarded by the generation.
   if (!snapshot.overlaps) return ReadMore{Section::overlaps};
@@ -263,11 +266,11 @@ Decision decide_withdrawal(const Withdrawal& withdrawal, const Snapshot& snapsho
   // missing, or one that we shared was replaced by a larger one.
   const bool with_hairpins = !snapshot.refused.exists && !snapshot.refused.missing;
   if (with_hairpins && !snapshot.others_publish) return ReadMore{Section::others_publish};
-  const bool has_device = !installed.localnet_device.empty();
+  const bool has_device = !installed.localnet_device.empty() || !installed.loopback6_device.empty();
   if (has_device && !snapshot.device_use) return ReadMore{Section::device_use};
   if (has_successors(installed) && !snapshot.siblings) return ReadMore{Section::siblings};
   Transaction transaction = removal(installed, with_hairpins);
-  if (has_device) transaction.append(device_closed(installed, *snapshot.device_use));
+  if (has_device) transaction.append(devices_closed(installed, *snapshot.device_use));
   if (with_hairpins && !*snapshot.others_publish) transaction.append(hairpins_removal());
   // A DEL must succeed: after a refusal that nothing read explains, without a promotion.
   if (!snapshot.refused.exists && has_successors(installed))
@@ -324,8 +327,8 @@ Decision decide_mending(std::span<const Plan* const> plans, const Snapshot& snap
     transaction = std::get<Transaction>(std::move(built));
   }
   if (!guard_is_whole(*snapshot.ruleset))  // as is_ours() says
-    for (const std::string& device : localnet_devices_of(plans))
-      transaction.append(localnet_device_added(device));
+    for (const std::string& device : loopback_devices_of(plans, Family::ipv4))
+      transaction.append(opened_device_added(Family::ipv4, device));
   const HairpinFit fit = fit_all_hairpins(hairpins_of(plans), *snapshot.hairpins);
   transaction.append(removal(fit.remove));
   transaction.append(addition(fit.add));

@@ -29,7 +29,7 @@ struct InstalledPort {
   bool claimed = false;               // its claim exists and is this owner's
   std::optional<Endpoint> endpoint;   // its target, where it exists
   std::optional<Endpoint> standby{};  // where it would lead, while a sibling publishes the port
-  bool by_loopback = false;           // 127.0.0.0/8 reaches it, and by it nobody else's
+  bool by_loopback = false;           // 127.0.0.0/8 or ::1 reaches it, and by it nobody else's
 
   bool operator==(const InstalledPort&) const = default;
 };
@@ -46,6 +46,7 @@ struct InstalledPorts {
   std::optional<HairpinWish> wish;  // nothing: an older version's, or a listing was loaded
   std::vector<Hairpin> hairpins;    // those that no other attachment can need
   std::string localnet_device;      // by which 127.0.0.0/8 reaches it, as recorded
+  std::string loopback6_device{};   // by which ::1 does
   std::optional<OwnerHash> container{};  // whose container, where the comment may not tell
   std::string standby_comment{};         // that its claims and targets will have
   std::vector<std::uint32_t> strays{};   // its standby elements that no owner entry stands for

@@ -30,6 +30,8 @@ inline constexpr char kOwners[] = "owners";
 inline constexpr char kStandby[] = "standby";
 inline constexpr char kLocalnetDevices[] = "localnet-devices";
 inline constexpr char kLocalnetUsers[] = "localnet-users";
+inline constexpr char kLoopbackRoutes[] = "loopback-routes";
+inline constexpr char kLoopbackUsers[] = "loopback-users";
 using portmapper::kLabel;
 using portmapper::kLocalnetGuard;
 using portmapper::kLocalnetGuardInput;

@@ -25,8 +25,8 @@ void add_hairpins(Plan& plan, const IpPrefix& container, bool masq_all) {
     return;
   }
   plan.hairpins.push_back({subnet, subnet});
-  if (family == Family::ipv4 && reachable_by_loopback(plan.translations) != nullptr)
-    plan.hairpins.push_back({IpPrefix::loopback(Family::ipv4), subnet});
+  if (reachable_by_loopback(plan.translations, family) != nullptr)
+    plan.hairpins.push_back({IpPrefix::loopback(family), subnet});
 }
 
 void add_family(Plan& plan, const PlanInput& input, Family family) {
@@ -85,39 +85,51 @@ Plan make_plan(PlanInput input) {
 }
 
 bool is_reachable_by_loopback(const PublishedPort& port) {
-  return port.address.family() == Family::ipv4 &&
-         (port.address.is_any() || port.address.is_loopback());
+  return port.address.is_any() || port.address.is_loopback();
 }
 
-const Translation* reachable_by_loopback(std::span<const Translation> translations) {
-  const auto found =
-      std::find_if(translations.begin(), translations.end(), [](const Translation& translation) {
-        return is_reachable_by_loopback(translation.published);
+const Translation* reachable_by_loopback(std::span<const Translation> translations, Family family) {
+  const auto found = std::find_if(
+      translations.begin(), translations.end(), [family](const Translation& translation) {
+        const PublishedPort& port = translation.published;
+        return port.address.family() == family && is_reachable_by_loopback(port);
       });
   return found == translations.end() ? nullptr : &*found;
 }
 
-std::set<std::string> localnet_devices_of(std::span<const Plan* const> plans) {
+std::set<std::string> loopback_devices_of(std::span<const Plan* const> plans, Family family) {
   std::set<std::string> devices;
   for (const Plan* plan : plans)
-    if (!plan->localnet_device.empty()) devices.insert(plan->localnet_device);
+    if (const std::string& device = loopback_device(*plan, family); !device.empty())
+      devices.insert(device);
   return devices;
 }
 
-// The pair of 127.0.0.0/8 is in the plan exactly when loopback must reach the container.
-bool wants_loopback(const Plan& plan) {
-  return reachable_by_loopback(plan.translations) != nullptr &&
-         std::any_of(plan.hairpins.begin(), plan.hairpins.end(), [](const Hairpin& hairpin) {
-           return hairpin.source.contains(IpPrefix::loopback(Family::ipv4));
+// The pair of 127.0.0.0/8 or ::1 is in the plan exactly when loopback must reach the container.
+bool wants_loopback(const Plan& plan, Family family) {
+  return reachable_by_loopback(plan.translations, family) != nullptr &&
+         std::any_of(plan.hairpins.begin(), plan.hairpins.end(), [family](const Hairpin& hairpin) {
+           return hairpin.source.contains(IpPrefix::loopback(family));
          });
 }
 
-void leave_loopback_out(Plan& plan, const std::string& why) {
-  std::erase_if(plan.hairpins, [](const Hairpin& hairpin) {
-    return hairpin.source == IpPrefix::loopback(Family::ipv4);
+void leave_loopback_out(Plan& plan, Family family, const std::string& why) {
+  std::erase_if(plan.hairpins, [family](const Hairpin& hairpin) {
+    return hairpin.source == IpPrefix::loopback(family);
   });
-  plan.localnet_device.clear();
-  plan.notes.push_back("the ports do not answer on the host's 127.0.0.1: " + why);
+  loopback_device(plan, family).clear();
+  // A port on any address answers elsewhere; who wants ::1 has to be told. 127.0.0.1 is what people try.
+  const bool is_expected =
+      family == Family::ipv4 ||
+      std::any_of(plan.translations.begin(), plan.translations.end(), [](const Translation& t) {
+        return t.published.address == IpPrefix::loopback(Family::ipv6).address;
+      });
+  if (is_expected) plan.notes.push_back(no_answer_by_loopback(family) + ": " + why);
+}
+
+std::string no_answer_by_loopback(Family family) {
+  return std::string("the ports do not answer on the host's ") +
+         (family == Family::ipv4 ? "127.0.0.1" : "::1");
 }
 
 std::string to_string(const Plan& plan) {

@@ -66,6 +66,7 @@ struct Plan {
   std::vector<Hairpin> hairpins;
   std::vector<IpPrefix> subnets;   // what the pairs lead to, also where there are none
   std::string localnet_device{};   // by which 127.0.0.0/8 reaches the container; empty: it does not
+  std::string loopback6_device{};  // by which ::1 does, with a route
   std::vector<std::string> notes;  // what was left out, and why
   bool is_restored = false;        // from a runtime's record, not by its ADD
   bool close_connections = true;   // of ports that give way, of TCP and SCTP too
@@ -73,15 +74,22 @@ struct Plan {
 
 Plan make_plan(PlanInput input);
 
-// Whether 127.0.0.0/8 is to reach one of the ports, and which.
-bool wants_loopback(const Plan& plan);
+// Whether the family's loopback addresses, 127.0.0.0/8 or ::1, are to reach one of the ports.
+bool wants_loopback(const Plan& plan, Family family);
 bool is_reachable_by_loopback(const PublishedPort& port);
-// The first of them that 127.0.0.0/8 may reach; null: none.
-const Translation* reachable_by_loopback(std::span<const Translation> translations);
-// The devices by which it reaches the plans' containers.
-std::set<std::string> localnet_devices_of(std::span<const Plan* const> plans);
+// The first of the family that they may reach; null: none.
+const Translation* reachable_by_loopback(std::span<const Translation> translations, Family family);
+// By which device they reach the container: of a Plan, or of InstalledPorts.
+template <typename T>
+auto& loopback_device(T& one, Family family) {
+  return family == Family::ipv4 ? one.localnet_device : one.loopback6_device;
+}
+// The devices by which they reach the plans' containers.
+std::set<std::string> loopback_devices_of(std::span<const Plan* const> plans, Family family);
 // The plan without that, since no interface of the host leads there.
-void leave_loopback_out(Plan& plan, const std::string& why);
+void leave_loopback_out(Plan& plan, Family family, const std::string& why);
+// "the ports do not answer on the host's ::1"
+std::string no_answer_by_loopback(Family family);
 std::string to_string(const Plan& plan);
 
 }  // namespace portmapper::nft

@@ -61,13 +61,17 @@ SetSpec loopback_spec(Family family) {
 }
 
 // set localnet-devices { type ifname; }
-SetSpec localnet_devices_spec() {
-  return {.name = kLocalnetDevices, .key = kDevice};
+// set loopback-routes { type ifname; }
+SetSpec opened_devices_spec(Family family) {
+  return {.name = family == Family::ipv4 ? kLocalnetDevices : kLoopbackRoutes, .key = kDevice};
 }
 
 // map localnet-users { type ifname : ifname; }
-SetSpec localnet_users_spec() {
-  return {.name = kLocalnetUsers, .key = kDevice, .data = kDevice};
+// map loopback-users { type ifname : ifname; }
+SetSpec device_users_spec(Family family) {
+  return {.name = family == Family::ipv4 ? kLocalnetUsers : kLoopbackUsers,
+          .key = kDevice,
+          .data = kDevice};
 }
 
 // set hairpin-ip { type ipv4_addr . ipv4_addr; flags interval; }
@@ -79,7 +83,7 @@ SetSpec hairpin_spec(Family family) {
 
 std::vector<SetSpec> skeleton_sets() {
   std::vector<SetSpec> sets;
-  sets.reserve(kSuffixes.size() + 8);
+  sets.reserve(kSuffixes.size() + 10);
   for (const Suffix suffix : kSuffixes) sets.push_back(claim_spec(suffix));
   sets.push_back(owners_spec());
   sets.push_back(standby_spec());
@@ -87,8 +91,10 @@ std::vector<SetSpec> skeleton_sets() {
   sets.push_back(loopback_spec(Family::ipv6));
   sets.push_back(hairpin_spec(Family::ipv4));
   sets.push_back(hairpin_spec(Family::ipv6));
-  sets.push_back(localnet_devices_spec());
-  sets.push_back(localnet_users_spec());
+  for (const Family family : {Family::ipv4, Family::ipv6}) {
+    sets.push_back(opened_devices_spec(family));
+    sets.push_back(device_users_spec(family));
+  }
   return sets;
 }
 

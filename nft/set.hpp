@@ -30,8 +30,9 @@ SetSpec owners_spec();
 SetSpec standby_spec();
 SetSpec loopback_spec(Family family);
 SetSpec hairpin_spec(Family family);
-SetSpec localnet_devices_spec();
-SetSpec localnet_users_spec();
+// The devices that we opened for 127.0.0.0/8 or ::1, and which attachment needs which.
+SetSpec opened_devices_spec(Family family);
+SetSpec device_users_spec(Family family);
 
 std::vector<SetSpec> skeleton_sets();
 std::vector<SetSpec> network_sets(std::string_view chain);

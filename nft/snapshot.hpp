@@ -56,10 +56,11 @@ struct Claim {
   bool operator==(const Claim&) const = default;
 };
 
-// The device by which 127.0.0.0/8 reaches `installed`.
+// The devices by which 127.0.0.0/8 and ::1 reach `installed`: whether the removal of its ports ends
+// what we opened there. They are recorded, and no other attachment needs them.
 struct DeviceUse {
-  bool is_recorded = false;
-  bool is_shared = false;  // another attachment needs it
+  bool ends_localnet = false;
+  bool ends_route = false;
 
   bool operator==(const DeviceUse&) const = default;
 };

@@ -1,6 +1,7 @@
 #include "nft/transaction.hpp"
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 #include <map>
 
@@ -9,6 +10,8 @@
 
 namespace portmapper::nft {
 namespace {
+
+constexpr std::array kBothFamilies = {Family::ipv4, Family::ipv6};
 
 // Elements of one verb, gathered by set so that each set is one operation.
 class BySet {
@@ -52,10 +55,10 @@ ElementData standby_userdata(const std::string& comment, const OwnerHash& contai
   return data;
 }
 
-Transaction of_device(ElementVerb verb, const std::string& device) {
+Transaction of_device(ElementVerb verb, Family family, const std::string& device) {
   Transaction transaction;
   transaction.operations.emplace_back(
-      Elements{verb, localnet_devices_spec(), {}, {{device_key(device)}}});
+      Elements{verb, opened_devices_spec(family), {}, {{device_key(device)}}});
   return transaction;
 }
 
@@ -184,9 +187,9 @@ Transaction insertion_of_ports(const Plan& plan) {
   BySet standbys(ElementVerb::create, encode(standby_userdata(comment, container)));
   BySet loopback(ElementVerb::add, encode(ElementData{.comment = comment}));
   BySet user(ElementVerb::add, encode(ElementData{.comment = attachment_comment(plan.attachment)}));
-  if (!plan.localnet_device.empty())
-    user[localnet_users_spec()].push_back(
-        {device_user_key(hash), {}, device_key(plan.localnet_device)});
+  for (const Family family : kBothFamilies)
+    if (const std::string& device = loopback_device(plan, family); !device.empty())
+      user[device_users_spec(family)].push_back({device_user_key(hash), {}, device_key(device)});
   std::uint32_t index = 0;
   for (const Translation& translation : plan.translations) {
     const PublishedPort& port = translation.published;
@@ -201,7 +204,7 @@ Transaction insertion_of_ports(const Plan& plan) {
     claims[claim_spec(suffix)].push_back({key});
     targets[target_spec(plan.chain.name, suffix)].push_back(
         {key, {}, target_data(translation.endpoint)});
-    if (!plan.localnet_device.empty() && is_reachable_by_loopback(port))
+    if (!loopback_device(plan, suffix.family).empty() && is_reachable_by_loopback(port))
       loopback[loopback_spec(port.address.family())].push_back({service_key(port)});
   }
   Transaction transaction;
@@ -229,8 +232,9 @@ Transaction removal(const InstalledPorts& installed, bool with_hairpins) {
   }
   for (const std::uint32_t stray : installed.strays)
     removed[standby_spec()].push_back({owner_key(installed.owner, stray)});
-  if (!installed.localnet_device.empty())
-    removed[localnet_users_spec()].push_back({device_user_key(installed.owner)});
+  for (const Family family : kBothFamilies)
+    if (!loopback_device(installed, family).empty())
+      removed[device_users_spec(family)].push_back({device_user_key(installed.owner)});
   // Added first, so that removing them does not fail if an operator removed them before.
   BySet present(ElementVerb::add, {});
   for (const Hairpin& hairpin : installed.hairpins) {
@@ -245,20 +249,20 @@ Transaction removal(const InstalledPorts& installed, bool with_hairpins) {
   return transaction;
 }
 
-Transaction localnet_device_added(const std::string& device) {
-  return of_device(ElementVerb::add, device);
+Transaction opened_device_added(Family family, const std::string& device) {
+  return of_device(ElementVerb::add, family, device);
 }
 
-Transaction localnet_device_removed(const std::string& device) {
-  return of_device(ElementVerb::remove, device);
+Transaction opened_device_removed(Family family, const std::string& device) {
+  return of_device(ElementVerb::remove, family, device);
 }
 
-std::vector<std::string> closed_devices(const Transaction& transaction) {
+std::vector<std::string> closed_devices(const Transaction& transaction, Family family) {
+  const std::string set = opened_devices_spec(family).name;
   std::vector<std::string> devices;
   for (const Operation& operation : transaction.operations) {
     const auto* const elements = std::get_if<Elements>(&operation);
-    if (elements == nullptr || elements->verb != ElementVerb::remove ||
-        elements->set.name != kLocalnetDevices)
+    if (elements == nullptr || elements->verb != ElementVerb::remove || elements->set.name != set)
       continue;
     for (const Element& element : elements->elements)
       devices.push_back(parse_device(element.key.bytes()));
@@ -266,12 +270,12 @@ std::vector<std::string> closed_devices(const Transaction& transaction) {
   return devices;
 }
 
-Transaction localnet_users_added(std::span<const LocalnetUser> users) {
+Transaction device_users_added(Family family, std::span<const LocalnetUser> users) {
   Transaction transaction;
   for (const LocalnetUser& user : users)
     transaction.operations.emplace_back(
         Elements{ElementVerb::add,
-                 localnet_users_spec(),
+                 device_users_spec(family),
                  encode(ElementData{.comment = user.comment}),
                  {{device_user_key(user.owner), {}, device_key(user.device)}}});
   return transaction;
@@ -283,7 +287,8 @@ Transaction loopback_addition(std::span<const ClaimEntry> claims) {
     if (!is_reachable_by_loopback(claim.published)) continue;
     const auto added = by_comment.try_emplace(claim.comment, ElementVerb::add,
                                               encode(ElementData{.comment = claim.comment}));
-    added.first->second[loopback_spec(Family::ipv4)].push_back({service_key(claim.published)});
+    added.first->second[loopback_spec(claim.published.address.family())].push_back(
+        {service_key(claim.published)});
   }
   Transaction transaction;
   for (auto& [comment, elements] : by_comment) elements.move_to(transaction);
@@ -307,7 +312,8 @@ Transaction promotion(std::span<const InstalledPorts> successors, bool with_sets
       if (port.endpoint) removed[target].push_back({key});
       claims[claim_spec(suffix)].push_back({key});
       targets[target].push_back({key, {}, target_data(*port.standby)});
-      if (!successor.localnet_device.empty() && is_reachable_by_loopback(port.published))
+      if (!loopback_device(successor, suffix.family).empty() &&
+          is_reachable_by_loopback(port.published))
         loopback[loopback_spec(suffix.family)].push_back({service_key(port.published)});
       if (!with_sets) continue;
       transaction.operations.emplace_back(AddSet{claim_spec(suffix)});

@@ -93,13 +93,13 @@ Transaction removal(const InstalledPorts& installed, bool with_hairpins = true);
 // The ports of nft/siblings' successors begin to lead to them. `with_sets`: makes anew what an
 // operator deleted.
 Transaction promotion(std::span<const InstalledPorts> successors, bool with_sets);
-// The record of a device that we opened for 127.0.0.0/8, and its end.
-Transaction localnet_device_added(const std::string& device);
-Transaction localnet_device_removed(const std::string& device);
-// The devices whose record a transaction ends: their setting has to end before it.
-std::vector<std::string> closed_devices(const Transaction& transaction);
-// Lets 127.0.0.0/8 reach ports that were published before there was a record of it.
-Transaction localnet_users_added(std::span<const LocalnetUser> users);
+// The record of a device that we opened for 127.0.0.0/8 or ::1, and its end.
+Transaction opened_device_added(Family family, const std::string& device);
+Transaction opened_device_removed(Family family, const std::string& device);
+// The devices whose record a transaction ends: their setting, or route, has to end before it.
+std::vector<std::string> closed_devices(const Transaction& transaction, Family family);
+// Lets loopback addresses reach ports that were published before, and records by which devices.
+Transaction device_users_added(Family family, std::span<const LocalnetUser> users);
 Transaction loopback_addition(std::span<const ClaimEntry> claims);
 Transaction addition(std::span<const Hairpin> hairpins);
 Transaction removal(std::span<const Hairpin> hairpins);

@@ -7,6 +7,10 @@
 
 namespace portmapper::app {
 
+bool is_reachable_by_localnet(const nft::PublishedPort& port) {
+  return port.address.family() == Family::ipv4 && nft::is_reachable_by_loopback(port);
+}
+
 Result<std::vector<std::string>> exposed_devices(Transport& transport) {
   const Result<bool> guarded = nft::has_guard(transport);
   if (!guarded) return guarded.error();
@@ -30,13 +34,13 @@ Result<std::vector<nft::LocalnetUser>> localnet_users_of(
     Transport& transport, const std::vector<nft::ClaimEntry>& claims) {
   std::set<nft::OwnerHash> owners;
   for (const nft::ClaimEntry& claim : claims)
-    if (claim.owner && nft::is_reachable_by_loopback(claim.published)) owners.insert(*claim.owner);
+    if (claim.owner && is_reachable_by_localnet(claim.published)) owners.insert(*claim.owner);
   std::vector<nft::LocalnetUser> users;
   for (const nft::OwnerHash& owner : owners) {
     const auto held = nft::read_installed_ports(transport, owner, nft::kSharedChain);
     if (!held) return held.error();
     for (const nft::InstalledPort& port : held->installed.ports) {
-      if (!port.endpoint || !nft::is_reachable_by_loopback(port.published)) continue;
+      if (!port.endpoint || !is_reachable_by_localnet(port.published)) continue;
       const Result<host::Way> way = host::way_to(port.endpoint->address);
       if (!way || !way->is_attached) continue;
       users.push_back({owner, held->installed.comment, way->device});

@@ -26,6 +26,7 @@ bool may_be_ours(const std::string& device);
 // The devices with route_localnet that may be ours.
 std::vector<std::string> open_devices();
 
+bool is_reachable_by_localnet(const nft::PublishedPort& port);  // by 127.0.0.0/8
 // By which device 127.0.0.0/8 reaches the owners of claims that were made before this was recorded.
 Result<std::vector<nft::LocalnetUser>> localnet_users_of(
     Transport& transport, const std::vector<nft::ClaimEntry>& claims);

@@ -1,11 +1,13 @@
 #include "lib/app/host_effects.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <optional>
 
 #include "lib/host/conntrack.hpp"
 #include "lib/host/local_addresses.hpp"
+#include "lib/host/loopback_route.hpp"
 #include "lib/host/route_localnet.hpp"
 #include "nft/read/reader.hpp"
 
@@ -44,86 +46,162 @@ void note_unless(const Result<std::size_t>& deleted, std::vector<std::string>& n
                     "; clients of the ports may go on to where these led before");
 }
 
-bool only_loopback(const nft::PublishedPort& port) {
-  return port.address.family() == Family::ipv4 && port.address.is_loopback();
+constexpr std::array kFamilies = {Family::ipv4, Family::ipv6};
+
+// What lets a family's loopback addresses reach containers by a device: the sysctl route_localnet, or
+// the route of ::1. True: it was not there.
+Result<bool> open_device(Family family, const std::string& device) {
+  return family == Family::ipv4 ? host::enable_route_localnet(device)
+                                : host::add_loopback_route(device);
+}
+
+Status close_device(Family family, const std::string& device) {
+  return family == Family::ipv4 ? host::disable_route_localnet(device)
+                                : host::remove_loopback_route(device);
 }
 
 // Whether we answer for the device; nothing where that cannot be read.
-std::optional<bool> is_recorded(Transport& transport, const std::string& device) {
-  const Result<std::vector<std::string>> devices = nft::read_localnet_devices(transport);
+std::optional<bool> is_recorded(Transport& transport, Family family, const std::string& device) {
+  const Result<std::vector<std::string>> devices = nft::read_opened_devices(transport, family);
   if (!devices) return std::nullopt;
   return std::find(devices->begin(), devices->end(), device) != devices->end();
 }
 
-Status open_loopback(Transport& transport, const nft::Plan& plan, std::vector<std::string>& notes) {
+// Where ::1 cannot reach them: a connection that is translated all the same would hang. Without the
+// generation, since whatever changed meanwhile does not mend that.
+void unlist_loopback6(Transport& transport, const nft::Plan& plan) {
+  for (const nft::Translation& translation : plan.translations) {
+    const nft::PublishedPort& port = translation.published;
+    if (port.address.family() != Family::ipv6 || !nft::is_reachable_by_loopback(port)) continue;
+    nft::Transaction transaction;
+    transaction.operations.emplace_back(nft::Elements{nft::ElementVerb::remove,
+                                                      nft::loopback_spec(Family::ipv6),
+                                                      {},
+                                                      {{nft::service_key(port)}}});
+    (void)nft::commit(transport, transaction);
+  }
+}
+
+Status open_loopback(Transport& transport, const nft::Plan& plan, Family family,
+                     std::vector<std::string>& notes) {
+  const std::string& device = nft::loopback_device(plan, family);
   // What it stands by for, a sibling's loopback reaches.
-  if (plan.localnet_device.empty() || nft::reachable_by_loopback(plan.translations) == nullptr)
-    return {};
-  const Result<bool> opened = host::enable_route_localnet(plan.localnet_device);
+  if (device.empty() || nft::reachable_by_loopback(plan.translations, family) == nullptr) return {};
+  const Result<bool> opened = open_device(family, device);
   // What was withdrawn meanwhile must not stay open without a record.
-  if (opened && *opened && is_recorded(transport, plan.localnet_device) == false)
-    (void)host::disable_route_localnet(plan.localnet_device);
+  if (opened && *opened && is_recorded(transport, family, device) == false)
+    (void)close_device(family, device);
   if (opened) return {};
+  if (family == Family::ipv6) unlist_loopback6(transport, plan);
   for (const nft::Translation& translation : plan.translations)
-    if (only_loopback(translation.published)) return opened.error();
-  notes.push_back(opened.error().message() + "; the ports do not answer on the host's 127.0.0.1");
+    if (translation.published.address.family() == family &&
+        translation.published.address.is_loopback())
+      return opened.error();
+  notes.push_back(opened.error().message() + "; " + nft::no_answer_by_loopback(family));
+  return {};
+}
+
+Status open_loopback(Transport& transport, const nft::Plan& plan, std::vector<std::string>& notes) {
+  for (const Family family : kFamilies)
+    if (const Status opened = open_loopback(transport, plan, family, notes); !opened) return opened;
   return {};
 }
 
 // The record of a device that could not be closed stays; the operations keep their places, by which
 // the kernel's refusal is told.
-void keep_record(nft::Transaction& transaction, const std::string& device) {
+void keep_record(nft::Transaction& transaction, Family family, const std::string& device) {
   for (nft::Operation& operation : transaction.operations)
-    if (nft::closed_devices({.operations = {operation}, .generation = {}}) == std::vector{device})
+    if (nft::closed_devices({.operations = {operation}, .generation = {}}, family) ==
+        std::vector{device})
       std::get<nft::Elements>(operation).verb = nft::ElementVerb::add;
+}
+
+std::string not_attached(const IpAddress& container, const std::string& device) {
+  return "the route to " + container.to_string() + " by " + device + " is not to a neighbour there";
+}
+
+void find_way_of_loopback6(nft::Plan& plan, Transport& route) {
+  const IpAddress& container =
+      nft::reachable_by_loopback(plan.translations, Family::ipv6)->endpoint.address;
+  Result<host::LoopbackWay> way = host::loopback_way_to(route, container);
+  if (!way) return leave_loopback_out(plan, Family::ipv6, way.error().message());
+  if (!way->is_attached)
+    return leave_loopback_out(plan, Family::ipv6, not_attached(container, way->device));
+  if (!way->drops_replies) {
+    plan.loopback6_device = std::move(way->device);
+    return;
+  }
+  // The pair stays: it tells that ::1 is wanted, once br_netfilter lets the replies through.
+  for (const nft::Translation& translation : plan.translations)
+    if (translation.published.address == IpPrefix::loopback(Family::ipv6).address) {
+      plan.notes.push_back(nft::no_answer_by_loopback(Family::ipv6) +
+                           ": br_netfilter drops the replies behind bridge " + way->device +
+                           "; net.bridge.bridge-nf-call-ip6tables=0 and nft-port-mapperctl check"
+                           " --repair let them answer");
+      return;
+    }
 }
 
 }  // namespace
 
 void find_way_of_loopback(nft::Plan& plan) {
-  if (!nft::wants_loopback(plan)) return;
-  const IpAddress& container = nft::reachable_by_loopback(plan.translations)->endpoint.address;
-  Result<host::Way> way = host::way_to(container);
-  if (!way) return leave_loopback_out(plan, way.error().message());
+  const bool wants4 = nft::wants_loopback(plan, Family::ipv4);
+  const bool wants6 = nft::wants_loopback(plan, Family::ipv6);
+  if (!wants4 && !wants6) return;
+  Result<Netlink> route = Netlink::open(NETLINK_ROUTE);
+  if (!route) {
+    for (const Family family : kFamilies)
+      if (family == Family::ipv4 ? wants4 : wants6)
+        leave_loopback_out(plan, family, route.error().message());
+    return;
+  }
+  if (wants6) find_way_of_loopback6(plan, *route);
+  if (!wants4) return;
+  const IpAddress& container =
+      nft::reachable_by_loopback(plan.translations, Family::ipv4)->endpoint.address;
+  Result<host::Way> way = host::way_to(*route, container);
+  if (!way) return leave_loopback_out(plan, Family::ipv4, way.error().message());
   if (!way->is_attached)
-    return leave_loopback_out(plan, "the route to " + container.to_string() + " by " + way->device +
-                                        " is not to a neighbour there");
+    return leave_loopback_out(plan, Family::ipv4, not_attached(container, way->device));
   plan.localnet_device = std::move(way->device);
 }
 
 nft::CommitResult commit_closing(Transport& transport, const nft::Transaction& transaction,
                                  std::vector<Error>& left_open) {
   std::optional<nft::Transaction> honest;  // where a record stays
-  std::vector<std::string> devices = nft::closed_devices(transaction);
+  std::vector<std::pair<Family, std::string>> closed;
   left_open.clear();
-  std::erase_if(devices, [&](const std::string& device) {
-    const Status closed = host::disable_route_localnet(device);
-    // One that is gone has no setting either.
-    if (closed || closed.error().error_number == ENOENT) return false;
-    if (!honest) honest = transaction;
-    keep_record(*honest, device);
-    left_open.push_back(closed.error());
-    return true;
-  });
+  for (const Family family : kFamilies)
+    for (const std::string& device : nft::closed_devices(transaction, family)) {
+      const Status status = close_device(family, device);
+      // One that is gone has no setting either.
+      if (status || status.error().error_number == ENOENT) {
+        closed.emplace_back(family, device);
+        continue;
+      }
+      if (!honest) honest = transaction;
+      keep_record(*honest, family, device);
+      left_open.push_back(status.error());
+    }
   nft::CommitResult result = nft::commit(transport, honest ? *honest : transaction);
-  for (const std::string& device : devices) {
+  for (const auto& [family, device] : closed) {
     if (result.refusal) {
-      (void)host::enable_route_localnet(device);
-    } else if (result && is_recorded(transport, device) == false) {
+      (void)open_device(family, device);
+    } else if (result && is_recorded(transport, family, device) == false) {
       // An ADD that lost against this batch may have opened it once more.
-      (void)close_unrecorded(transport, device);
+      (void)close_unrecorded(transport, family, device);
     }
   }
   return result;
 }
 
-Result<bool> close_unrecorded(Transport& transport, const std::string& device) {
-  const Status closed = host::disable_route_localnet(device);
+Result<bool> close_unrecorded(Transport& transport, Family family, const std::string& device) {
+  const Status closed = close_device(family, device);
   if (!closed && closed.error().error_number == ENOENT) return false;
   if (!closed) return closed.error();
   // An ADD records before it opens: whoever comes after this look opens it again himself.
-  if (is_recorded(transport, device) != true) return true;
-  const Result<bool> opened = host::enable_route_localnet(device);
+  if (is_recorded(transport, family, device) != true) return true;
+  const Result<bool> opened = open_device(family, device);
   if (!opened) return opened.error();
   return false;
 }
@@ -159,6 +237,7 @@ void effects_of_promotion(Transport& transport, std::span<const nft::InstalledPo
   for (const nft::InstalledPorts& successor : successors) {
     nft::Plan& plan = plans.emplace_back();
     plan.localnet_device = successor.localnet_device;
+    plan.loopback6_device = successor.loopback6_device;
     for (const nft::InstalledPort& port : successor.ports)
       plan.translations.push_back({port.published, *port.standby});
   }

@@ -1,4 +1,5 @@
-// Host effects: what an ADD and a DEL do beside nftables: a sysctl for 127.0.0.1, stale flows.
+// Host effects: what an ADD and a DEL do beside nftables: a sysctl for 127.0.0.1, a route for ::1, stale
+// flows.
 //
 //   find_way_of_loopback(plan);  // before anything is decided
 //   const Status status = effects_of_add(transport, plan, {}, notes);  // the elements are there
@@ -6,10 +7,11 @@
 //   effects_of_dels(transport, {&installed, 1}, notes);            // after they are gone
 //
 // The effects come after the batch: the localnet-guard is in it, and a flow that ends before the
-// elements change would begin again as it was. A device is closed before its record goes, so that
+// elements change would begin again as it was. A device is closed (the sysctl reset, the route
+// removed) before its record goes, so that
 // none stays open without one; an ADD that began to need it meanwhile makes the kernel refuse the
 // batch, and it is opened again. After a lost answer it stays closed, since its record may be gone.
-// Errors: mapping_failed only where a port of 127.0.0.0/8 alone could not work; everything else is a
+// Errors: mapping_failed only where a port of 127.0.0.0/8 or ::1 alone could not work; everything else is a
 // note for the operator, since the ports themselves work. Does not promise: that no note repeats.
 // Source: packaging/doc/design.md, "Host effects".
 #pragma once
@@ -26,8 +28,9 @@
 
 namespace portmapper::app {
 
-// By which interface 127.0.0.1 reaches the plan's container, if its ports are to answer there. Only
-// one that the container is attached to may be opened: the default route's would be the uplink.
+// By which interfaces 127.0.0.1 and ::1 reach the plan's container, if its ports are to answer there.
+// Only one that the container is attached to may be opened: the default route's would be the uplink.
+// ::1 does not by a bridge whose packets br_netfilter takes.
 void find_way_of_loopback(nft::Plan& plan);
 
 // `left_open`: why a device could not be closed, one error for each. Its record stays, for those who
@@ -37,7 +40,7 @@ nft::CommitResult commit_closing(Transport& transport, const nft::Transaction& t
 
 // Closes a device that no record was seen of; false where there is one now, of an ADD meanwhile, or no
 // such device any more.
-Result<bool> close_unrecorded(Transport& transport, const std::string& device);
+Result<bool> close_unrecorded(Transport& transport, Family family, const std::string& device);
 
 // `left`: what gave way to the plan. Of it, flows end to the endpoints that are named.
 Status effects_of_add(Transport& transport, const nft::Plan& plan,

@@ -191,7 +191,8 @@ Result<nft::Occupancy> read_occupancy(Transport& transport, const nft::Plan& pla
     if (!held) return held.error();
     nft::OwnerState& state = occupancy.owners[owner];
     state.installed = std::move(held->installed);
-    if (state.installed.localnet_device.empty()) continue;
+    if (state.installed.localnet_device.empty() && state.installed.loopback6_device.empty())
+      continue;
     const Result<nft::DeviceUse> use = nft::read_device_use(transport, state.installed);
     if (!use) return use.error();
     state.device_use = *use;

@@ -79,17 +79,12 @@ std::optional<Protocol> read_protocol(const json::Value& value, json::Problems& 
 std::string_view host_address_complaint(const IpAddress& address) {
   const bool is_ipv4 = address.family() == Family::ipv4;
   const std::uint8_t first = address.bytes()[0];
-  if (!is_ipv4 && address.is_loopback())
-    return "is refused: the kernel does not translate connections to the IPv6 loopback address; "
-           "use "
-           "127.0.0.1, or the port on any address";
   if (IpPrefix::link_local().contains(IpPrefix::host(address)))
     return "is refused: a link-local address means another host on each interface, so link-local "
            "traffic stays the host's; use another address, or the port on any address";
   if (is_ipv4 ? first >= 224 && first < 240 : first == 0xff)
     return "is refused: it is a multicast address, and what is sent there is not translated; use "
-           "an "
-           "address of one interface, or the port on any address";
+           "an address of one interface, or the port on any address";
   if (is_ipv4 && address == IpAddress(Family::ipv4, {255, 255, 255, 255}))
     return "is refused: it is the broadcast address, and what is sent there is not translated; use "
            "an address of one interface, or the port on any address";

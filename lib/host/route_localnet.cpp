@@ -50,6 +50,10 @@ Result<bool> set(const std::string& device, char wanted) {
 Result<Way> way_to(const IpAddress& address) {
   Result<Netlink> netlink = Netlink::open(NETLINK_ROUTE);
   if (!netlink) return netlink.error();
+  return way_to(*netlink, address);
+}
+
+Result<WayByIndex> way_by_index(Transport& transport, const IpAddress& address) {
   alignas(nlmsghdr) std::array<std::uint8_t, 256> buffer{};
   nlmsghdr* header = mnl_nlmsg_put_header(buffer.data());
   header->nlmsg_type = RTM_GETROUTE;
@@ -65,7 +69,7 @@ Result<Way> way_to(const IpAddress& address) {
   int error_number = 0;
   bool answered = false;
   const Status status =
-      netlink->exchange({buffer.data(), header->nlmsg_len}, [&](const nlmsghdr& reply) {
+      transport.exchange({buffer.data(), header->nlmsg_len}, [&](const nlmsghdr& reply) {
         answered = true;
         const Acknowledgement ack = acknowledgement(reply);
         if (ack.present) error_number = ack.error_number;
@@ -79,12 +83,18 @@ Result<Way> way_to(const IpAddress& address) {
   if (!status) return status.error();
   if (!answered) return no_answer("the route to " + address.to_string());
   if (error_number != 0) return no_route(address, error_number);
-  std::array<char, IF_NAMESIZE> name{};
   if (index == 0) return no_route(address, ENODEV);
+  return WayByIndex{index, is_attached};
+}
+
+Result<Way> way_to(Transport& route, const IpAddress& address) {
+  const Result<WayByIndex> way = way_by_index(route, address);
+  if (!way) return way.error();
+  std::array<char, IF_NAMESIZE> name{};
   // Its errno is not the one of what failed.
-  if (if_indextoname(index, name.data()) == nullptr)
+  if (if_indextoname(way->index, name.data()) == nullptr)
     return mapping_failed("cannot determine the interface towards", address.to_string());
-  return Way{name.data(), is_attached};
+  return Way{name.data(), way->is_attached};
 }
 
 bool has_route_localnet(const std::string& device) {

@@ -16,6 +16,7 @@
 
 #include "lib/base/error.hpp"
 #include "lib/base/ip_address.hpp"
+#include "lib/base/netlink.hpp"
 
 namespace portmapper::host {
 
@@ -24,6 +25,13 @@ struct Way {
   bool is_attached = false;  // the address is a neighbour there: no gateway, not the default route
 };
 Result<Way> way_to(const IpAddress& address);
+Result<Way> way_to(Transport& route, const IpAddress& address);  // a socket of NETLINK_ROUTE
+// The same without the name.
+struct WayByIndex {
+  unsigned index = 0;
+  bool is_attached = false;
+};
+Result<WayByIndex> way_by_index(Transport& route, const IpAddress& address);
 bool has_route_localnet(const std::string& device);
 Result<bool> enable_route_localnet(const std::string& device);  // false: it was on already
 Status disable_route_localnet(const std::string& device);

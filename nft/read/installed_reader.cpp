@@ -130,34 +130,59 @@ Status read_claims_and_targets(Transport& transport, InstalledPorts& installed,
   return {};
 }
 
+// An older version's entries tell no wish, and their IPv4 ports may have been listed since.
+bool may_be_listed(const InstalledPorts& installed, const PublishedPort& port) {
+  const Family family = port.address.family();
+  return is_reachable_by_loopback(port) && (!loopback_device(installed, family).empty() ||
+                                            (family == Family::ipv4 && !installed.wish));
+}
+
+// By which device ::1 reaches it. Without a port that it may reach there is no such record.
+Status find_loopback6_device(Transport& transport, InstalledPorts& installed) {
+  const bool may_have_one =
+      std::any_of(installed.ports.begin(), installed.ports.end(), [](const InstalledPort& port) {
+        return port.published.address.family() == Family::ipv6 &&
+               is_reachable_by_loopback(port.published);
+      });
+  if (!may_have_one) return {};
+  Result<std::string> device = read_loopback6_device(transport, installed.owner);
+  if (!device) return device.error();
+  installed.loopback6_device = std::move(*device);
+  return {};
+}
+
 // Which of the ports the loopback sets have, of those that no other's claim on another address of
 // 127.0.0.0/8 needs there.
 Status read_loopback(Transport& transport, InstalledPorts& installed,
                      const std::set<PublishedPort>& lost) {
   std::vector<std::size_t> numbers;
   std::vector<PublishedPort> services;
-  bool may_share = false;
+  bool has_address = false;
+  bool may_share = false;  // there is but one ::1
   for (std::size_t i = 0; i < installed.ports.size(); ++i) {
     const PublishedPort& port = installed.ports[i].published;
-    if (lost.contains(port) || !is_reachable_by_loopback(port)) continue;
+    if (lost.contains(port) || !may_be_listed(installed, port)) continue;
     numbers.push_back(i);
     services.push_back(on_any(port));
-    may_share = may_share || !port.address.is_any();
+    has_address = has_address || !port.address.is_any();
+    may_share = may_share || (!port.address.is_any() && port.address.family() == Family::ipv4);
   }
   const Status status = read_each(
       transport, services, [](Suffix suffix) { return loopback_set(suffix.family); },
       [&](std::size_t number, const ElementView&) {
         installed.ports[numbers[number]].by_loopback = true;
       });
-  if (!status || !may_share) return status;
-  const auto claims = read_claim_set(transport, {Family::ipv4, AddressScope::one});
-  if (!claims) return claims.error();
-  std::set<PublishedPort> own;
-  for (const InstalledPort& port : installed.ports) own.insert(port.published);
+  if (!status || !has_address) return status;
   std::set<PublishedPort> needed;  // by others, as services
-  for (const ClaimEntry& claim : *claims)
-    if (claim.published.address.is_loopback() && !own.contains(claim.published))
-      needed.insert(on_any(claim.published));
+  if (may_share) {
+    const auto claims = read_claim_set(transport, {Family::ipv4, AddressScope::one});
+    if (!claims) return claims.error();
+    std::set<PublishedPort> own;
+    for (const InstalledPort& port : installed.ports) own.insert(port.published);
+    for (const ClaimEntry& claim : *claims)
+      if (claim.published.address.is_loopback() && !own.contains(claim.published))
+        needed.insert(on_any(claim.published));
+  }
   for (InstalledPort& port : installed.ports)  // two of its addresses have one element
     port.by_loopback = port.by_loopback && needed.insert(on_any(port.published)).second;
   return {};
@@ -218,8 +243,11 @@ Result<InstalledPortsAt> read_installed_ports(Transport& transport, const OwnerH
     return status.error();
   if (!chain_is_known)
     if (const Status status = find_chain(transport, held.installed); !status) return status.error();
-  // An older version's entries tell no wish, and may have been listed since.
-  if (!held.installed.localnet_device.empty() || !held.installed.wish)
+  if (const Status status = find_loopback6_device(transport, held.installed); !status)
+    return status.error();
+  if (std::any_of(
+          held.installed.ports.begin(), held.installed.ports.end(),
+          [&](const InstalledPort& port) { return may_be_listed(held.installed, port.published); }))
     if (const Status status = read_loopback(transport, held.installed, lost); !status)
       return status.error();
   std::vector<IpAddress> endpoints;

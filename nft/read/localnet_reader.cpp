@@ -46,34 +46,69 @@ Result<Shared> read_shared(Transport& transport, const Plan& plan) {
   return shared;
 }
 
-Result<DeviceUse> read_device_use(Transport& transport, const InstalledPorts& installed) {
-  DeviceUse use;
-  const Element device{device_key(installed.localnet_device)};
-  Query record;
-  record.elements(kLocalnetDevices, {&device, 1});
-  const Status read = record.run(transport, [&use](const nlmsghdr& reply) {
-    for_each_element(reply, [&use](const ElementView&) { use.is_recorded = true; });
-  });
-  if (!read) return read.error();
+namespace {
+
+// Whether another attachment needs the device of `installed`.
+Result<bool> is_shared(Transport& transport, const InstalledPorts& installed, Family family) {
+  bool found = false;
   const auto look = [&](const nlmsghdr& reply) {
     for_each_element(reply, [&](const ElementView& element) {
-      use.is_shared = use.is_shared || (parse_device(element.data) == installed.localnet_device &&
-                                        parse_device(element.key) != to_string(installed.owner));
+      found = found || (parse_device(element.data) == loopback_device(installed, family) &&
+                        parse_device(element.key) != to_string(installed.owner));
     });
   };
   Query users;
-  users.all_elements(kLocalnetUsers);
+  users.all_elements(device_users_spec(family).name);
   // Where many need it, the beginning tells.
   if (const Status status = users.peek(transport, look); !status) return status.error();
-  if (use.is_shared) return use;
+  if (found) return true;
   if (const Status status = users.run(transport, look); !status) return status.error();
+  return found;
+}
+
+}  // namespace
+
+Result<DeviceUse> read_device_use(Transport& transport, const InstalledPorts& installed) {
+  std::vector<Family> alone;  // the families whose device nobody else needs
+  Query records;
+  for (const Family family : {Family::ipv4, Family::ipv6}) {
+    if (loopback_device(installed, family).empty()) continue;
+    const Result<bool> shared = is_shared(transport, installed, family);
+    if (!shared) return shared.error();
+    if (*shared) continue;
+    const Element device{device_key(loopback_device(installed, family))};
+    records.elements(opened_devices_spec(family).name, {&device, 1});
+    alone.push_back(family);
+  }
+  DeviceUse use;
+  if (alone.empty()) return use;
+  const Status read = records.run(transport, [&](const nlmsghdr& reply) {
+    const bool is_localnet = alone.at(reply.nlmsg_seq - std::size_t{1}) == Family::ipv4;
+    for_each_element(reply, [&](const ElementView&) {
+      (is_localnet ? use.ends_localnet : use.ends_route) = true;
+    });
+  });
+  if (!read) return read.error();
   return use;
 }
 
-Result<std::vector<std::string>> read_localnet_devices(Transport& transport) {
+Result<std::string> read_loopback6_device(Transport& transport, const OwnerHash& owner) {
+  std::string device;
+  const Element user{device_user_key(owner)};
+  Query query;
+  query.elements(kLoopbackUsers, {&user, 1});
+  const Status status = query.run(transport, [&device](const nlmsghdr& reply) {
+    for_each_element(
+        reply, [&device](const ElementView& element) { device = parse_device(element.data); });
+  });
+  if (!status) return status.error();
+  return device;
+}
+
+Result<std::vector<std::string>> read_opened_devices(Transport& transport, Family family) {
   std::vector<std::string> devices;
   Query query;
-  query.all_elements(kLocalnetDevices);
+  query.all_elements(opened_devices_spec(family).name);
   const Status status = query.run(transport, [&devices](const nlmsghdr& reply) {
     for_each_element(reply, [&devices](const ElementView& element) {
       devices.push_back(parse_device(element.key));
@@ -83,10 +118,10 @@ Result<std::vector<std::string>> read_localnet_devices(Transport& transport) {
   return devices;
 }
 
-Result<std::map<OwnerHash, std::string>> read_localnet_users(Transport& transport) {
+Result<std::map<OwnerHash, std::string>> read_device_users(Transport& transport, Family family) {
   std::map<OwnerHash, std::string> users;
   Query query;
-  query.all_elements(kLocalnetUsers);
+  query.all_elements(device_users_spec(family).name);
   const Status status = query.run(transport, [&users](const nlmsghdr& reply) {
     for_each_element(reply, [&users](const ElementView& element) {
       OwnerHash owner{};

@@ -78,10 +78,13 @@ Result<std::vector<Hairpin>> read_hairpins(Transport& transport,
 
 // What the plan's attachment shares with others; whether its device is open is not known here.
 Result<Shared> read_shared(Transport& transport, const Plan& plan);
-// Who needs the device of `installed`: as long as many do, a peek tells.
+// Who needs the devices of `installed`: as long as many do, a peek tells.
 Result<DeviceUse> read_device_use(Transport& transport, const InstalledPorts& installed);
-Result<std::vector<std::string>> read_localnet_devices(Transport& transport);
-Result<std::map<OwnerHash, std::string>> read_localnet_users(Transport& transport);
+// What we opened for 127.0.0.0/8 or ::1, and who needs which device.
+Result<std::vector<std::string>> read_opened_devices(Transport& transport, Family family);
+Result<std::map<OwnerHash, std::string>> read_device_users(Transport& transport, Family family);
+// By which ::1 reaches an attachment, as recorded; empty: by none.
+Result<std::string> read_loopback6_device(Transport& transport, const OwnerHash& owner);
 // Nothing where the sets exist that tell which ports 127.0.0.0/8 reaches.
 Result<std::vector<ClaimEntry>> read_unlisted_loopback(Transport& transport);
 

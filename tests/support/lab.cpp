@@ -66,6 +66,7 @@ void Lab::build() {
   add({"host", "client"});
   write_sysctl(host(), "net/ipv4/ip_forward", "1");
   write_sysctl(host(), "net/ipv6/conf/all/forwarding", "1");
+  bridge_netfilter(false);
   ip(host(),
      "link set lo up\n"
      "link add lan0 type veth peer name eth0 netns " +

@@ -56,7 +56,8 @@ class Lab {
   // The container dies: its namespace is gone, its addresses are free.
   void remove(const std::string& name);
 
-  // net.bridge.bridge-nf-call-{iptables,ip6tables} of the host.
+  // net.bridge.bridge-nf-call-{iptables,ip6tables} of the host; off at first, as before br_netfilter
+  // is loaded.
   void bridge_netfilter(bool on) const;
   // What a bridge plugin would have printed for a container of this lab.
   [[nodiscard]] std::string previous_result(const std::string& name,

@@ -81,7 +81,7 @@ TEST_CASE("a refusal of what is no element names the operation") {
   CHECK(outcome(transaction, Replies().error(2, EOPNOTSUPP), EOPNOTSUPP) ==
         "nftables refused: add table inet nft-port-mapper { comment \"published container ports\"; "
         "}: Operation not supported");
-  CHECK(outcome(transaction, Replies().error(19, EBUSY), EBUSY) ==
+  CHECK(outcome(transaction, Replies().error(21, EBUSY), EBUSY) ==
         "nftables refused: add chain inet nft-port-mapper MESOS-WEB: Device or resource busy");
 }
 

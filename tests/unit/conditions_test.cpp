@@ -324,7 +324,7 @@ TEST_CASE("conditions: every set of a batch has a number of its own") {
   for (const test::Request& request : test::requests_in(batch.messages.bytes()))
     if (request.name() == "NEWSET")
       sets.push_back(request.attributes().find(NFTA_SET_ID).value().number32());
-  CHECK(sets.size() == 16 + 1 + 2 * 2 + 1);
+  CHECK(sets.size() == 18 + 1 + 2 * 2 + 1);
   std::sort(sets.begin(), sets.end());
   CHECK(std::adjacent_find(sets.begin(), sets.end()) == sets.end());
 }

@@ -23,6 +23,8 @@ add set inet nft-port-mapper hairpin-ip { type ipv4_addr . ipv4_addr; flags inte
 add set inet nft-port-mapper hairpin-ip6 { type ipv6_addr . ipv6_addr; flags interval; }
 add set inet nft-port-mapper localnet-devices { type ifname; }
 add map inet nft-port-mapper localnet-users { type ifname : ifname; }
+add set inet nft-port-mapper loopback-routes { type ifname; }
+add map inet nft-port-mapper loopback-users { type ifname : ifname; }
 add map inet nft-port-mapper MESOS-WEB-ip { type inet_proto . inet_service : ipv4_addr . inet_service; counter; }
 add map inet nft-port-mapper MESOS-WEB-hostip { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; counter; }
 add map inet nft-port-mapper MESOS-WEB-ip6 { type inet_proto . inet_service : ipv6_addr . inet_service; counter; }

@@ -168,8 +168,10 @@ TEST_CASE("the record of devices: a lone name is in the host's byte order, as ke
   // NFTNL_UDATA_SET_KEYBYTEORDER and _DATABYTEORDER
   const std::string key = std::string{0, 4} + memory_of(1);
   const std::string data = std::string{1, 4} + memory_of(1);
-  CHECK(set_of(localnet_devices_spec()).ends_with(", 13: " + hex(key)));
-  CHECK(set_of(localnet_users_spec()).ends_with(", 13: " + hex(key + data)));
+  for (const Family family : {Family::ipv4, Family::ipv6}) {
+    CHECK(set_of(opened_devices_spec(family)).ends_with(", 13: " + hex(key)));
+    CHECK(set_of(device_users_spec(family)).ends_with(", 13: " + hex(key + data)));
+  }
 }
 
 TEST_CASE("a network chain has a name and nothing else") {

@@ -58,7 +58,8 @@ TEST_CASE("the plan of ruleset.nft's example") {
         "publish [::]:8080/tcp to [fd00::2]:80\n"
         "hairpin 10.22.0.0/16 . 10.22.0.0/16\n"
         "hairpin 127.0.0.0/8 . 10.22.0.0/16\n"
-        "hairpin fd00::/64 . fd00::/64\n");
+        "hairpin fd00::/64 . fd00::/64\n"
+        "hairpin ::1/128 . fd00::/64\n");
 }
 
 TEST_CASE("the namespace goes into the plan as it is") {
@@ -88,7 +89,8 @@ TEST_CASE("a mapping without an address is silent about the family that the cont
   CHECK(plan_of({mapping(nullptr, Protocol::tcp, 1, 2)}, {prefix("fd00::2/64")}) ==
         kHead +
             "publish [::]:1/tcp to [fd00::2]:2\n"
-            "hairpin fd00::/64 . fd00::/64\n");
+            "hairpin fd00::/64 . fd00::/64\n"
+            "hairpin ::1/128 . fd00::/64\n");
 }
 
 TEST_CASE("0.0.0.0 and :: are any address of that family alone") {
@@ -99,7 +101,8 @@ TEST_CASE("0.0.0.0 and :: are any address of that family alone") {
             "publish [::]:3/udp to [fd00::2]:4\n"
             "hairpin 10.22.0.0/16 . 10.22.0.0/16\n"
             "hairpin 127.0.0.0/8 . 10.22.0.0/16\n"
-            "hairpin fd00::/64 . fd00::/64\n");
+            "hairpin fd00::/64 . fd00::/64\n"
+            "hairpin ::1/128 . fd00::/64\n");
 }
 
 TEST_CASE("a host address of a family that the container lacks is skipped with a note") {
@@ -143,6 +146,33 @@ TEST_CASE("the loopback pair is there only for ports that loopback reaches") {
   CHECK(has_pair("127.0.0.1"));
   CHECK(has_pair("127.1.2.3"));
   CHECK_FALSE(has_pair("192.0.2.1"));
+  const auto has_pair6 = [](const char* host) {
+    return plan_of({mapping(host, Protocol::tcp, 1, 2)}, {prefix("fd00::2/64")})
+        .ends_with("hairpin fd00::/64 . fd00::/64\nhairpin ::1/128 . fd00::/64\n");
+  };
+  CHECK(has_pair6(nullptr));
+  CHECK(has_pair6("::"));
+  CHECK(has_pair6("::1"));
+  CHECK_FALSE(has_pair6("2001:db8::1"));
+}
+
+TEST_CASE("who asks for ::1 is told where it cannot answer, who asks for any address is not") {
+  const auto left_out = [](const char* host) {
+    Plan plan = make_plan({.attachment = {"web", "abc", "eth0"},
+                           .netns = {},
+                           .chain = {"hostports", {}},
+                           .mappings = {mapping(host, Protocol::tcp, 1, 2)},
+                           .addresses = {prefix("fd00::2/64")}});
+    plan.loopback6_device = "cni0";
+    leave_loopback_out(plan, Family::ipv6, "why");
+    CHECK(plan.loopback6_device.empty());
+    const std::string text = to_string(plan);
+    return text.substr(text.find("hairpin"));
+  };
+  CHECK(left_out("::1") ==
+        "hairpin fd00::/64 . fd00::/64\n"
+        "note the ports do not answer on the host's ::1: why\n");
+  CHECK(left_out(nullptr) == "hairpin fd00::/64 . fd00::/64\n");
 }
 
 TEST_CASE("a family without a published port has no hairpin") {
@@ -161,7 +191,8 @@ TEST_CASE("a container with an address and no subnet is its own hairpin") {
             "publish [::]:1/tcp to [fd00::2]:2\n"
             "hairpin 10.22.0.2/32 . 10.22.0.2/32\n"
             "hairpin 127.0.0.0/8 . 10.22.0.2/32\n"
-            "hairpin fd00::2/128 . fd00::2/128\n");
+            "hairpin fd00::2/128 . fd00::2/128\n"
+            "hairpin ::1/128 . fd00::2/128\n");
 }
 
 TEST_CASE("nothing to publish, nothing planned") {
@@ -180,6 +211,7 @@ TEST_CASE("hairpins of a single address are told by their tag") {
   CHECK(tag_round_trip(everywhere, {prefix("10.22.0.2/32"), prefix("fd00::2/128")}) ==
         "hairpin 10.22.0.2/32 . 10.22.0.2/32\n"
         "hairpin 127.0.0.0/8 . 10.22.0.2/32\n"
+        "hairpin ::1/128 . fd00::2/128\n"
         "hairpin fd00::2/128 . fd00::2/128\n");
   CHECK(tag_round_trip({mapping("192.0.2.1", Protocol::tcp, 1, 2)}, {prefix("10.22.0.2/32")}) ==
         "hairpin 10.22.0.2/32 . 10.22.0.2/32\n");
@@ -187,5 +219,6 @@ TEST_CASE("hairpins of a single address are told by their tag") {
         "hairpin 0.0.0.0/0 . 10.22.0.2/32\n"
         "hairpin ::/0 . fd00::2/128\n");
   CHECK(tag_round_trip(everywhere, {prefix("10.22.0.2/16"), prefix("fd00::2/128")}) ==
+        "hairpin ::1/128 . fd00::2/128\n"
         "hairpin fd00::2/128 . fd00::2/128\n");
 }

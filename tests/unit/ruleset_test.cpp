@@ -134,7 +134,9 @@ TEST_CASE("the skeleton's sets are those of ruleset.nft") {
         "set hairpin-ip type ipv4_addr . ipv4_addr; flags interval\n"
         "set hairpin-ip6 type ipv6_addr . ipv6_addr; flags interval\n"
         "set localnet-devices type ifname\n"
-        "map localnet-users type ifname : ifname\n");
+        "map localnet-users type ifname : ifname\n"
+        "set loopback-routes type ifname\n"
+        "map loopback-users type ifname : ifname\n");
 }
 
 TEST_CASE("a network's maps are those of ruleset.nft, with counters") {

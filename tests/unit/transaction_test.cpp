@@ -72,6 +72,7 @@ create element inet nft-port-mapper owners { "kjuc1tc0rsd2rf4" . 0x00000002 comm
 add element inet nft-port-mapper hairpin-ip { 10.22.0.0/16 . 10.22.0.0/16 }
 add element inet nft-port-mapper hairpin-ip { 127.0.0.0/8 . 10.22.0.0/16 }
 add element inet nft-port-mapper hairpin-ip6 { fd00::/64 . fd00::/64 }
+add element inet nft-port-mapper hairpin-ip6 { ::1 . fd00::/64 }
 )");
 }
 
@@ -89,7 +90,7 @@ TEST_CASE("claims name their owner, owner entries their network's chain and name
         ElementData{.comment = "web/abc/eth0",
                     .netns = plan.netns,
                     .chain = "MESOS-WEB",
-                    .wish = HairpinWish{1 | 2 | 1 << 3, 16, 64},
+                    .wish = HairpinWish{1 | 2 | 1 << 3 | 2 << 3, 16, 64},
                     .count = 3});
   CHECK(elements_of(transaction, "hairpin-ip").userdata.empty());
 }
@@ -208,7 +209,8 @@ TEST_CASE("ports and hairpins of many plans can be inserted apart") {
   CHECK(brief(addition(plan.hairpins)) ==
         "add hairpin-ip { 10.22.0.0/16 . 10.22.0.0/16 }\n"
         "add hairpin-ip { 127.0.0.0/8 . 10.22.0.0/16 }\n"
-        "add hairpin-ip6 { fd00::/64 . fd00::/64 }\n");
+        "add hairpin-ip6 { fd00::/64 . fd00::/64 }\n"
+        "add hairpin-ip6 { ::1 . fd00::/64 }\n");
 }
 
 TEST_CASE("removing the hairpins of all subnets empties both sets") {

@@ -26,6 +26,7 @@ class Auditor {
     check_leftovers();
     check_loopback();
     check_devices();
+    check_routes();
     return std::move(audit_);
   }
 
@@ -51,9 +52,10 @@ class Auditor {
     if (mendable.empty()) return;
     audit_.repair.append(nft::build_tables(contents_.chains, contents_.skeleton.wrong_hooks));
     audit_.repair.append(nft::loopback_addition(contents_.unlisted_loopback));
-    audit_.repair.append(nft::localnet_users_added(contents_.unlisted_users));
+    audit_.repair.append(nft::device_users_added(Family::ipv4, contents_.unlisted_users));
     for (const std::string& device : contents_.exposed_devices)
-      if (app::may_be_ours(device)) audit_.repair.append(nft::localnet_device_added(device));
+      if (app::may_be_ours(device))
+        audit_.repair.append(nft::opened_device_added(Family::ipv4, device));
   }
 
   void check_owners() {
@@ -194,11 +196,13 @@ class Auditor {
     for (const auto& [port, claim] : contents_.claims) add(port);
     for (const nft::OwnerEntry& owner : contents_.owners) add(owner.published);
     for (const nft::OwnerEntry& owner : contents_.owners) check_listed(owner);
-    for (const auto& [port, comment] : contents_.loopback)
+    for (const auto& [port, comment] : contents_.loopback) {
+      const Family family = port.address.family();
       if (!services.contains(port))
-        mend("element of " + to_string(port) + " in " + nft::loopback_set(Family::ipv4) + " (" +
-                 comment + ") has no claim",
-             without(nft::loopback_spec(Family::ipv4), port));
+        mend("element of " + to_string(port) + " in " + nft::loopback_set(family) + " (" + comment +
+                 ") has no claim",
+             without(nft::loopback_spec(family), port));
+    }
   }
 
   [[nodiscard]] bool has_claim(const nft::OwnerEntry& owner) const {
@@ -210,7 +214,7 @@ class Auditor {
   // Who is reached by 127.0.0.0/8 has a device and its ports in the set, and the other way round.
   void check_listed(const nft::OwnerEntry& owner) {
     const nft::PublishedPort& port = owner.published;
-    if (!port.address.is_any() || !nft::is_reachable_by_loopback(port) || !has_claim(owner)) return;
+    if (port.address != IpAddress::any(Family::ipv4) || !has_claim(owner)) return;
     const bool is_listed = contents_.loopback.contains(port);
     const bool has_device = contents_.localnet_users.contains(owner.owner);
     const nft::ClaimEntry& claim = contents_.claims.at(port);
@@ -225,6 +229,34 @@ class Auditor {
     }
   }
 
+  void remove_user(Family family, const nft::OwnerHash& owner) {
+    const nft::SetSpec users = nft::device_users_spec(family);
+    nft::Transaction repair;
+    repair.operations.emplace_back(
+        nft::Elements{nft::ElementVerb::remove, users, {}, {{nft::device_user_key(owner)}}});
+    mend("element " + std::string(nft::to_string(owner)) + " in " + users.name + " has no owner",
+         std::move(repair));
+  }
+
+  // Whether ::1 reaches the ports that it can reach, and what was left of the record of its routes.
+  void check_routes() {
+    audit_.loopback6 = nft::decide_loopback_again(contents_.loopback6);
+    for (const std::string& finding : audit_.loopback6.findings) find(finding);
+    audit_.mendable += audit_.loopback6.findings.size();
+    audit_.repair.append(audit_.loopback6.repair);
+    std::set<nft::OwnerHash> owners;
+    for (const nft::OwnerEntry& owner : contents_.owners) owners.insert(owner.owner);
+    std::set<std::string> needed;
+    for (const auto& [owner, link] : contents_.loopback6.links) needed.insert(link.device);
+    for (const auto& [owner, device] : contents_.loopback6.users)
+      owners.contains(owner) ? static_cast<void>(needed.insert(device))
+                             : remove_user(Family::ipv6, owner);
+    for (const std::string& device : contents_.loopback6.recorded)
+      if (!needed.contains(device))
+        mend("device " + device + " has the route of ::1 for ports that are no longer published",
+             nft::opened_device_removed(Family::ipv6, device));
+  }
+
   void check_devices() {
     std::map<nft::OwnerHash, bool> owners;  // whether one publishes a port, or only stands by
     for (const nft::OwnerEntry& owner : contents_.owners)
@@ -237,19 +269,12 @@ class Auditor {
         if (found->second) in_use.insert(device);
         continue;
       }
-      nft::Transaction repair;
-      repair.operations.emplace_back(nft::Elements{nft::ElementVerb::remove,
-                                                   nft::localnet_users_spec(),
-                                                   {},
-                                                   {{nft::device_user_key(owner)}}});
-      mend("element " + std::string(nft::to_string(owner)) + " in " + nft::kLocalnetUsers +
-               " has no owner",
-           std::move(repair));
+      remove_user(Family::ipv4, owner);
     }
     for (const std::string& device : contents_.localnet_devices)
       if (!needed.contains(device) && !has_lost_users_)
         mend("device " + device + " has route_localnet for ports that are no longer published",
-             nft::localnet_device_removed(device));
+             nft::opened_device_removed(Family::ipv4, device));
     for (const std::string& device : contents_.closed_devices) {
       if (!in_use.contains(device)) continue;
       find("device " + device + " lacks route_localnet: 127.0.0.1 does not reach its ports");

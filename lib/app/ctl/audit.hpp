@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "lib/app/ctl/table_contents.hpp"
+#include "nft/loopback_again.hpp"
 #include "nft/transaction.hpp"
 
 namespace portmapper::ctl {
@@ -24,9 +25,10 @@ struct Audit {
   std::vector<std::string> notes{};  // what may be as it should
   std::size_t mendable = 0;          // how many of them `repair` mends
   nft::Transaction repair;
-  // route_localnet, which the batch cannot set: what ends before it and what begins after it.
+  // route_localnet and the route of ::1, which the batch cannot set: what ends before it and what begins after it.
   std::vector<std::string> close_devices{};
   std::vector<std::string> open_devices{};
+  nft::LoopbackAgain loopback6{};  // whose routes come after it too; `repair` has its batch
 };
 
 Audit audit_table(const TableContents& contents);

@@ -1,6 +1,7 @@
 #include "lib/app/ctl/audit.hpp"
 #include "lib/app/ctl/commands.hpp"
 #include "lib/app/host_effects.hpp"
+#include "lib/app/loopback_again.hpp"
 #include "lib/app/retry.hpp"
 #include "lib/host/route_localnet.hpp"
 #include "nft/commit.hpp"
@@ -29,7 +30,7 @@ app::Outcome report(const Audit& audit, bool repaired) {
 
 Status repair(Transport& transport, const Audit& audit) {
   for (const std::string& device : audit.close_devices)
-    if (const auto closed = app::close_unrecorded(transport, device); !closed)
+    if (const auto closed = app::close_unrecorded(transport, Family::ipv4, device); !closed)
       return closed.error();
   if (!audit.repair.operations.empty()) {
     std::vector<Error> left_open;
@@ -39,7 +40,7 @@ Status repair(Transport& transport, const Audit& audit) {
   }
   for (const std::string& device : audit.open_devices)
     if (const auto opened = host::enable_route_localnet(device); !opened) return opened.error();
-  return {};
+  return app::add_loopback_routes(audit.loopback6);
 }
 
 }  // namespace

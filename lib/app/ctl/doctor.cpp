@@ -9,8 +9,10 @@
 #include "lib/app/ctl/listed_processes.hpp"
 #include "lib/app/ctl/listing.hpp"
 #include "lib/app/exposure.hpp"
+#include "lib/app/loopback_again.hpp"
 #include "lib/app/publish.hpp"
 #include "lib/app/retry.hpp"
+#include "lib/base/escape.hpp"
 #include "lib/host/devices.hpp"
 #include "lib/host/ipvs.hpp"
 #include "lib/host/local_addresses.hpp"
@@ -116,6 +118,8 @@ Status read_tables(Transport& transport, doctor::Host& host) {
   if (!table) return table.error();
   Result<std::vector<std::string>> exposed = app::exposed_devices(transport);
   if (!exposed) return exposed.error();
+  const Result<nft::LoopbackView> loopback6 = app::read_loopback_view(transport);
+  if (!loopback6) return loopback6.error();
   Result<nft::foreign::Ruleset> others = nft::foreign::read_ruleset(transport);
   if (!others) return others.error();
   host.ports = routed(*ports);
@@ -127,6 +131,8 @@ Status read_tables(Transport& transport, doctor::Host& host) {
   host.has_table = *table;
   host.exposed_devices = std::move(*exposed);
   host.others = std::move(*others);
+  for (const std::string& finding : nft::decide_loopback_again(*loopback6).findings)
+    host.loopback6.push_back(printable(finding));
   host.strict_devices = strict_devices(host.ports);
   host.absent_ports = absent_ports(*ports);
   return read_service_ports(transport, *ports, host);

@@ -3,19 +3,22 @@
 
 #include "lib/app/ctl/commands.hpp"
 #include "lib/app/ctl/listing.hpp"
+#include "lib/app/exposure.hpp"
 #include "lib/app/host_effects.hpp"
 #include "lib/app/publish.hpp"
 #include "lib/app/retry.hpp"
+#include "lib/host/loopback_route.hpp"
 #include "lib/host/route_localnet.hpp"
 #include "nft/read/reader.hpp"
 
 namespace portmapper::ctl {
 namespace {
 
-// The devices that ADDs opened: those of the record; and of ports that an older version published,
+// The devices that ADDs opened for 127.0.0.0/8: those of the record; and of ports that an older version published,
 // which kept none, those that lead to them.
 Result<std::set<std::string>> opened_devices(Transport& transport) {
-  const Result<std::vector<std::string>> recorded = nft::read_localnet_devices(transport);
+  const Result<std::vector<std::string>> recorded =
+      nft::read_opened_devices(transport, Family::ipv4);
   if (!recorded) return recorded.error();
   std::set<std::string> devices(recorded->begin(), recorded->end());
   const Result<std::vector<nft::ClaimEntry>> unlisted = nft::read_unlisted_loopback(transport);
@@ -24,20 +27,17 @@ Result<std::set<std::string>> opened_devices(Transport& transport) {
   const Result<std::vector<ListedPort>> ports = list_ports(transport);
   if (!ports) return ports.error();
   for (const ListedPort& port : *ports) {
-    if (!port.endpoint || port.standby || !nft::is_reachable_by_loopback(port.published)) continue;
+    if (!port.endpoint || port.standby || !app::is_reachable_by_localnet(port.published)) continue;
     const Result<host::Way> way = host::way_to(port.endpoint->address);
     if (way && way->is_attached) devices.insert(way->device);
   }
   return devices;
 }
 
-void reset_devices(const std::set<std::string>& devices, app::Outcome& outcome) {
-  for (const std::string& device : devices) {
-    const Status reset = host::disable_route_localnet(device);
-    if (reset) continue;
-    outcome.log += failure(reset.error()).log;
-    outcome.status = kProblem;
-  }
+void count(const Status& reset, app::Outcome& outcome) {
+  if (reset) return;
+  outcome.log += failure(reset.error()).log;
+  outcome.status = kProblem;
 }
 
 // Under the generation: an ADD between the look and the end of the guard would leave its device open.
@@ -46,8 +46,12 @@ Result<app::Outcome> flush_table(Transport& transport) {
   if (!generation) return generation.error();
   const Result<std::set<std::string>> devices = opened_devices(transport);
   if (!devices) return devices.error();
+  const Result<std::vector<std::string>> routes = nft::read_opened_devices(transport, Family::ipv6);
+  if (!routes) return routes.error();
   app::Outcome outcome;
-  reset_devices(*devices, outcome);  // while the guard is there
+  for (const std::string& device : *devices)  // while the guard is there
+    count(host::disable_route_localnet(device), outcome);
+  for (const std::string& device : *routes) count(host::remove_loopback_route(device), outcome);
   nft::Transaction transaction{.operations = {}, .generation = *generation};
   transaction.operations.emplace_back(nft::DeleteTable{});
   const nft::CommitResult gone = nft::commit(transport, transaction);

@@ -44,11 +44,12 @@ Result<nft::Plan> plan_from(const std::string& text, const Arguments& arguments)
                       "prevResult");
 }
 
-std::vector<nft::ClaimEntry> claims_of(const nft::Plan& plan) {
+std::vector<nft::ClaimEntry> claims_of(const nft::Plan& plan, Family family) {
   const std::string comment = nft::container_comment(plan.attachment.container_id);
   std::vector<nft::ClaimEntry> claims;
   for (const nft::Translation& translation : plan.translations)
-    claims.push_back({translation.published, comment, {}});
+    if (translation.published.address.family() == family)
+      claims.push_back({translation.published, comment, {}});
   return claims;
 }
 
@@ -73,11 +74,14 @@ app::Outcome render(const Arguments& arguments) {
   // By this host's own route where it has one.
   nft::Plan here = *plan;
   app::find_way_of_loopback(here);
-  if (here.localnet_device.empty()) {
-    if (nft::wants_loopback(*plan)) transaction.append(nft::loopback_addition(claims_of(*plan)));
-  } else {
-    plan->localnet_device = here.localnet_device;
-    transaction.append(nft::localnet_device_added(plan->localnet_device));
+  for (const Family family : {Family::ipv4, Family::ipv6}) {
+    const std::string& device = nft::loopback_device(here, family);
+    nft::loopback_device(*plan, family) = device;
+    if (!device.empty())
+      transaction.append(nft::opened_device_added(family, device));
+    else if (nft::wants_loopback(*plan, family) &&  // and not: br_netfilter drops the replies
+             (family == Family::ipv4 || !nft::wants_loopback(here, family)))
+      transaction.append(nft::loopback_addition(claims_of(*plan, family)));
   }
   transaction.append(nft::insertion(*plan));
   outcome.out +=

@@ -4,6 +4,7 @@
 
 #include "lib/app/exposure.hpp"
 #include "lib/app/look.hpp"
+#include "lib/app/loopback_again.hpp"
 #include "lib/host/local_addresses.hpp"
 #include "lib/host/route_localnet.hpp"
 
@@ -69,9 +70,10 @@ Status read_exposure(Transport& transport, TableContents& contents) {
 }
 
 Status read_localnet(Transport& transport, TableContents& contents) {
-  Result<std::vector<std::string>> devices = nft::read_localnet_devices(transport);
+  Result<std::vector<std::string>> devices = nft::read_opened_devices(transport, Family::ipv4);
   if (!devices) return devices.error();
-  Result<std::map<nft::OwnerHash, std::string>> users = nft::read_localnet_users(transport);
+  Result<std::map<nft::OwnerHash, std::string>> users =
+      nft::read_device_users(transport, Family::ipv4);
   if (!users) return users.error();
   Result<std::vector<nft::ClaimEntry>> unlisted = nft::read_unlisted_loopback(transport);
   if (!unlisted) return unlisted.error();
@@ -102,6 +104,14 @@ Status read_absence(Transport&, TableContents& contents) {
   return {};
 }
 
+Status read_loopback6(Transport& transport, TableContents& contents) {
+  Result<nft::LoopbackView> view = app::read_loopback_view(transport);
+  if (!view) return view.error();
+  contents.loopback6 = std::move(*view);
+  contents.loopback.insert(contents.loopback6.listed.begin(), contents.loopback6.listed.end());
+  return {};
+}
+
 }  // namespace
 
 Result<TableContents> read_table(Transport& transport) {
@@ -113,7 +123,8 @@ Result<TableContents> read_table(Transport& transport) {
     if (const Status status = read_exposure(transport, contents); !status) return status.error();
     return contents;
   }
-  for (const auto read : {read_chains, read_elements, read_exposure, read_localnet, read_absence})
+  for (const auto read : {read_chains, read_elements, read_exposure, read_localnet, read_loopback6,
+                          read_absence})
     if (const Status status = read(transport, contents); !status) return status.error();
   return contents;
 }

@@ -17,6 +17,7 @@
 
 #include "lib/base/error.hpp"
 #include "lib/base/netlink.hpp"
+#include "nft/loopback_again.hpp"
 #include "nft/owner_entry.hpp"
 #include "nft/read/reader.hpp"
 
@@ -34,11 +35,12 @@ struct TableContents {
   std::map<nft::OwnerHash, LifeSigns> life;  // of the owners
   std::map<nft::PublishedPort, nft::ClaimEntry> claims;
   std::map<std::pair<std::string, nft::PublishedPort>, nft::TargetEntry> targets;
-  std::map<nft::PublishedPort, std::string> loopback;  // loopback-ip, any address; their comments
+  std::map<nft::PublishedPort, std::string> loopback;  // loopback-*, any address; their comments
   std::vector<nft::ClaimEntry> unlisted_loopback;      // published before there was that set
   std::vector<nft::LocalnetUser> unlisted_users;       // whose they are
   std::vector<std::string> localnet_devices;
   std::map<nft::OwnerHash, std::string> localnet_users;
+  nft::LoopbackView loopback6;               // what bears on ::1
   std::vector<std::string> exposed_devices;  // with route_localnet, where our guard is not whole
   std::vector<std::string> closed_devices;   // of localnet_users, without route_localnet
   std::vector<IpAddress> absent_addresses;   // of published ports; no interface has them now

@@ -97,6 +97,17 @@ Findings check_guard(const Host& host) {
            "nft-port-mapperctl check --repair"}};
 }
 
+Findings check_loopback6(const Host& host) {
+  Findings findings;
+  for (const std::string& text : host.loopback6)
+    findings.push_back(
+        {Level::problem, text,
+         "br_netfilter or an interface has changed since the ADD, or somebody removed"
+         " the route",
+         "nft-port-mapperctl check --repair"});
+  return findings;
+}
+
 Findings check_bridge(const Host& host) {
   const bool calls = host.bridge_calls.value_or(0) == 1;
   const bool calls6 = host.bridge_calls6.value_or(0) == 1;
@@ -104,15 +115,18 @@ Findings check_bridge(const Host& host) {
   const std::string key = "net.bridge.bridge-nf-call-";
   const std::string off = std::string("sysctl -w") + (calls ? " " + key + "iptables=0" : "") +
                           (calls6 ? " " + key + "ip6tables=0" : "");
-  return {{Level::note,
-           key +
-               (calls && calls6 ? "iptables and -ip6tables are"
-                                : std::string(calls ? "iptables" : "ip6tables") + " is") +
-               " 1",
-           "packets between containers of a bridge pass the forward rules too, and a container"
-           " reaches its own published port only if its bridge port is in hairpin mode;"
+  return {
+      {Level::note,
+       key +
+           (calls && calls6 ? "iptables and -ip6tables are"
+                            : std::string(calls ? "iptables" : "ip6tables") + " is") +
+           " 1",
+       "packets between containers of a bridge pass the forward rules too, and a container"
+       " reaches its own published port only if its bridge port is in hairpin mode;" +
+           std::string(calls6 ? " the host's ::1 does not reach ports of containers on a bridge;"
+                              : "") +
            " kube-proxy needs this setting, this plugin does not",
-           off}};
+       off}};
 }
 
 // sysctl(8) takes '/' for '.', which a device's name may have.
@@ -183,6 +197,7 @@ constexpr std::array kChecks = {
     Check{"listeners: no process of the host listens where a port is published", check_listeners},
     Check{"route_localnet: not set without the guard", check_guard},
     Check{"br_netfilter: bridges do not pass frames to the IP rules", check_bridge},
+    Check{"::1: reaches the published ports that it can reach", check_loopback6},
     Check{"addresses: the host has those of all published ports", check_addresses},
     Check{"services: ports on any address leave those of the cluster alone", check_services},
     Check{"rp_filter: not strict towards containers", check_rp_filter},

@@ -56,6 +56,7 @@ struct Host {
   nft::foreign::Ruleset others{};
   bool has_table = false;
   std::vector<std::string> exposed_devices{};   // route_localnet without the guard
+  std::vector<std::string> loopback6{};         // what is wrong about ::1, as `check` says it
   std::optional<std::int64_t> bridge_calls{};   // net.bridge.bridge-nf-call-iptables
   std::optional<std::int64_t> bridge_calls6{};  // and -ip6tables
   std::vector<std::string> strict_devices{};    // towards containers, rp_filter 1

@@ -53,10 +53,11 @@ Status check_mapping(const app::CommandContext& context) {
   if (!plan) return plan.error();
   if (plan->translations.empty()) return {};
   Result<std::vector<std::string>> findings = findings_of(*plan);
-  if (findings && !findings->empty() && nft::wants_loopback(*plan)) {
-    // Where 127.0.0.1 cannot reach the container, its pair is not missing.
+  if (findings && !findings->empty()) {
+    // Where 127.0.0.1 or ::1 cannot reach the container, its pair is not missing.
+    const std::size_t pairs = plan->hairpins.size();
     app::find_way_of_loopback(*plan);
-    if (plan->localnet_device.empty()) findings = findings_of(*plan);
+    if (plan->hairpins.size() != pairs) findings = findings_of(*plan);
   }
   if (!findings) return findings.error();
   if (findings->empty()) return {};

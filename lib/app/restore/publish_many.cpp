@@ -20,11 +20,15 @@ app::Decide mending_of(Plans plans) {
   return [plans](const nft::Snapshot& snapshot) { return nft::decide_mending(plans, snapshot); };
 }
 
-// The record of the devices that these plans need, and that are still closed.
+// The record of the devices that these plans need, and that are still closed; of those with the route
+// of ::1, always, as an ADD does.
 nft::Transaction closed_devices_of(Plans plans) {
   nft::Transaction transaction;
-  for (const std::string& device : nft::localnet_devices_of(plans))
-    if (!host::has_route_localnet(device)) transaction.append(nft::localnet_device_added(device));
+  for (const std::string& device : nft::loopback_devices_of(plans, Family::ipv4))
+    if (!host::has_route_localnet(device))
+      transaction.append(nft::opened_device_added(Family::ipv4, device));
+  for (const std::string& device : nft::loopback_devices_of(plans, Family::ipv6))
+    transaction.append(nft::opened_device_added(Family::ipv6, device));
   return transaction;
 }
 

@@ -13,6 +13,7 @@
 #include "lib/app/host_effects.hpp"
 #include "lib/app/host_processes.hpp"
 #include "lib/app/look.hpp"
+#include "lib/app/loopback_again.hpp"
 #include "lib/app/publish.hpp"
 #include "lib/app/retry.hpp"
 #include "lib/host/netns.hpp"
@@ -112,10 +113,20 @@ class Restorer {
     }
     app::effects_of_dels(transport_, ended_, notes_);
     if (const Status closed = end_exposure(); !closed) return closed.error();
+    if (const Status decided = decide_loopback_again(); !decided) return decided.error();
     return report();
   }
 
  private:
+  // br_netfilter may have come, or gone, since the ports were published.
+  Status decide_loopback_again() {
+    if (mode_ == Mode::dry_run) return {};
+    Result<std::vector<std::string>> mended = app::mend_loopback(transport_);
+    if (!mended) return mended.error();
+    for (std::string& finding : *mended) notes_.push_back("mended: " + std::move(finding));
+    return {};
+  }
+
   // What nft flush ruleset left open, if nothing that lives brought the guard back.
   Status end_exposure() {
     const Result<std::vector<std::string>> exposed = app::exposed_devices(transport_);
@@ -130,7 +141,7 @@ class Restorer {
     if (!has_table) return has_table.error();
     if (*has_table) return app::carry_out(transport_, {}, nft::decide_skeleton).status;
     for (const std::string& device : *exposed) {
-      const Result<bool> closed = app::close_unrecorded(transport_, device);
+      const Result<bool> closed = app::close_unrecorded(transport_, Family::ipv4, device);
       if (!closed) return closed.error();
       if (*closed)
         notes_.push_back("reset route_localnet of " + device +

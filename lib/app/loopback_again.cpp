@@ -1,0 +1,145 @@
+#include "lib/app/loopback_again.hpp"
+
+#include <map>
+#include <optional>
+
+#include "lib/app/retry.hpp"
+#include "lib/host/loopback_route.hpp"
+#include "nft/commit.hpp"
+#include "nft/read/reader.hpp"
+
+namespace portmapper::app {
+namespace {
+
+using Claims = std::map<nft::PublishedPort, nft::ClaimEntry>;
+using Endpoints = std::map<nft::PublishedPort, IpAddress>;
+
+Result<Claims> read_claims_that_loopback_reaches(Transport& transport) {
+  Claims claims;
+  for (const nft::AddressScope scope : {nft::AddressScope::any, nft::AddressScope::one}) {
+    Result<std::vector<nft::ClaimEntry>> some =
+        nft::read_claim_set(transport, {Family::ipv6, scope});
+    if (!some) return some.error();
+    for (nft::ClaimEntry& claim : *some)
+      if (nft::is_reachable_by_loopback(claim.published))
+        claims.emplace(claim.published, std::move(claim));
+  }
+  return claims;
+}
+
+Result<Endpoints> read_endpoints(Transport& transport) {
+  Endpoints endpoints;
+  const Result<std::vector<std::string>> chains = nft::read_network_chains(transport);
+  if (!chains) return chains.error();
+  for (const std::string& chain : *chains)
+    for (const nft::AddressScope scope : {nft::AddressScope::any, nft::AddressScope::one}) {
+      const Result<std::vector<nft::TargetEntry>> targets =
+          nft::read_target_map(transport, chain, {Family::ipv6, scope});
+      if (!targets) return targets.error();
+      for (const nft::TargetEntry& target : *targets)
+        endpoints.emplace(target.published, target.endpoint.address);
+    }
+  return endpoints;
+}
+
+Status read_ports(Transport& transport, const Claims& claims, nft::LoopbackView& view) {
+  Result<std::vector<nft::OwnerEntry>> owners = nft::read_owners(transport);
+  if (!owners) return owners.error();
+  const Result<Endpoints> endpoints = read_endpoints(transport);
+  if (!endpoints) return endpoints.error();
+  for (nft::OwnerEntry& owner : *owners) {
+    const auto claim = claims.find(owner.published);
+    const auto endpoint = endpoints->find(owner.published);
+    if (owner.standby || claim == claims.end() || endpoint == endpoints->end()) continue;
+    if (claim->second.owner && *claim->second.owner != owner.owner) continue;
+    view.ports.push_back({std::move(owner), claim->second.comment, endpoint->second});
+  }
+  return {};
+}
+
+Status read_records(Transport& transport, nft::LoopbackView& view) {
+  Result<std::vector<nft::Hairpin>> hairpins = nft::read_hairpins(transport);
+  if (!hairpins) return hairpins.error();
+  const auto listed = nft::read_loopback_set(transport, Family::ipv6);
+  if (!listed) return listed.error();
+  auto users = nft::read_device_users(transport, Family::ipv6);
+  if (!users) return users.error();
+  const auto recorded = nft::read_opened_devices(transport, Family::ipv6);
+  if (!recorded) return recorded.error();
+  view.hairpins = std::move(*hairpins);
+  for (const nft::ClaimEntry& entry : *listed) view.listed.emplace(entry.published, entry.comment);
+  view.users = std::move(*users);
+  view.recorded.insert(recorded->begin(), recorded->end());
+  return {};
+}
+
+// Of owners with a record, by it: a host of thousands has a few devices.
+Status read_links(nft::LoopbackView& view) {
+  Result<Netlink> route = Netlink::open(NETLINK_ROUTE);
+  if (!route) return route.error();
+  std::map<std::string, std::optional<bool>> devices;  // whether they drop replies
+  for (const nft::LoopbackPort& port : view.ports) {
+    const nft::OwnerHash& owner = port.owner.owner;
+    if (view.links.contains(owner)) continue;
+    const auto user = view.users.find(owner);
+    if (user == view.users.end()) {
+      const auto way = host::loopback_way_to(*route, port.endpoint);
+      if (way && way->is_attached)
+        view.links.emplace(owner, nft::LoopbackLink{way->device, way->drops_replies});
+      continue;
+    }
+    const auto [known, is_new] = devices.try_emplace(user->second);
+    if (is_new)
+      if (const auto drops = host::drops_loopback_replies(*route, user->second); drops)
+        known->second = *drops;
+    if (known->second) view.links.emplace(owner, nft::LoopbackLink{user->second, *known->second});
+  }
+  for (const auto& [owner, link] : view.links) {
+    if (view.routed.contains(link.device)) continue;
+    const Result<bool> is_there = host::has_loopback_route(*route, link.device);
+    if (!is_there) return is_there.error();
+    if (*is_there) view.routed.insert(link.device);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<nft::LoopbackView> read_loopback_view(Transport& transport) {
+  nft::LoopbackView view;
+  if (const Status read = read_records(transport, view); !read) return read.error();
+  const Result<Claims> claims = read_claims_that_loopback_reaches(transport);
+  if (!claims) return claims.error();
+  if (claims->empty()) return view;
+  if (const Status read = read_ports(transport, *claims, view); !read) return read.error();
+  if (const Status read = read_links(view); !read) return read.error();
+  return view;
+}
+
+Status add_loopback_routes(const nft::LoopbackAgain& again) {
+  for (const std::string& device : again.routes)
+    if (const Result<bool> added = host::add_loopback_route(device); !added) return added.error();
+  return {};
+}
+
+Result<std::vector<std::string>> mend_loopback(Transport& transport) {
+  for (Retry retry; retry.again();) {
+    const Result<std::uint32_t> generation = nft::read_generation(transport);
+    if (!generation) return generation.error();
+    const Result<nft::LoopbackView> view = read_loopback_view(transport);
+    if (!view && changed_concurrently(view.error().error_number)) continue;
+    if (!view) return view.error();
+    nft::LoopbackAgain again = nft::decide_loopback_again(*view);
+    if (!again.repair.operations.empty()) {
+      again.repair.generation = *generation;
+      const Status done = to_status(nft::commit(transport, again.repair), again.repair);
+      if (!done && changed_concurrently(done.error().error_number)) continue;
+      if (!done) return done.error();
+    }
+    if (const Status added = add_loopback_routes(again); !added) return added.error();
+    return std::move(again.findings);
+  }
+  return Retry::exhausted();
+}
+
+}  // namespace portmapper::app

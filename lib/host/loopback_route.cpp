@@ -1,0 +1,231 @@
+#include "lib/host/loopback_route.hpp"
+
+#include <libmnl/libmnl.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+#include <optional>
+
+#include "lib/base/attributes.hpp"
+#include "lib/host/route_localnet.hpp"
+#include "lib/host/sysctl.hpp"
+
+namespace portmapper::host {
+namespace {
+
+constexpr std::uint32_t kFirstMetric = 1024;
+constexpr std::uint32_t kNextMetric = 1U << 16U;  // where somebody else has the metric
+constexpr int kMetrics = 8;
+constexpr int kDeepest = 4;  // a VLAN of a port of a bridge
+
+IpAddress loopback_address() {
+  return IpPrefix::loopback(Family::ipv6).address;
+}
+
+// A request of rtnetlink about one object, and its answer.
+class RouteRequest {
+ public:
+  RouteRequest(std::uint16_t type, unsigned flags) {
+    mnl_nlmsg_put_header(buffer_.data());
+    header()->nlmsg_type = type;
+    header()->nlmsg_flags = static_cast<std::uint16_t>(NLM_F_REQUEST | flags);
+  }
+  template <typename T>
+  T* body() {
+    return static_cast<T*>(mnl_nlmsg_put_extra_header(header(), sizeof(T)));
+  }
+  void put(std::uint16_t type, std::uint32_t value) { mnl_attr_put_u32(header(), type, value); }
+  void put(std::uint16_t type, const IpAddress& address) {
+    mnl_attr_put(header(), type, address.length(), address.bytes().data());
+  }
+  // The errno of the kernel's refusal; 0: there was none.
+  Result<int> send(Transport& route, const std::string& object, const OnReply& on_reply) {
+    int error_number = 0;
+    bool answered = false;
+    const Status status =
+        route.exchange({buffer_.data(), header()->nlmsg_len}, [&](const nlmsghdr& reply) {
+          answered = true;
+          const Acknowledgement ack = acknowledgement(reply);
+          if (ack.present)
+            error_number = ack.error_number;
+          else
+            on_reply(reply);
+        });
+    if (!status) return status.error();
+    if (!answered) return no_answer(object);
+    return error_number;
+  }
+
+ private:
+  nlmsghdr* header() { return reinterpret_cast<nlmsghdr*>(buffer_.data()); }
+
+  alignas(nlmsghdr) std::array<std::uint8_t, 256> buffer_{};
+};
+
+// local ::1/128 dev DEVICE table local proto 127
+RouteRequest route_request(std::uint16_t type, unsigned flags, unsigned index) {
+  RouteRequest request(type, flags);
+  auto* route = request.body<rtmsg>();
+  route->rtm_family = AF_INET6;
+  route->rtm_dst_len = 128;
+  route->rtm_table = RT_TABLE_LOCAL;
+  route->rtm_protocol = kLoopbackRouteProtocol;
+  route->rtm_scope = RT_SCOPE_UNIVERSE;
+  route->rtm_type = RTN_LOCAL;
+  request.put(RTA_DST, loopback_address());
+  request.put(RTA_OIF, index);
+  return request;
+}
+
+std::string route_of(const std::string& device) {
+  return "the route of ::1 on " + device;
+}
+
+// What of an interface tells whether it is behind a bridge.
+struct Link {
+  std::string name;
+  bool is_bridge = false;
+  bool calls_ip6tables = false;  // the bridge's own nf_call_ip6tables
+  unsigned below = 0;            // the bridge whose port it is, or what a VLAN stands on
+};
+
+Link link_of(const nlmsghdr& reply) {
+  Link link;
+  const Attributes attributes(message_attributes(reply, sizeof(ifinfomsg)));
+  if (const auto name = attributes.find(IFLA_IFNAME)) link.name = name->text();
+  const auto info = attributes.find(IFLA_LINKINFO);
+  if (!info) return link;
+  const Attributes parts(info->payload);
+  const auto kind = parts.find(IFLA_INFO_KIND);
+  const auto slave = parts.find(IFLA_INFO_SLAVE_KIND);
+  if (const auto data = parts.find(IFLA_INFO_DATA); data && kind && kind->text() == "bridge") {
+    link.is_bridge = true;
+    const auto calls = Attributes(data->payload).find(IFLA_BR_NF_CALL_IP6TABLES);
+    link.calls_ip6tables = calls && calls->raw<std::uint8_t>() != 0;
+  } else if (slave && slave->text() == "bridge") {
+    if (const auto master = attributes.find(IFLA_MASTER)) link.below = master->raw<std::uint32_t>();
+  } else if (kind && kind->text() == "vlan" && !attributes.find(IFLA_LINK_NETNSID)) {
+    if (const auto lower = attributes.find(IFLA_LINK)) link.below = lower->raw<std::uint32_t>();
+  }
+  return link;
+}
+
+Result<Link> read_link(Transport& route, unsigned index) {
+  RouteRequest request(RTM_GETLINK, 0);
+  auto* const body = request.body<ifinfomsg>();
+  body->ifi_family = AF_UNSPEC;
+  body->ifi_index = static_cast<int>(index);
+  request.put(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+  Link link;
+  const Result<int> refused = request.send(route, "an interface", [&link](const nlmsghdr& reply) {
+    if (reply.nlmsg_type == RTM_NEWLINK) link = link_of(reply);
+  });
+  if (!refused) return refused.error();
+  if (*refused != 0)
+    return mapping_failed("cannot read", "interface " + std::to_string(index), *refused);
+  return link;
+}
+
+Result<bool> drops_replies(Transport& route, Link link) {
+  for (int depth = 0; !link.is_bridge; ++depth) {
+    if (link.below == 0 || depth == kDeepest) return false;
+    Result<Link> below = read_link(route, link.below);
+    if (!below) return below.error();
+    link = std::move(*below);
+  }
+  return link.calls_ip6tables ||
+         read_sysctl("net/bridge/bridge-nf-call-ip6tables").value_or(0) != 0;
+}
+
+}  // namespace
+
+Result<LoopbackWay> loopback_way_to(Transport& route, const IpAddress& address) {
+  const Result<WayByIndex> way = way_by_index(route, address);
+  if (!way) return way.error();
+  Result<Link> link = read_link(route, way->index);
+  if (!link) return link.error();
+  LoopbackWay found{.device = link->name, .is_attached = way->is_attached};
+  const Result<bool> drops = drops_replies(route, std::move(*link));
+  if (!drops) return drops.error();
+  found.drops_replies = *drops;
+  return found;
+}
+
+Result<bool> drops_loopback_replies(Transport& route, const std::string& device) {
+  const unsigned index = if_nametoindex(device.c_str());
+  if (index == 0) return mapping_failed("cannot read", "interface " + device, ENODEV);
+  Result<Link> link = read_link(route, index);
+  if (!link) return link.error();
+  return drops_replies(route, std::move(*link));
+}
+
+Result<bool> has_loopback_route(Transport& route, const std::string& device) {
+  const unsigned index = if_nametoindex(device.c_str());
+  if (index == 0) return false;
+  RouteRequest request(RTM_GETROUTE, 0);
+  auto* const body = request.body<rtmsg>();
+  body->rtm_family = AF_INET6;
+  body->rtm_dst_len = 128;
+  body->rtm_flags = RTM_F_FIB_MATCH;
+  request.put(RTA_DST, loopback_address());
+  request.put(RTA_OIF, index);
+  bool is_there = false;
+  const Result<int> refused = request.send(route, route_of(device), [&](const nlmsghdr& reply) {
+    if (reply.nlmsg_type != RTM_NEWROUTE) return;
+    const auto* const found = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(&reply));
+    const auto oif = Attributes(message_attributes(reply, sizeof(rtmsg))).find(RTA_OIF);
+    is_there = found->rtm_type == RTN_LOCAL && found->rtm_dst_len == 128 && oif &&
+               oif->raw<std::uint32_t>() == index;
+  });
+  if (!refused) return refused.error();
+  return is_there;
+}
+
+Result<bool> add_loopback_route(Transport& route, const std::string& device) {
+  const unsigned index = if_nametoindex(device.c_str());
+  if (index == 0) return mapping_failed("cannot add", route_of(device), ENODEV);
+  for (int i = 0; i < kMetrics; ++i) {
+    RouteRequest request =
+        route_request(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, index);
+    request.put(RTA_PRIORITY, kFirstMetric + index + static_cast<std::uint32_t>(i) * kNextMetric);
+    const Result<int> refused = request.send(route, route_of(device), [](const nlmsghdr&) {});
+    if (!refused) return refused.error();
+    if (*refused == 0) return true;
+    if (*refused != EEXIST) return mapping_failed("cannot add", route_of(device), *refused);
+    const Result<bool> is_there = has_loopback_route(route, device);
+    if (!is_there) return is_there.error();
+    if (*is_there) return false;
+  }
+  return mapping_failed("cannot add", route_of(device), EEXIST);
+}
+
+Status remove_loopback_route(Transport& route, const std::string& device) {
+  const unsigned index = if_nametoindex(device.c_str());
+  if (index == 0) return {};
+  for (int i = 0; i < kMetrics; ++i) {
+    const Result<int> refused = route_request(RTM_DELROUTE, NLM_F_ACK, index)
+                                    .send(route, route_of(device), [](const nlmsghdr&) {});
+    if (!refused) return refused.error();
+    if (*refused == ESRCH || *refused == ENODEV || *refused == ENOENT) return {};
+    if (*refused != 0) return mapping_failed("cannot remove", route_of(device), *refused);
+  }
+  return {};
+}
+
+Result<bool> add_loopback_route(const std::string& device) {
+  Result<Netlink> route = Netlink::open(NETLINK_ROUTE);
+  if (!route) return route.error();
+  return add_loopback_route(*route, device);
+}
+
+Status remove_loopback_route(const std::string& device) {
+  Result<Netlink> route = Netlink::open(NETLINK_ROUTE);
+  if (!route) return route.error();
+  return remove_loopback_route(*route, device);
+}
+
+}  // namespace portmapper::host

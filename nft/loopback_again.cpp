@@ -1,0 +1,102 @@
+#include "nft/loopback_again.hpp"
+
+#include <algorithm>
+
+namespace portmapper::nft {
+namespace {
+
+class Decider {
+ public:
+  explicit Decider(const LoopbackView& view) : view_(view) {}
+
+  LoopbackAgain run() {
+    for (const LoopbackPort& port : view_.ports) decide(port);
+    for (const std::string& device : needed_) check_device(device);
+    return std::move(again_);
+  }
+
+ private:
+  void mend(std::string finding, Transaction repair) {
+    again_.findings.push_back(std::move(finding));
+    again_.repair.append(std::move(repair));
+  }
+
+  [[nodiscard]] bool is_wanted(const LoopbackPort& port) const {
+    return std::any_of(view_.hairpins.begin(), view_.hairpins.end(), [&port](const Hairpin& pair) {
+      return pair.source.contains(IpPrefix::loopback(Family::ipv6)) &&
+             pair.destination.contains(port.endpoint);
+    });
+  }
+
+  void decide(const LoopbackPort& port) {
+    const OwnerEntry& owner = port.owner;
+    const PublishedPort service = on_any(owner.published);
+    const auto link = view_.links.find(owner.owner);
+    const bool has_link = link != view_.links.end();
+    const bool is_reached = is_wanted(port) && has_link && !link->second.drops_replies;
+    const bool is_listed = view_.listed.contains(service);
+    const std::string name = "port " + to_string(owner.published) + " of " + owner.comment;
+    if (is_reached) {
+      needed_.insert(link->second.device);
+      check_user(owner, link->second.device);
+      if (!is_listed && decided_.insert(service).second) {
+        const ClaimEntry claim{owner.published, port.comment, owner.owner};
+        mend(name + " is missing in " + loopback_set(Family::ipv6) + ", and ::1 can reach it by " +
+                 link->second.device,
+             loopback_addition({&claim, 1}));
+      }
+    } else if (is_listed && decided_.insert(service).second) {
+      Transaction transaction;
+      transaction.operations.emplace_back(Elements{
+          ElementVerb::remove, loopback_spec(Family::ipv6), {}, {{service_key(owner.published)}}});
+      mend(name + " is in " + loopback_set(Family::ipv6) + ", and " +
+               (!has_link ? "no interface leads to its container"
+                : link->second.drops_replies
+                    ? "br_netfilter drops the replies on " + link->second.device
+                    : "its network does not want ::1") +
+               ": connections to ::1 hang",
+           std::move(transaction));
+    }
+  }
+
+  // Without it, nobody would remove the route one day.
+  void check_user(const OwnerEntry& owner, const std::string& device) {
+    const auto user = view_.users.find(owner.owner);
+    if ((user != view_.users.end() && user->second == device) || !users_.insert(owner.owner).second)
+      return;
+    Transaction transaction;
+    if (user != view_.users.end())  // a map's element cannot be changed
+      transaction.operations.emplace_back(Elements{ElementVerb::remove,
+                                                   device_users_spec(Family::ipv6),
+                                                   {},
+                                                   {{device_user_key(owner.owner)}}});
+    const LocalnetUser wanted{owner.owner, owner.comment, device};
+    transaction.append(device_users_added(Family::ipv6, {&wanted, 1}));
+    mend("attachment " + owner.comment + " is not in " + kLoopbackUsers + " with " + device,
+         std::move(transaction));
+  }
+
+  void check_device(const std::string& device) {
+    if (!view_.recorded.contains(device))
+      mend("device " + device + " is missing in " + kLoopbackRoutes,
+           opened_device_added(Family::ipv6, device));
+    if (view_.routed.contains(device)) return;
+    again_.findings.push_back("device " + device +
+                              " lacks the route of ::1: connections to ::1 hang");
+    again_.routes.insert(device);
+  }
+
+  const LoopbackView& view_;
+  LoopbackAgain again_;
+  std::set<std::string> needed_;
+  std::set<OwnerHash> users_;        // that were seen to
+  std::set<PublishedPort> decided_;  // services, which [::]:80 and [::1]:80 have in common
+};
+
+}  // namespace
+
+LoopbackAgain decide_loopback_again(const LoopbackView& view) {
+  return Decider(view).run();
+}
+
+}  // namespace portmapper::nft

@@ -1,0 +1,53 @@
+// Which ports ::1 reaches, decided again: br_netfilter may have come, or gone, since their ADD.
+//
+//   const LoopbackAgain again = decide_loopback_again(view);
+//   for (const std::string& finding : again.findings) use(finding);
+//   commit(transport, again.repair);                              // one batch
+//   for (const std::string& device : again.routes) use(device);   // that get the route, behind it
+//
+// A pure function. A port is to be in loopback-ip6 where its network wants ::1 (there is a pair of ::1
+// and the container's subnet) and replies reach the host. Errors: none. Does not promise: to judge ports
+// on 127.0.0.0/8, for which no such thing changes. Source: packaging/doc/design.md, "Host effects".
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "nft/owner_entry.hpp"
+#include "nft/transaction.hpp"
+
+namespace portmapper::nft {
+
+// A published port of any IPv6 address or of ::1, and where it leads.
+struct LoopbackPort {
+  OwnerEntry owner;
+  std::string comment;  // of its claim
+  IpAddress endpoint;
+};
+
+// The interface towards a container.
+struct LoopbackLink {
+  std::string device;
+  bool drops_replies = false;
+};
+
+struct LoopbackView {
+  std::vector<LoopbackPort> ports;
+  std::vector<Hairpin> hairpins;
+  std::map<PublishedPort, std::string> listed;  // with their comments, in loopback-ip6
+  std::map<OwnerHash, std::string> users;       // in loopback-users
+  std::set<std::string> recorded;               // in loopback-routes
+  std::map<OwnerHash, LoopbackLink> links;      // of owners that are attached to one
+  std::set<std::string> routed;                 // the devices that have the route
+};
+
+struct LoopbackAgain {
+  std::vector<std::string> findings;  // each is mended
+  Transaction repair;
+  std::set<std::string> routes;
+};
+LoopbackAgain decide_loopback_again(const LoopbackView& view);
+
+}  // namespace portmapper::nft
