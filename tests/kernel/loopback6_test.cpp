@@ -216,8 +216,7 @@ TEST_CASE("loopback6: what listens on the host's ::1 stays out of reach for cont
   for (const std::string& from : {pair.abc, pair.def}) {
     tool(from, "ip -6 addr del ::1/128 dev lo");
     tool(from, "ip -6 route add ::1/128 via fd00::1");
-    for (const Protocol protocol : both)
-      CHECK(probe(from, protocol, "::1", 9999) == "timeout");
+    for (const Protocol protocol : both) CHECK(probe(from, protocol, "::1", 9999) == "timeout");
   }
 }
 
@@ -364,8 +363,8 @@ TEST_CASE("loopback6: a damaged record is found, and mended") {
     finding = "element of [::]:7070/tcp in loopback-ip6 () has no claim\n";
   }
   SUBCASE("a use that nobody has") {
-    nft(lab.host(), "add element " + table + "loopback-users { \"k0\" : \"cni0\" }");
-    finding = "element k0 in loopback-users has no owner\n";
+    nft(lab.host(), "add element " + table + "loopback-users { \"k00000000000000\" : \"cni0\" }");
+    finding = "element k00000000000000 in loopback-users has no owner\n";
   }
   CHECK(ctl(lab, {"check", "--repair"}).out == finding + "mended 1 of 1\n");
   CHECK(ctl(lab, {"check"}).out == "no findings\n");

@@ -123,8 +123,8 @@ Result<TableContents> read_table(Transport& transport) {
     if (const Status status = read_exposure(transport, contents); !status) return status.error();
     return contents;
   }
-  for (const auto read : {read_chains, read_elements, read_exposure, read_localnet, read_loopback6,
-                          read_absence})
+  for (const auto read :
+       {read_chains, read_elements, read_exposure, read_localnet, read_loopback6, read_absence})
     if (const Status status = read(transport, contents); !status) return status.error();
   return contents;
 }
