@@ -23,7 +23,8 @@ bool creates(const Operation& operation) {
 
 // What an owner is known by, and behind what: without its user nobody finds the device that it opened,
 // and without its entries nobody finds its user.
-constexpr std::array kEndings = {kLocalnetDevices, kLocalnetUsers, kOwners};
+constexpr std::array kEndings = {kLocalnetDevices, kLocalnetUsers, kLoopbackRoutes, kLoopbackUsers,
+                                 kOwners};
 
 bool ends_ownership(const Operation& operation) {
   return std::any_of(kEndings.begin(), kEndings.end(), [&operation](const char* set) {
@@ -32,7 +33,8 @@ bool ends_ownership(const Operation& operation) {
 }
 
 bool begins_use(const Operation& operation) {
-  return is_of(operation, ElementVerb::add, kLocalnetUsers);
+  return is_of(operation, ElementVerb::add, kLocalnetUsers) ||
+         is_of(operation, ElementVerb::add, kLoopbackUsers);
 }
 
 bool begins_ownership(const Operation& operation) {

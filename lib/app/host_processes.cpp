@@ -72,9 +72,12 @@ Error refusal(const nft::Plan& plan, const std::vector<HostProcess>& hidden) {
 LoopbackPorts reached_by_loopback(std::span<const nft::Plan* const> plans) {
   LoopbackPorts ports;
   for (const nft::Plan* plan : plans)
-    for (const nft::Translation& translation : plan->translations)
-      if (!plan->localnet_device.empty() && nft::is_reachable_by_loopback(translation.published))
-        ports.insert(nft::on_any(translation.published));
+    for (const nft::Translation& translation : plan->translations) {
+      const nft::PublishedPort& port = translation.published;
+      if (!nft::loopback_device(*plan, port.address.family()).empty() &&
+          nft::is_reachable_by_loopback(port))
+        ports.insert(nft::on_any(port));
+    }
   return ports;
 }
 

@@ -66,25 +66,31 @@ Transaction four_claims(std::uint32_t generation) {
 }  // namespace
 
 TEST_CASE("parts: an owner says so before it has anything, and until the last of it is gone") {
-  const Transaction add{.operations = {AddTable{}, elements(ElementVerb::remove, owners_spec(), 2),
-                                       elements(ElementVerb::remove, claims, 1),
-                                       elements(ElementVerb::create, claims, 1),
-                                       elements(ElementVerb::create, owners_spec(), 2),
-                                       elements(ElementVerb::add, localnet_users_spec(), 1)},
-                        .generation = {}};
+  const Transaction add{
+      .operations = {AddTable{}, elements(ElementVerb::remove, owners_spec(), 2),
+                     elements(ElementVerb::remove, claims, 1),
+                     elements(ElementVerb::create, claims, 1),
+                     elements(ElementVerb::create, owners_spec(), 2),
+                     elements(ElementVerb::add, device_users_spec(Family::ipv4), 1),
+                     elements(ElementVerb::add, device_users_spec(Family::ipv6), 1)},
+      .generation = {}};
   CHECK(text(in_order_for_parts(add)) ==
-        "other\nremove published-ip 0\nremove owners 1 0\nadd localnet-users 0\n"
+        "other\nremove published-ip 0\nremove owners 1 0\nadd localnet-users 0\nadd loopback-users "
+        "0\n"
         "create owners 0 1\ncreate published-ip 0\n");
   const Transaction del{
       .operations = {elements(ElementVerb::remove, owners_spec(), 3),
                      elements(ElementVerb::remove, claims, 1),
-                     elements(ElementVerb::remove, localnet_users_spec(), 1),
-                     elements(ElementVerb::remove, localnet_devices_spec(), 1),
+                     elements(ElementVerb::remove, device_users_spec(Family::ipv6), 1),
+                     elements(ElementVerb::remove, opened_devices_spec(Family::ipv6), 1),
+                     elements(ElementVerb::remove, device_users_spec(Family::ipv4), 1),
+                     elements(ElementVerb::remove, opened_devices_spec(Family::ipv4), 1),
                      FlushSet{"hairpin-ip"}, elements(ElementVerb::create, claims, 1)},
       .generation = {}};
   CHECK(text(in_order_for_parts(del)) ==
         "remove published-ip 0\nother\ncreate published-ip 0\nremove localnet-devices 0\n"
-        "remove localnet-users 0\nremove owners 2 1 0\n");
+        "remove localnet-users 0\nremove loopback-routes 0\nremove loopback-users 0\nremove owners "
+        "2 1 0\n");
 }
 
 TEST_CASE("parts: halves have all elements, in order, and what is no element is not parted") {
