@@ -85,6 +85,7 @@ Status Query::peek(Transport& transport, const OnReply& on_reply) {
 }
 
 Status Query::ask(Transport& transport, Exchange exchange, const OnReply& on_reply) {
+  if (messages_.last_sequence() == 0) return {};  // the kernel takes no empty request
   int error_number = 0;
   bool answered = false;  // the last request, and so all
   const Status sent = (transport.*exchange)(messages_.bytes(), [&](const nlmsghdr& reply) {

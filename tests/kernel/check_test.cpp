@@ -174,6 +174,16 @@ TEST_CASE("check: a configuration without port mappings needs no table") {
   CHECK(listing(lab.host()).empty());
 }
 
+TEST_CASE("check: a network without hairpin pairs (snat false) is no question without a key") {
+  Lab lab;
+  lab.container("abc", "10.22.0.2/16");
+  const std::string options = R"("snat":false)";
+  REQUIRE(Runtime(lab, options).add("abc", {{8080, 80}}) == done);
+  const std::string config =
+      chained_config("web", lab.previous_result("abc"), to_json({{8080, 80}}), options);
+  CHECK(verdict(Plugin{PLUGIN}.call(lab, lab.host(), "CHECK", "abc", config)) == "ok");
+}
+
 TEST_CASE("check: an element that is gone is named") {
   check_each({
       {"delete element published-ip { tcp . 8080 }",
