@@ -50,7 +50,7 @@ Status open_loopback(Transport& transport, const nft::Plan& plan, std::vector<st
   const Result<bool> opened = host::enable_route_localnet(plan.localnet_device);
   // What was withdrawn meanwhile must not stay open without a record.
   if (opened && *opened && is_recorded(transport, plan.localnet_device) == false)
-    (void)host::disable_route_localnet(plan.localnet_device);
+    (void)close_unrecorded(transport, plan.localnet_device);
   if (opened) return {};
   for (const nft::Translation& translation : plan.translations)
     if (only_loopback(translation.published)) return opened.error();
