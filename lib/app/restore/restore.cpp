@@ -236,7 +236,7 @@ class Restorer {
     const nft::Plan& plan = *tracked.plan;
     const app::Subject subject{.owner = nft::owner_hash(plan.attachment), .chain = plan.chain.name};
     nft::Snapshot snapshot;
-    const Status read = app::retry_reading(
+    const Status read = app::retried(
         [&] { return app::look(transport_, subject, nft::Section::installed, snapshot); });
     if (read && nft::is_whole(*snapshot.installed)) tracked.standing = Standing::published;
     return read;
