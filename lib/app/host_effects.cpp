@@ -90,7 +90,7 @@ Status open_loopback(Transport& transport, const nft::Plan& plan, Family family,
   const Result<bool> opened = open_device(family, device);
   // What was withdrawn meanwhile must not stay open without a record.
   if (opened && *opened && is_recorded(transport, family, device) == false)
-    (void)close_device(family, device);
+    (void)close_unrecorded(transport, family, device);
   if (opened) return {};
   if (family == Family::ipv6) unlist_loopback6(transport, plan);
   for (const nft::Translation& translation : plan.translations)

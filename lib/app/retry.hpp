@@ -4,7 +4,7 @@
 //     if (!changed_concurrently(error_number)) return error_number;  // of a commit
 //   return Retry::exhausted();
 //
-//   const auto entries = retry_reading([&] { return nft::read_owners(transport); });
+//   const auto entries = retried([&] { return nft::read_owners(transport); });
 //
 // Pauses between tries. Each pause is a little longer, with a random part so that processes do not
 // run in step; gives up after 10 seconds. Errors: exhausted() is try_again_later (11). Does not
@@ -31,11 +31,11 @@ class Retry {
 // Whether an errno of the kernel means that somebody changed the ruleset meanwhile.
 bool changed_concurrently(int error_number);
 
-// What `read` returns, once no change interrupts it.
-template <typename Read>
-auto retry_reading(const Read& read) -> decltype(read()) {
+// What `act` returns, once no change of others interrupts it.
+template <typename Act>
+auto retried(const Act& act) -> decltype(act()) {
   for (Retry retry; retry.again();) {
-    auto result = read();
+    auto result = act();
     if (result || !changed_concurrently(result.error().error_number)) return result;
   }
   return Retry::exhausted();

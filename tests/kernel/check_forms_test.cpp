@@ -5,6 +5,7 @@
 
 #include "tests/support/files.hpp"
 #include "tests/support/runtime.hpp"
+#include "tests/support/traced.hpp"
 #include "tests/support/verdict.hpp"
 
 using namespace portmapper;
@@ -35,14 +36,10 @@ ScratchDirectory& make_fake(ScratchDirectory& scratch, const std::string& comman
 
 // The lines that strace writes of one call: one a system call of the network.
 std::size_t network_calls(const Lab& lab, const std::string& container, const std::string& config) {
-  const ScratchDirectory scratch;
-  scratch.script(
-      "traced",
-      "ASAN_OPTIONS=detect_leaks=0 exec strace -f -qqq -e trace=network -e signal=none -o " +
-          scratch.path("trace") + " " PLUGIN);
-  const Plugin traced{scratch.path("traced")};
-  REQUIRE(verdict(traced.call(lab, lab.host(), "CHECK", container, config)) == "ok");
-  const std::string trace = read_file(scratch.path("trace"));
+  const Traced traced;
+  const Plugin plugin = traced.plugin("-e trace=network -e signal=none");
+  REQUIRE(verdict(plugin.call(lab, lab.host(), "CHECK", container, config)) == "ok");
+  const std::string trace = traced.calls();
   return static_cast<std::size_t>(std::count(trace.begin(), trace.end(), '\n'));
 }
 

@@ -2,17 +2,18 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
-#include <fstream>
 #include <functional>
 #include <future>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "tests/support/cni_cache.hpp"
-#include "tests/support/files.hpp"
 #include "tests/support/join.hpp"
 #include "tests/support/runtime.hpp"
 #include "tests/support/service.hpp"
 #include "tests/support/tool.hpp"
+#include "tests/support/traced.hpp"
 
 using namespace portmapper;
 using namespace portmapper::test;
@@ -39,6 +40,23 @@ struct Two {
   std::string def = lab.container("def", "10.22.0.3/16", "fd00::3/64");
   Runtime runtime{lab};
 };
+
+// ctl, which waits for a second before it changes cni0's setting; `meanwhile` happens then.
+RunResult slow_ctl(const Lab& lab, std::vector<std::string> arguments,
+                   const std::function<void()>& meanwhile) {
+  const Traced traced;
+  arguments.insert(arguments.begin(), traced.ctl("-P /proc/sys/net/ipv4/conf/cni0/route_localnet"
+                                                 " -e trace=openat,write"
+                                                 " -e inject=write:delay_enter=1000000:when=1"));
+  auto slow = std::async(std::launch::async, [&] { return run(arguments, {.ns = lab.host()}); });
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (traced.calls().find("O_RDWR") == std::string::npos) {
+    REQUIRE(std::chrono::steady_clock::now() < deadline);
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  meanwhile();
+  return slow.get();
+}
 
 }  // namespace
 
@@ -134,26 +152,6 @@ TEST_CASE("localnet: after nft flush ruleset, check, doctor and restore do not l
   CHECK(ctl(lab, {"check"}).out == "no findings\n");
 }
 
-// ctl, which waits for a second before it changes cni0's setting; `meanwhile` happens then.
-RunResult slow_ctl(const Lab& lab, const std::string& arguments,
-                   const std::function<void()>& meanwhile) {
-  const ScratchDirectory scratch;
-  scratch.script("slow", "ASAN_OPTIONS=detect_leaks=0 exec strace -qq -o " + scratch.path("calls") +
-                             " -P /proc/sys/net/ipv4/conf/cni0/route_localnet -e trace=openat,write"
-                             " -e inject=write:delay_enter=1000000:when=1 " CTL " " +
-                             arguments);
-  std::ofstream(scratch.path("calls")).flush();
-  auto slow = std::async(std::launch::async,
-                         [&] { return run({scratch.path("slow")}, {.ns = lab.host()}); });
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-  while (read_file(scratch.path("calls")).find("O_RDWR") == std::string::npos) {
-    REQUIRE(std::chrono::steady_clock::now() < deadline);
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  meanwhile();
-  return slow.get();
-}
-
 TEST_CASE("localnet: a device that an ADD begins to need while it is closed is open in the end") {
   const Two two;
   const Lab& lab = two.lab;
@@ -161,11 +159,11 @@ TEST_CASE("localnet: a device that an ADD begins to need while it is closed is o
   nft(lab.host(), "flush ruleset");
   const auto adds = [&] { REQUIRE(two.runtime.add("def", {{9090, 80}}) == done); };
   SUBCASE("by restore") {
-    const RunResult restored = slow_ctl(lab, "restore --from /nowhere", adds);
+    const RunResult restored = slow_ctl(lab, {"restore", "--from", "/nowhere"}, adds);
     CHECK(restored.err.find("reset route_localnet") == std::string::npos);
   }
   SUBCASE("by check --repair") {
-    CHECK(slow_ctl(lab, "check --repair", adds).status == 0);
+    CHECK(slow_ctl(lab, {"check", "--repair"}, adds).status == 0);
   }
   CHECK(is_open(lab) == "1");
   CHECK(elements_of(lab, "localnet-devices") == "\"cni0\"");
@@ -176,7 +174,7 @@ TEST_CASE("localnet: ctl flush closes a device that an ADD opens meanwhile") {
   const Lab& lab = two.lab;
   two.lab.network("cni1", "10.23.0.1/16", "fd01::1/64");
   REQUIRE(two.runtime.add("abc", {{8080, 80}}) == done);
-  const RunResult flushed = slow_ctl(lab, "flush", [&] {
+  const RunResult flushed = slow_ctl(lab, {"flush"}, [&] {
     REQUIRE(two.runtime.add("def", {{9090, 80}}, {.result = result_of("10.23.0.2/16", "")}) ==
             done);
   });

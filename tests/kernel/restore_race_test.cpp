@@ -139,6 +139,28 @@ TEST_CASE(
   CHECK(restoring.get() == "0\n" + kAbc + "restored 1 attachment; 0 published already, 0 gone\n");
 }
 
+TEST_CASE("restore race: where entries never stop coming and going, the last is looked at again") {
+  Lab lab;
+  const CniCache cache(lab);
+  std::atomic<bool> over = false;
+  std::future<std::string> restoring = std::async(std::launch::async, [&] {
+    const RunResult result = ctl(lab, {"restore", "--from", cache.directory()});
+    over = true;
+    return std::to_string(result.status) + "\n" + result.err;
+  });
+  // Each look finds one that is new, and that its DEL has passed already.
+  for (int i = 2; !over; ++i) {
+    const std::string name = "c" + std::to_string(i);
+    lab.container(name, "10.22.0." + std::to_string(i) + "/16");
+    cache.write(name, cache.entry(name, {{static_cast<std::uint16_t>(8000 + i), 80}}));
+    while (!over && listing(lab.host()).find("web/" + name + "/eth0") == std::string::npos) {
+    }
+    cache.forget(name);
+  }
+  CHECK(restoring.get() == "0\n");
+  CHECK(listing(lab.host()).find("web/") == std::string::npos);
+}
+
 TEST_CASE("restore race: flushes, restores, ADDs and DELs at once end in what the cache says") {
   Lab lab;
   const CniCache cache(lab);

@@ -5,9 +5,9 @@
 #include <array>
 #include <iomanip>
 #include <map>
+#include <regex>
 #include <sstream>
 
-#include "tests/support/files.hpp"
 #include "tests/support/flows.hpp"
 #include "tests/support/runtime.hpp"
 #include "tests/support/service.hpp"
@@ -231,16 +231,14 @@ TEST_CASE("stale flows: prune ends those of many attachments, and goes through a
     lab.remove(name);
   }
   const std::vector<std::string> before = flows(lab, "udp");
-  const ScratchDirectory scratch;
-  const RunResult pruned =
-      run({"strace", "-f", "-qq", "-e", "trace=sendto", "-o", scratch.path("calls"), CTL, "prune"},
-          {.ns = lab.host()});
+  const Traced traced;
+  const RunResult pruned = run({traced.ctl("-e trace=sendto"), "prune"}, {.ns = lab.host()});
   CHECK(pruned.status == 0);
   CHECK(lost(before, flows(lab, "udp")) ==
         "src=192.0.2.2 dst=192.0.2.1 sport=5000 dport=5002, "
         "src=192.0.2.2 dst=192.0.2.1 sport=5000 dport=5003, "
         "src=192.0.2.2 dst=192.0.2.1 sport=5000 dport=5004");
-  const std::string calls = read_file(scratch.path("calls"));
+  const std::string calls = traced.calls();
   std::size_t dumps = 0;
   for (std::size_t at = calls.find("MSG_CT_GET"); at != std::string::npos;
        at = calls.find("MSG_CT_GET", at + 1))

@@ -1,4 +1,4 @@
-// Traced: the plugin below strace, which shows its system calls or spoils some of them.
+// Traced: the plugin, or ctl, below strace, which shows its system calls or spoils some of them.
 //
 //   const Traced traced;
 //   traced.plugin("-e trace=sendto -e inject=sendto:error=EPERM:when=3").call(lab, ...);
@@ -8,6 +8,7 @@
 // makes; look them up in calls(). Source: strace(1), "Tampering".
 #pragma once
 
+#include <fstream>
 #include <string>
 
 #include "tests/support/files.hpp"
@@ -18,13 +19,22 @@ namespace portmapper::test {
 class Traced {
  public:
   [[nodiscard]] Plugin plugin(const std::string& options) const {
-    scratch_.script("traced", "ASAN_OPTIONS=detect_leaks=0 exec strace -f -qq -o " +
-                                  scratch_.path("calls") + " " + options + " " PLUGIN);
-    return Plugin{scratch_.path("traced")};
+    return Plugin{script(options + " " PLUGIN)};
+  }
+  // The path of a script that takes ctl's arguments.
+  [[nodiscard]] std::string ctl(const std::string& options) const {
+    return script(options + " " CTL " \"$@\"");
   }
   [[nodiscard]] std::string calls() const { return read_file(scratch_.path("calls")); }
 
  private:
+  [[nodiscard]] std::string script(const std::string& command) const {
+    scratch_.script("traced", "ASAN_OPTIONS=detect_leaks=0 exec strace -f -qq -o " +
+                                  scratch_.path("calls") + " " + command);
+    std::ofstream(scratch_.path("calls")).flush();  // none yet
+    return scratch_.path("traced");
+  }
+
   ScratchDirectory scratch_;
 };
 

@@ -108,6 +108,14 @@ TEST_CASE("many keys are one request, without data or userdata") {
         128 * 20);
 }
 
+TEST_CASE("who asks nothing sends nothing: the kernel refuses an empty request (ENODATA)") {
+  FakeTransport kernel;
+  Query query;
+  query.elements("hairpin-ip", {});
+  CHECK(query.run(kernel, [](const nlmsghdr&) {}));
+  CHECK(kernel.requests.empty());
+}
+
 TEST_CASE("what is not there is an answer, not an error") {
   CHECK(outcome(Replies().error(1, ENOENT)) == "");
   CHECK(outcome(Replies().done(1)) == "");

@@ -19,14 +19,14 @@ TEST_CASE("retry: what a change interrupted is read again, every other answer is
     if (++tries < 3) return mapping_failed("cannot read", "owners", tries == 1 ? EINTR : EAGAIN);
     return 7;
   };
-  CHECK(*app::retry_reading(third) == 7);
+  CHECK(*app::retried(third) == 7);
   CHECK(tries == 3);
   tries = 0;
   const auto refused = [&tries]() -> Result<int> {
     ++tries;
     return mapping_failed("cannot read", "owners", EPERM);
   };
-  CHECK(app::retry_reading(refused).error().error_number == EPERM);
+  CHECK(app::retried(refused).error().error_number == EPERM);
   CHECK(tries == 1);
 }
 

@@ -51,7 +51,7 @@ Occupancy occupancy_of(const InstalledPorts& owner, NamespaceState netns) {
   Occupancy occupancy;
   for (const InstalledPort& port : owner.ports)
     occupancy.ports.push_back({port.published, true, owner.owner, std::nullopt});
-  occupancy.owners[owner.owner] = {owner, netns};
+  occupancy.owners[owner.owner] = {owner, {netns}};
   return occupancy;
 }
 
@@ -83,7 +83,7 @@ std::map<OwnerHash, Sibling> siblings_of(InstalledPorts& leaving, const std::vec
   std::map<OwnerHash, Sibling> siblings;
   for (const Plan& plan : plans) {
     Sibling& sibling = siblings[owner_hash(plan.attachment)];
-    sibling.state = {installed_of(plan, true), NamespaceState::exists};
+    sibling.state = {installed_of(plan, true), {NamespaceState::exists}};
     for (const InstalledPort& port : leaving.ports)
       sibling.around.push_back({port.published, true, leaving.owner, std::nullopt});
     leaving.standing_by.push_back(owner_hash(plan.attachment));

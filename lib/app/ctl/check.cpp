@@ -43,25 +43,23 @@ Status repair(Transport& transport, const Audit& audit) {
   return app::add_loopback_routes(audit.loopback6);
 }
 
+Result<app::Outcome> check_table(Transport& transport, bool repairs) {
+  const Result<TableContents> contents = read_table(transport);
+  if (!contents) return contents.error();
+  const Audit audit = audit_table(*contents);
+  if (repairs && audit.mendable > 0)
+    if (const Status mended = repair(transport, audit); !mended) return mended.error();
+  return report(audit, repairs);
+}
+
 }  // namespace
 
 app::Outcome check(const Arguments& arguments) {
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
   if (!netlink) return failure(netlink.error());
-  for (app::Retry retry; retry.again();) {
-    const Result<TableContents> contents = read_table(*netlink);
-    if (!contents) {
-      if (app::changed_concurrently(contents.error().error_number)) continue;
-      return failure(contents.error());
-    }
-    const Audit audit = audit_table(*contents);
-    if (!arguments.has("--repair") || audit.mendable == 0)
-      return report(audit, arguments.has("--repair"));
-    const Status mended = repair(*netlink, audit);
-    if (mended) return report(audit, true);
-    if (!app::changed_concurrently(mended.error().error_number)) return failure(mended.error());
-  }
-  return failure(app::Retry::exhausted());
+  const Result<app::Outcome> done =
+      app::retried([&] { return check_table(*netlink, arguments.has("--repair")); });
+  return done ? *done : failure(done.error());
 }
 
 }  // namespace portmapper::ctl

@@ -64,7 +64,7 @@ Result<app::Outcome> flush_table(Transport& transport) {
 }
 
 app::Outcome flush_all(Transport& transport) {
-  Result<app::Outcome> done = app::retry_reading([&transport] { return flush_table(transport); });
+  Result<app::Outcome> done = app::retried([&transport] { return flush_table(transport); });
   if (!done) return failure(done.error());
   std::vector<std::string> notes;
   app::effects_of_flush(transport, notes);
@@ -82,7 +82,7 @@ struct Removed {
 Status remove_attachments(Transport& transport, const std::string& network, Removed& removed,
                           std::vector<std::string>& notes) {
   const Result<std::vector<nft::OwnerEntry>> entries =
-      app::retry_reading([&transport] { return nft::read_owners(transport); });
+      app::retried([&transport] { return nft::read_owners(transport); });
   if (!entries) return entries.error();
   const std::string derived = nft::derived_chain(network);
   removed.chains.insert(derived);

@@ -29,7 +29,7 @@ Status find_host_processes(Transport& transport, std::vector<ListedPort>& ports)
   if (!listeners) return listeners.error();
   if (listeners->empty()) return {};
   const Result<app::LoopbackPorts> loopback =
-      app::retry_reading([&transport] { return read_loopback(transport); });
+      app::retried([&transport] { return read_loopback(transport); });
   if (!loopback) return loopback.error();
   std::map<nft::PublishedPort, ListedPort*> places;
   for (ListedPort& port : ports)

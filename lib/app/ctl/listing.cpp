@@ -159,7 +159,7 @@ std::string_view to_string(nft::Liveness liveness) {
 }
 
 Result<Listing> read_listing(Transport& transport) {
-  Result<Entries> entries = app::retry_reading([&transport] { return read_entries(transport); });
+  Result<Entries> entries = app::retried([&transport] { return read_entries(transport); });
   if (!entries) return entries.error();
   auto& [owners, targets] = *entries;
   Listing listing;

@@ -30,8 +30,7 @@ Result<nft::Snapshot> look_at_all(Transport& transport, const nft::Plan& plan) {
 Result<std::vector<std::string>> findings_of(const nft::Plan& plan) {
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
   if (!netlink) return netlink.error();
-  const Result<nft::Snapshot> snapshot =
-      app::retry_reading([&] { return look_at_all(*netlink, plan); });
+  const Result<nft::Snapshot> snapshot = app::retried([&] { return look_at_all(*netlink, plan); });
   if (!snapshot) return snapshot.error();
   return nft::check_ports(plan, *snapshot);
 }

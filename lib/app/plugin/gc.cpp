@@ -32,7 +32,7 @@ class Failures {
 Result<std::vector<nft::Withdrawal>> unknown_attachments(Transport& transport,
                                                          const app::CommandContext& context) {
   const Result<std::vector<nft::OwnerEntry>> entries =
-      app::retry_reading([&transport] { return nft::read_owners(transport); });
+      app::retried([&transport] { return nft::read_owners(transport); });
   if (!entries) return entries.error();
   const std::string& network = context.conf.name;
   std::set<nft::OwnerHash> valid;

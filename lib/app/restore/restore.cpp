@@ -96,7 +96,7 @@ class Restorer {
   Result<Restored> run() {
     for (int look = 0; look < kMostLooks; ++look) {
       const bool has_restored = std::any_of(tracked_.begin(), tracked_.end(), is_restored);
-      const Result<bool> changed = look_once();
+      const Result<bool> changed = look_once(/*may_publish=*/look + 1 < kMostLooks);
       if (!changed) return changed.error();
       if (mode_ == Mode::dry_run) break;
       const bool restored = std::any_of(tracked_.begin(), tracked_.end(), is_restored);
@@ -159,8 +159,9 @@ class Restorer {
     });
   }
 
-  // Whether anything was restored or taken back.
-  Result<bool> look_once() {
+  // Whether anything was restored or taken back. The last look publishes nothing, since none comes
+  // after it that would take it back.
+  Result<bool> look_once(bool may_publish) {
     Scan scan = scan_checkpoints(sources_, states_);
     states_ = std::move(scan.states);
     scan_problems_ = std::move(scan.problems);
@@ -177,6 +178,7 @@ class Restorer {
     see_who_lives();
     for (const auto& [path, tracked] : before)
       if (tracked.standing == Standing::restored && is_over(path)) take_back(*tracked.plan);
+    if (!may_publish) return taken_back_.size() != taken;
     const Result<bool> published = publish_missing(fresh);
     if (!published) return published.error();
     return *published || taken_back_.size() != taken;
@@ -251,7 +253,7 @@ class Restorer {
     const nft::Plan& plan = *tracked.plan;
     const app::Subject subject{.owner = nft::owner_hash(plan.attachment), .chain = plan.chain.name};
     nft::Snapshot snapshot;
-    const Status read = app::retry_reading(
+    const Status read = app::retried(
         [&] { return app::look(transport_, subject, nft::Section::installed, snapshot); });
     if (read && nft::is_whole(*snapshot.installed)) tracked.standing = Standing::published;
     return read;
