@@ -106,6 +106,7 @@ class ActionEncoder {
   void operator()(const Drop&) { rule_.verdict(NF_DROP); }
   void operator()(const Masquerade&) { rule_.add("masq"); }
   void operator()(const Jump& action) { rule_.verdict(NFT_JUMP, action.chain.c_str()); }
+  void operator()(const Goto& action) { rule_.verdict(NFT_GOTO, action.chain.c_str()); }
 
   // ct label set 127
   void operator()(const SetLabel&) {

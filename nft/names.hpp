@@ -34,6 +34,7 @@ inline constexpr char kLoopbackRoutes[] = "loopback-routes";
 inline constexpr char kLoopbackUsers[] = "loopback-users";
 using portmapper::kLabel;
 using portmapper::kLocalnetGuard;
+using portmapper::kAnyAddress;
 using portmapper::kLocalnetGuardInput;
 using portmapper::kNetworks;
 using portmapper::kOutput;

@@ -58,6 +58,7 @@ struct ActionText {
            " map @" + action.map;
   }
   std::string operator()(const Jump& action) const { return "jump " + action.chain; }
+  std::string operator()(const Goto& action) const { return "goto " + action.chain; }
 };
 
 std::vector<Match> matches_of(const Rule& rule) {

@@ -55,7 +55,11 @@ struct Jump {  // jump MESOS-WEB
   std::string chain;
 };
 
-using Action = std::variant<Return, Drop, Masquerade, SetLabel, Translate, Jump>;
+struct Goto {  // goto any-address
+  std::string chain;
+};
+
+using Action = std::variant<Return, Drop, Masquerade, SetLabel, Translate, Jump, Goto>;
 
 struct Rule {
   Action action;

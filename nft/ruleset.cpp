@@ -52,21 +52,10 @@ Rule jump_if_published_on_address(Family family) {
   return {Jump{kNetworks}, {ServiceLookup{claim_set(suffix), suffix}}};
 }
 
-// meta nfproto ipv4 meta l4proto . th dport @published-ip
-std::vector<Test> published_on_any(Family family) {
+// meta nfproto ipv4 meta l4proto . th dport @published-ip ...
+Rule if_published_on_any(Family family, Action action) {
   const Suffix suffix{family, AddressScope::any};
-  return {OnlyFamily{family}, ServiceLookup{claim_set(suffix), suffix}};
-}
-
-Rule jump_if_published_on_any(Family family) {
-  return {Jump{kNetworks}, published_on_any(family)};
-}
-
-// meta nfproto ipv4 meta l4proto . th dport @published-ip socket wildcard 0 return
-Rule return_to_listener_on_address(Family family) {
-  Rule rule{Return{}, published_on_any(family)};
-  rule.conditions.emplace_back(SocketHasAddress{});
-  return rule;
+  return {std::move(action), {OnlyFamily{family}, ServiceLookup{claim_set(suffix), suffix}}};
 }
 
 // ip daddr 127.0.0.0/8 meta l4proto . th dport != @loopback-ip return
@@ -92,12 +81,18 @@ std::vector<Rule> prerouting_rules() {
   std::vector<Rule> rules = {return_unless_local()};
   for (const Family family : kFamilies) rules.push_back(jump_if_published_on_address(family));
   rules.push_back(return_link_local());
-  for (const Family family : kFamilies) rules.push_back(return_to_listener_on_address(family));
-  for (const Family family : kFamilies) rules.push_back(jump_if_published_on_any(family));
+  for (const Family family : kFamilies)
+    rules.push_back(if_published_on_any(family, Goto{kAnyAddress}));
   return rules;
 }
 
-// A socket expression here would look at the sender's own socket.
+// What a process of the host serves on one address stays its own, as with bind(2). A chain for itself,
+// so that the port is looked up once.
+std::vector<Rule> any_address_rules() {
+  return {{Return{}, {SocketHasAddress{}}}, {Goto{kNetworks}}};
+}
+
+// Not by chain any-address: a socket expression here would look at the sender's own socket.
 std::vector<Rule> output_rules() {
   std::vector<Rule> rules = {return_unless_local()};
   for (const Family family : kFamilies)
@@ -105,7 +100,8 @@ std::vector<Rule> output_rules() {
   for (const Family family : kFamilies) rules.push_back(jump_if_published_on_address(family));
   rules.push_back(return_resolver_stubs());
   rules.push_back(return_link_local());
-  for (const Family family : kFamilies) rules.push_back(jump_if_published_on_any(family));
+  for (const Family family : kFamilies)
+    rules.push_back(if_published_on_any(family, Jump{kNetworks}));
   return rules;
 }
 
@@ -161,7 +157,8 @@ std::vector<Rule> guard_input_rules() {
 }  // namespace
 
 std::vector<ChainSpec> skeleton_chains() {
-  return {{kPrerouting, kPreroutingHook, prerouting_rules()},
+  return {{.name = kAnyAddress, .rules = any_address_rules()},
+          {kPrerouting, kPreroutingHook, prerouting_rules()},
           {kOutput, kOutputHook, output_rules()},
           {kPostrouting, kPostroutingHook, postrouting_rules()},
           {kLocalnetGuard, kLocalnetGuardHook, guard_rules()},

@@ -38,7 +38,7 @@ struct ChainSpec {
   std::optional<ChainOwner> owner{};  // nothing: all may use it
 };
 
-std::vector<ChainSpec> skeleton_chains();  // the base chains
+std::vector<ChainSpec> skeleton_chains();  // the base chains, and what they go to
 ChainSpec network_chain(const NetworkChain& network);
 // Chain `networks`: the label of what we translate, and a jump for each network chain.
 ChainSpec networks_chain(std::span<const std::string> network_chains);

@@ -13,6 +13,7 @@
 namespace portmapper {
 
 inline constexpr char kNetworks[] = "networks";
+inline constexpr char kAnyAddress[] = "any-address";
 inline constexpr char kPrerouting[] = "prerouting";
 inline constexpr char kOutput[] = "output";
 inline constexpr char kPostrouting[] = "postrouting";
@@ -26,9 +27,9 @@ inline constexpr char kPublished[] = "published";
 inline constexpr char kLoopback[] = "loopback";
 inline constexpr char kHairpin[] = "hairpin";
 
-inline constexpr std::array<std::string_view, 9> kReservedNames = {
-    kNetworks,           kPrerouting, kOutput,   kPostrouting, kLocalnetGuard,
-    kLocalnetGuardInput, kPublished,  kLoopback, kHairpin};
+inline constexpr std::array<std::string_view, 10> kReservedNames = {
+    kNetworks,      kAnyAddress,         kPrerouting, kOutput,   kPostrouting,
+    kLocalnetGuard, kLocalnetGuardInput, kPublished,  kLoopback, kHairpin};
 
 // Leaves room for the suffixes of the network's maps, and for a jump to it in one line of a listing.
 inline constexpr std::size_t kMaxChainName = 100;

@@ -31,6 +31,7 @@ std::string lacks(const std::string& name) {
   return text;
 }
 const std::string lacks_masquerades = lacks("postrouting");
+const std::string lacks_any_address_rules = lacks("any-address");
 const std::string lacks_prerouting_rules = lacks("prerouting");
 const std::string lacks_output_rules = lacks("output");
 const std::string lacks_guard = lacks("localnet-guard");
@@ -95,8 +96,9 @@ TEST_CASE("check: a rule that is gone, changed or in another place is named") {
       Place{"prerouting", "fib daddr type != local return", ""},
       Place{"prerouting", "ip daddr . meta l4proto . th dport @published-hostip jump networks", ""},
       Place{"prerouting",
-            "meta nfproto ipv6 meta l4proto . th dport @published-ip6 socket wildcard 0 return",
-            ""},
+            "meta nfproto ipv6 meta l4proto . th dport @published-ip6 goto any-address", ""},
+      Place{"any-address", "socket wildcard 0 return", ""},
+      Place{"any-address", "goto networks", ""},
       Place{"output", "ip daddr 127.0.0.0/8 meta l4proto . th dport != @loopback-ip return", ""},
       Place{"output", "ip daddr { 127.0.0.53, 127.0.0.54 } return", "ip daddr {"},
       Place{"output", "ip6 daddr fe80::/10 return", ""},
@@ -252,10 +254,10 @@ TEST_CASE("check: without the table everything is missing") {
   CHECK(
       checked.check() ==
       finding(
-          "chain prerouting is missing; chain output is missing; chain postrouting is "
+          "chain any-address is missing; chain prerouting is missing; chain output is missing; chain postrouting is "
           "missing; chain localnet-guard is missing; chain localnet-guard-input is missing; chain "
           "networks is missing; chain MESOS-WEB is missing; " +
-          lacks_prerouting_rules +
+          lacks_any_address_rules + "; " + lacks_prerouting_rules +
           "; chain output lacks rule: fib daddr type != local return; chain output"
           " lacks rule: ip daddr 127.0.0.0/8 meta l4proto . th dport != @loopback-ip return; chain "
           "output"

@@ -114,12 +114,17 @@ constexpr const char* kRules = R"(table inet nft-port-mapper {
     ct label set 127
     jump c
   }
+  chain any-address {
+    socket wildcard 0 return
+    goto networks
+  }
   chain prerouting {
     type nat hook prerouting priority dstnat + 1; policy accept;
     fib daddr type != local return
     ip daddr . meta l4proto . th dport @published-hostip jump networks
     ip6 daddr fe80::/10 return
     meta nfproto ipv4 meta l4proto . th dport @published-ip socket wildcard 0 return
+    meta nfproto ipv4 meta l4proto . th dport @published-ip goto any-address
     ip daddr 127.0.0.0/8 meta l4proto . th dport != @published-ip return
     ip6 daddr ::1 meta l4proto . th dport != @published-ip6 return
     ip daddr { 127.0.0.53, 127.0.0.54 } counter return

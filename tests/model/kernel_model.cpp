@@ -116,6 +116,7 @@ struct KernelModel::Apply {
     if (chain == kernel.chains_.end()) return ENOENT;
     std::string target;
     if (const auto* jump = std::get_if<nft::Jump>(&add.rule.action)) target = jump->chain;
+    if (const auto* go = std::get_if<nft::Goto>(&add.rule.action)) target = go->chain;
     if (!target.empty()) {
       if (!kernel.chains_.contains(target)) return ENOENT;
       chain->second.jumps.insert(target);

@@ -44,16 +44,18 @@ add rule inet nft-port-mapper networks ct label set 127
 )";
 
 const std::string kBase =
-    R"(add chain inet nft-port-mapper prerouting { type nat hook prerouting priority -99; policy accept; }
+    R"(add chain inet nft-port-mapper any-address
+flush chain inet nft-port-mapper any-address
+add rule inet nft-port-mapper any-address socket wildcard 0 return
+add rule inet nft-port-mapper any-address goto networks
+add chain inet nft-port-mapper prerouting { type nat hook prerouting priority -99; policy accept; }
 flush chain inet nft-port-mapper prerouting
 add rule inet nft-port-mapper prerouting fib daddr type != local return
 add rule inet nft-port-mapper prerouting ip daddr . meta l4proto . th dport @published-hostip jump networks
 add rule inet nft-port-mapper prerouting ip6 daddr . meta l4proto . th dport @published-hostip6 jump networks
 add rule inet nft-port-mapper prerouting ip6 daddr fe80::/10 return
-add rule inet nft-port-mapper prerouting meta nfproto ipv4 meta l4proto . th dport @published-ip socket wildcard 0 return
-add rule inet nft-port-mapper prerouting meta nfproto ipv6 meta l4proto . th dport @published-ip6 socket wildcard 0 return
-add rule inet nft-port-mapper prerouting meta nfproto ipv4 meta l4proto . th dport @published-ip jump networks
-add rule inet nft-port-mapper prerouting meta nfproto ipv6 meta l4proto . th dport @published-ip6 jump networks
+add rule inet nft-port-mapper prerouting meta nfproto ipv4 meta l4proto . th dport @published-ip goto any-address
+add rule inet nft-port-mapper prerouting meta nfproto ipv6 meta l4proto . th dport @published-ip6 goto any-address
 add chain inet nft-port-mapper output { type nat hook output priority -99; policy accept; }
 flush chain inet nft-port-mapper output
 add rule inet nft-port-mapper output fib daddr type != local return

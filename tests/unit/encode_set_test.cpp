@@ -64,9 +64,9 @@ std::string text(std::string_view words) {  // with its NUL
   return hex(std::string(words) + '\0');
 }
 
-std::string jump_to(std::string_view chain) {  // NFTA_DATA_VERDICT { code -3, chain }
+std::string to_chain(int code, std::string_view chain) {  // NFTA_DATA_VERDICT { code, chain }
   Attrs verdict;
-  verdict.number(NFTA_VERDICT_CODE, static_cast<std::uint32_t>(NFT_JUMP))
+  verdict.number(NFTA_VERDICT_CODE, static_cast<std::uint32_t>(code))
       .text(NFTA_VERDICT_CHAIN, std::string(chain));
   return "immediate 1: 00000000, 2: " + hex(Attrs().nest(NFTA_DATA_VERDICT, verdict).bytes()) +
          "\n";
@@ -147,19 +147,19 @@ TEST_CASE("the sets of one batch are numbered apart") {
 
 TEST_CASE("base chains: hook and priority, policy, type") {
   const std::vector<ChainSpec> chains = skeleton_chains();
-  CHECK(chain_of("prerouting", chains[0].hook) ==
+  CHECK(chain_of("prerouting", chains[1].hook) ==
         "3: " + text("prerouting") +
             ", 4: '08000100 00000000 '08000200 ffffff9d, 5: 00000001, 7: "_native + text("nat"));
-  CHECK(chain_of("output", chains[1].hook) ==
+  CHECK(chain_of("output", chains[2].hook) ==
         "3: " + text("output") +
             ", 4: '08000100 00000003 '08000200 ffffff9d, 5: 00000001, 7: "_native + text("nat"));
-  CHECK(chain_of("postrouting", chains[2].hook) ==
+  CHECK(chain_of("postrouting", chains[3].hook) ==
         "3: " + text("postrouting") +
             ", 4: '08000100 00000004 '08000200 00000063, 5: 00000001, 7: "_native + text("nat"));
-  CHECK(chain_of("localnet-guard", chains[3].hook) ==
+  CHECK(chain_of("localnet-guard", chains[4].hook) ==
         "3: " + text("localnet-guard") +
             ", 4: '08000100 00000000 '08000200 fffffed4, 5: 00000001, 7: "_native + text("filter"));
-  CHECK(chain_of("localnet-guard-input", chains[4].hook) ==
+  CHECK(chain_of("localnet-guard-input", chains[5].hook) ==
         "3: " + text("localnet-guard-input") +
             ", 4: '08000100 00000001 '08000200 00000000, 5: 00000001, 7: "_native + text("filter"));
 }
@@ -188,7 +188,7 @@ TEST_CASE("a rule carries chain and fingerprint") {
   CHECK(attribute_of(attributes, NFTA_RULE_TABLE).text() == "nft-port-mapper");
   CHECK(attribute_of(attributes, NFTA_RULE_CHAIN).text() == "networks");
   CHECK(parse_rule_tag(attribute_of(attributes, NFTA_RULE_USERDATA).payload) == fingerprint(rule));
-  CHECK(rule_of(rule) == jump_to("MESOS-WEB"));
+  CHECK(rule_of(rule) == to_chain(NFT_JUMP, "MESOS-WEB"));
 }
 
 TEST_CASE("iifname \"a\" return: compared in all sixteen bytes") {
@@ -279,7 +279,7 @@ TEST_CASE("fib daddr type != local return: the type is in host byte order") {
             "\nimmediate 1: 00000000, 2: '0c000280 '08000100 fffffffb\n"_native);
 }
 
-TEST_CASE("published on any address, socket wildcard 0: one byte of the socket's answer") {
+TEST_CASE("published on any address: one family, and what a chain goes to") {
   CHECK(rule_of(skeleton_rule("prerouting", 4)) ==
         "meta 1: 00000001, 2: 0000000f\n"
         "cmp 1: 00000001, 2: 00000000, 3: '05000100 02000000\n"
@@ -287,10 +287,14 @@ TEST_CASE("published on any address, socket wildcard 0: one byte of the socket's
         "payload 1: 00000009, 2: 00000002, 3: 00000002, 4: 00000002\n"
         "lookup 1: "_native +
             text("published-ip") +
-            ", 2: 00000001\n"
-            "socket 1: 00000002, 2: 00000001\n"
-            "cmp 1: 00000001, 2: 00000000, 3: '05000100 00000000\n"
-            "immediate 1: 00000000, 2: '0c000280 '08000100 fffffffb\n"_native);
+            ", 2: 00000001\n" + to_chain(NFT_GOTO, "any-address"));
+}
+
+TEST_CASE("socket wildcard 0: one byte of the socket's answer") {
+  CHECK(rule_of(skeleton_rule("any-address", 0)) ==
+        "socket 1: 00000002, 2: 00000001\n"
+        "cmp 1: 00000001, 2: 00000000, 3: '05000100 00000000\n"
+        "immediate 1: 00000000, 2: '0c000280 '08000100 fffffffb\n"_native);
 }
 
 TEST_CASE("a loopback destination whose port is not in the set: the lookup is inverted") {

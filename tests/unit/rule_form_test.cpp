@@ -77,6 +77,7 @@ class Expressions {
 
 TEST_CASE("rule form: what our own rules do") {
   CHECK(text_of(rule_form({.action = Jump{"c"}})) == "jump c\n");
+  CHECK(text_of(rule_form({.action = Goto{"c"}})) == "goto c\n");
   CHECK(text_of(rule_form({Translate{"c-hostip", {Family::ipv4, AddressScope::one}}})) ==
         "meta:15+0 == 02\n"
         "in @c-hostip [nh+16:4 meta:16+0:1 #000000 th+2:2 #0000]\n"

@@ -99,18 +99,18 @@ TEST_CASE("an intact ruleset has no damage, whatever other networks have") {
   CHECK(damage_of(intact()) == "");
 }
 
-TEST_CASE("a ruleset: chains and table in one exchange, then seven of the chains rule by rule") {
+TEST_CASE("a ruleset: chains and table in one exchange, then eight of the chains rule by rule") {
   FakeTransport kernel = intact().transport();
   const Result<Ruleset> read = read_ruleset(kernel, kNetwork);
   REQUIRE(read);
   CHECK(read->diff.intact());
   CHECK(read->diff.wrong_hooks.empty());
-  CHECK(kernel.requests.size() == 8);
+  CHECK(kernel.requests.size() == 9);
   CHECK(asked(kernel) ==
-        "GETGEN #1\nGETCHAIN #2 prerouting\nGETCHAIN #3 output\nGETCHAIN #4 postrouting\n"
-        "GETCHAIN #5 localnet-guard\nGETCHAIN #6 localnet-guard-input\nGETCHAIN #7 networks\n"
-        "GETCHAIN #8 c\nGETTABLE #9 nft-port-mapper\n"
-        "GETRULE dump #1 prerouting\nGETRULE dump #1 output\nGETRULE dump #1 postrouting\n"
+        "GETGEN #1\nGETCHAIN #2 any-address\nGETCHAIN #3 prerouting\nGETCHAIN #4 output\n"
+        "GETCHAIN #5 postrouting\nGETCHAIN #6 localnet-guard\nGETCHAIN #7 localnet-guard-input\n"
+        "GETCHAIN #8 networks\nGETCHAIN #9 c\nGETTABLE #10 nft-port-mapper\n"
+        "GETRULE dump #1 any-address\nGETRULE dump #1 prerouting\nGETRULE dump #1 output\nGETRULE dump #1 postrouting\n"
         "GETRULE dump #1 localnet-guard\nGETRULE dump #1 localnet-guard-input\n"
         "GETRULE dump #1 networks\nGETRULE dump #1 c\n");
 }
@@ -118,10 +118,10 @@ TEST_CASE("a ruleset: chains and table in one exchange, then seven of the chains
 TEST_CASE("no table: everything is missing, and nothing hangs elsewhere") {
   const std::string text = damage_of({});
   CHECK(text.starts_with(
-      "chain prerouting is missing\nchain output is missing\nchain postrouting is missing\n"
-      "chain localnet-guard is missing\nchain localnet-guard-input is missing\n"
-      "chain networks is missing\nchain c is missing\n"
-      "chain prerouting lacks rule: fib daddr type != local return\n"));
+      "chain any-address is missing\nchain prerouting is missing\nchain output is missing\n"
+      "chain postrouting is missing\nchain localnet-guard is missing\n"
+      "chain localnet-guard-input is missing\nchain networks is missing\nchain c is missing\n"
+      "chain any-address lacks rule: socket wildcard 0 return\n"));
   CHECK(text.find("wrong hook") == std::string::npos);
   CHECK(text.find("jump c") == std::string::npos);
   CHECK(text.ends_with(
@@ -250,7 +250,7 @@ TEST_CASE("network chains: those of our table that have target maps") {
   table.chains.push_back({.name = "c", .table = "other"});
   table.chains.push_back({.name = "operator"});
   CHECK(network_chains(table) == "b c ");
-  chain_of(table, "b").hook = skeleton_chains().front().hook;
+  chain_of(table, "b").hook = skeleton_chains().back().hook;
   CHECK(network_chains(table) == "c ");
   CHECK(network_chains({}) == "");
   FakeTransport kernel = table.transport();

@@ -34,16 +34,17 @@ TEST_CASE("the base chains are those of ruleset.nft") {
   std::string text;
   for (const ChainSpec& chain : skeleton_chains()) text += text_of(chain);
   CHECK(text ==
+        "chain any-address\n"
+        "  socket wildcard 0 return\n"
+        "  goto networks\n"
         "chain prerouting\n"
         "  type nat hook prerouting priority -99; policy accept;\n"
         "  fib daddr type != local return\n"
         "  ip daddr . meta l4proto . th dport @published-hostip jump networks\n"
         "  ip6 daddr . meta l4proto . th dport @published-hostip6 jump networks\n"
         "  ip6 daddr fe80::/10 return\n"
-        "  meta nfproto ipv4 meta l4proto . th dport @published-ip socket wildcard 0 return\n"
-        "  meta nfproto ipv6 meta l4proto . th dport @published-ip6 socket wildcard 0 return\n"
-        "  meta nfproto ipv4 meta l4proto . th dport @published-ip jump networks\n"
-        "  meta nfproto ipv6 meta l4proto . th dport @published-ip6 jump networks\n"
+        "  meta nfproto ipv4 meta l4proto . th dport @published-ip goto any-address\n"
+        "  meta nfproto ipv6 meta l4proto . th dport @published-ip6 goto any-address\n"
         "chain output\n"
         "  type nat hook output priority -99; policy accept;\n"
         "  fib daddr type != local return\n"
@@ -92,6 +93,7 @@ TEST_CASE("one excluded device needs no set, none needs no rule") {
 
 TEST_CASE("a jump names its chain") {
   CHECK(to_string(Rule{Jump{"MESOS-WEB"}}) == "jump MESOS-WEB");
+  CHECK(to_string(Rule{Goto{"MESOS-WEB"}}) == "goto MESOS-WEB");
 }
 
 TEST_CASE("a fingerprint is that of the rule's text, and never changes by itself") {
@@ -114,7 +116,7 @@ TEST_CASE("every rule of one ruleset has another fingerprint, equal rules have t
     }
   CHECK(rules == 26);
   CHECK(fingerprints.size() == rules);
-  CHECK(fingerprint(skeleton_chains()[0].rules[0]) == fingerprint(skeleton_chains()[1].rules[0]));
+  CHECK(fingerprint(skeleton_chains()[1].rules[0]) == fingerprint(skeleton_chains()[2].rules[0]));
   CHECK(fingerprint(network_chain({"a", {"x", "y"}}).rules[0]) ==
         fingerprint(network_chain({"a", {"y", "x"}}).rules[0]));
   CHECK(fingerprint(network_chain({"a", {"x", "y"}}).rules[0]) !=
