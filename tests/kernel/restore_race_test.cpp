@@ -142,6 +142,13 @@ TEST_CASE(
 TEST_CASE("restore race: where entries never stop coming and going, the last is looked at again") {
   Lab lab;
   const CniCache cache(lab);
+  const auto name = [](int number) { return "c" + std::to_string(number); };
+  const auto remember = [&](int number) {
+    lab.container(name(number), "10.22.0." + std::to_string(number) + "/16");
+    cache.write(name(number),
+                cache.entry(name(number), {{static_cast<std::uint16_t>(8000 + number), 80}}));
+  };
+  remember(2);
   std::atomic<bool> over = false;
   std::future<std::string> restoring = std::async(std::launch::async, [&] {
     const RunResult result = ctl(lab, {"restore", "--from", cache.directory()});
@@ -149,15 +156,15 @@ TEST_CASE("restore race: where entries never stop coming and going, the last is 
     return std::to_string(result.status) + "\n" + result.err;
   });
   // Each look finds one that is new, and that its DEL has passed already.
-  for (int i = 2; !over; ++i) {
-    const std::string name = "c" + std::to_string(i);
-    lab.container(name, "10.22.0." + std::to_string(i) + "/16");
-    cache.write(name, cache.entry(name, {{static_cast<std::uint16_t>(8000 + i), 80}}));
-    while (!over && listing(lab.host()).find("web/" + name + "/eth0") == std::string::npos) {
-    }
-    cache.forget(name);
+  int number = 2;
+  for (; !over; ++number) {
+    while (!over && listing(lab.host()).find("web/" + name(number) + "/eth0") == std::string::npos)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    remember(number + 1);
+    cache.forget(name(number));
   }
   CHECK(restoring.get() == "0\n");
+  CHECK(number > 2);
   CHECK(listing(lab.host()).find("web/") == std::string::npos);
 }
 
