@@ -1,6 +1,6 @@
 // Which ports ::1 reaches, decided again: br_netfilter may have come, or gone, since their ADD.
 //
-//   const LoopbackAgain again = decide_loopback_again(view);
+//   const LoopbackAgain again = decide_loopback_again(LoopbackView{});
 //   for (const std::string& finding : again.findings) use(finding);
 //   commit(transport, again.repair);                              // one batch
 //   for (const std::string& device : again.routes) use(device);   // that get the route, behind it

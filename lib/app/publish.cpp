@@ -91,13 +91,13 @@ Result<nft::InstalledPorts> withdraw_ports(Transport& transport, const nft::With
     notes.push_back(error.message() +
                     "; the device stays open behind the localnet-guard until "
                     "nft-port-mapperctl check --repair closes it");
-  nft::InstalledPorts& gone = *done.snapshot.installed;
+  nft::InstalledPorts gone = std::move(*done.snapshot.installed);
   std::vector<nft::InstalledPorts> promoted;
   if (done.snapshot.siblings && !done.snapshot.refused.exists)
     promoted = nft::successors(gone, {}, *done.snapshot.siblings);
   effects_of_promotion(transport, promoted, notes);
   spare_flows(gone, promoted, close_connections);
-  return std::move(gone);
+  return gone;
 }
 
 Result<nft::InstalledPorts> withdraw(Transport& transport, const nft::Withdrawal& withdrawal,

@@ -254,7 +254,8 @@ TEST_CASE("check: without the table everything is missing") {
   CHECK(
       checked.check() ==
       finding(
-          "chain any-address is missing; chain prerouting is missing; chain output is missing; chain postrouting is "
+          "chain any-address is missing; chain prerouting is missing; chain output is missing; "
+          "chain postrouting is "
           "missing; chain localnet-guard is missing; chain localnet-guard-input is missing; chain "
           "networks is missing; chain MESOS-WEB is missing; " +
           lacks_any_address_rules + "; " + lacks_prerouting_rules +

@@ -286,8 +286,7 @@ TEST_CASE("published on any address: one family, and what a chain goes to") {
         "meta 1: 00000001, 2: 00000010\n"
         "payload 1: 00000009, 2: 00000002, 3: 00000002, 4: 00000002\n"
         "lookup 1: "_native +
-            text("published-ip") +
-            ", 2: 00000001\n" + to_chain(NFT_GOTO, "any-address"));
+            text("published-ip") + ", 2: 00000001\n" + to_chain(NFT_GOTO, "any-address"));
 }
 
 TEST_CASE("socket wildcard 0: one byte of the socket's answer") {

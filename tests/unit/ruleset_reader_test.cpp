@@ -110,7 +110,8 @@ TEST_CASE("a ruleset: chains and table in one exchange, then eight of the chains
         "GETGEN #1\nGETCHAIN #2 any-address\nGETCHAIN #3 prerouting\nGETCHAIN #4 output\n"
         "GETCHAIN #5 postrouting\nGETCHAIN #6 localnet-guard\nGETCHAIN #7 localnet-guard-input\n"
         "GETCHAIN #8 networks\nGETCHAIN #9 c\nGETTABLE #10 nft-port-mapper\n"
-        "GETRULE dump #1 any-address\nGETRULE dump #1 prerouting\nGETRULE dump #1 output\nGETRULE dump #1 postrouting\n"
+        "GETRULE dump #1 any-address\nGETRULE dump #1 prerouting\nGETRULE dump #1 output\nGETRULE "
+        "dump #1 postrouting\n"
         "GETRULE dump #1 localnet-guard\nGETRULE dump #1 localnet-guard-input\n"
         "GETRULE dump #1 networks\nGETRULE dump #1 c\n");
 }

@@ -131,8 +131,8 @@ Status read_tables(Transport& transport, doctor::Host& host) {
   host.has_table = *table;
   host.exposed_devices = std::move(*exposed);
   host.others = std::move(*others);
-  for (const std::string& finding : nft::decide_loopback_again(*loopback6).findings)
-    host.loopback6.push_back(printable(finding));
+  const nft::LoopbackAgain again = nft::decide_loopback_again(*loopback6);
+  for (const std::string& finding : again.findings) host.loopback6.push_back(printable(finding));
   host.strict_devices = strict_devices(host.ports);
   host.absent_ports = absent_ports(*ports);
   return read_service_ports(transport, *ports, host);
