@@ -1,7 +1,9 @@
 #include "lib/app/exposure.hpp"
 
+#include <algorithm>
 #include <set>
 
+#include "lib/host/loopback_route.hpp"
 #include "lib/host/route_localnet.hpp"
 #include "nft/read/reader.hpp"
 
@@ -18,6 +20,20 @@ Result<std::vector<std::string>> exposed_devices(Transport& transport) {
   const Result<bool> table = nft::has_table(transport);
   if (!table) return table.error();
   return *table ? host::devices_with_route_localnet() : open_devices();
+}
+
+Result<std::vector<std::string>> left_routes(Transport& transport) {
+  Result<Netlink> route = Netlink::open(NETLINK_ROUTE);
+  if (!route) return route.error();
+  Result<std::vector<std::string>> devices = host::devices_with_loopback_route(*route);
+  if (!devices || devices->empty()) return devices;
+  const Result<std::vector<std::string>> recorded =
+      nft::read_opened_devices(transport, Family::ipv6);
+  if (!recorded) return recorded.error();
+  std::erase_if(*devices, [&recorded](const std::string& device) {
+    return std::find(recorded->begin(), recorded->end(), device) != recorded->end();
+  });
+  return devices;
 }
 
 bool may_be_ours(const std::string& device) {
@@ -53,6 +69,10 @@ Result<std::vector<nft::LocalnetUser>> localnet_users_of(
 std::string exposure_of(const std::string& device) {
   return "device " + device +
          " has route_localnet without the guard: its neighbours reach the host's 127.0.0.1";
+}
+
+std::string left_route_of(const std::string& device) {
+  return "device " + device + " has a route of ::1 that no port needs";
 }
 
 }  // namespace portmapper::app

@@ -21,6 +21,10 @@ namespace portmapper::app {
 
 Result<std::vector<std::string>> exposed_devices(Transport& transport);
 
+// Those with a route of ::1 that ADDs of ours made, and no record of it: it opens nothing, and nobody
+// needs it.
+Result<std::vector<std::string>> left_routes(Transport& transport);
+
 // Whether an ADD may have set it there: not on "all", "default" and lo.
 bool may_be_ours(const std::string& device);
 // The devices with route_localnet that may be ours.
@@ -34,5 +38,6 @@ Result<std::vector<nft::LocalnetUser>> localnet_users_of(
 // What a person should know of it. With a table, its guard is put back; without one nobody needs the
 // setting.
 std::string exposure_of(const std::string& device);
+std::string left_route_of(const std::string& device);
 
 }  // namespace portmapper::app

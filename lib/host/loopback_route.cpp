@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cerrno>
+#include <memory>
 #include <optional>
 
 #include "lib/base/attributes.hpp"
@@ -163,9 +164,11 @@ Result<bool> drops_loopback_replies(Transport& route, const std::string& device)
   return drops_replies(route, std::move(*link));
 }
 
-Result<bool> has_loopback_route(Transport& route, const std::string& device) {
-  const unsigned index = if_nametoindex(device.c_str());
-  if (index == 0) return false;
+namespace {
+
+// The protocol of the local route of ::1 by an interface; nothing: there is none.
+Result<std::optional<std::uint8_t>> protocol_of_route(Transport& route, const std::string& device,
+                                                      unsigned index) {
   RouteRequest request(RTM_GETROUTE, 0);
   auto* const body = request.body<rtmsg>();
   body->rtm_family = AF_INET6;
@@ -173,16 +176,40 @@ Result<bool> has_loopback_route(Transport& route, const std::string& device) {
   body->rtm_flags = RTM_F_FIB_MATCH;
   request.put(RTA_DST, loopback_address());
   request.put(RTA_OIF, index);
-  bool is_there = false;
+  std::optional<std::uint8_t> protocol;
   const Result<int> refused = request.send(route, route_of(device), [&](const nlmsghdr& reply) {
     if (reply.nlmsg_type != RTM_NEWROUTE) return;
     const auto* const found = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(&reply));
     const auto oif = Attributes(message_attributes(reply, sizeof(rtmsg))).find(RTA_OIF);
-    is_there = found->rtm_type == RTN_LOCAL && found->rtm_dst_len == 128 && oif &&
-               oif->raw<std::uint32_t>() == index;
+    if (found->rtm_type == RTN_LOCAL && found->rtm_dst_len == 128 && oif &&
+        oif->raw<std::uint32_t>() == index)
+      protocol = found->rtm_protocol;
   });
   if (!refused) return refused.error();
-  return is_there;
+  return protocol;
+}
+
+}  // namespace
+
+Result<bool> has_loopback_route(Transport& route, const std::string& device) {
+  const unsigned index = if_nametoindex(device.c_str());
+  if (index == 0) return false;
+  const auto protocol = protocol_of_route(route, device, index);
+  if (!protocol) return protocol.error();
+  return protocol->has_value();
+}
+
+Result<std::vector<std::string>> devices_with_loopback_route(Transport& route) {
+  std::vector<std::string> devices;
+  const std::unique_ptr<struct if_nameindex, decltype(&if_freenameindex)> all(if_nameindex(),
+                                                                              if_freenameindex);
+  if (!all) return mapping_failed("cannot list", "the interfaces", errno);
+  for (const struct if_nameindex* one = all.get(); one->if_index != 0; ++one) {
+    const auto protocol = protocol_of_route(route, one->if_name, one->if_index);
+    if (!protocol) return protocol.error();
+    if (*protocol == kLoopbackRouteProtocol) devices.emplace_back(one->if_name);
+  }
+  return devices;
 }
 
 Result<bool> add_loopback_route(Transport& route, const std::string& device) {

@@ -17,6 +17,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "lib/base/error.hpp"
 #include "lib/base/ip_address.hpp"
@@ -36,7 +37,8 @@ Result<LoopbackWay> loopback_way_to(Transport& route, const IpAddress& address);
 Result<bool> drops_loopback_replies(Transport& route, const std::string& device);
 
 inline constexpr std::uint8_t kLoopbackRouteProtocol = 127;  // rtm_protocol: who made the route
-Result<bool> has_loopback_route(Transport& route, const std::string& device);  // whosever
+Result<bool> has_loopback_route(Transport& route, const std::string& device);    // whosever
+Result<std::vector<std::string>> devices_with_loopback_route(Transport& route);  // with ours
 Result<bool> add_loopback_route(Transport& route, const std::string& device);
 Status remove_loopback_route(Transport& route, const std::string& device);  // ours; may be gone
 // The same, each with a socket of its own.

@@ -290,6 +290,39 @@ TEST_CASE("loopback6: after nft flush ruleset restore and the next DEL leave no 
   CHECK(routes(lab) == "");
 }
 
+TEST_CASE(
+    "loopback6: a route that nft flush ruleset left is named, and removed where nobody lives") {
+  Pair pair;
+  const Lab& lab = pair.lab;
+  const ScratchDirectory scratch;
+  REQUIRE(pair.runtime.add("abc", web) == done);
+  const std::string left = "device cni0 has a route of ::1 that no port needs";
+  nft(lab.host(), "flush ruleset");
+  SUBCASE("by restore") {
+    std::filesystem::create_directories(scratch.path("results"));
+    const std::string from = scratch.path("");
+    CHECK(ctl(lab, {"restore", "--dry-run", "--from", from}).err.find("note: " + left) !=
+          std::string::npos);
+    CHECK(routes(lab) == "cni0 127");
+    CHECK(ctl(lab, {"restore", "--from", from})
+              .err.find("note: removed the route of ::1 on cni0: no port needs it") !=
+          std::string::npos);
+  }
+  SUBCASE("by check --repair") {
+    const RunResult checked = ctl(lab, {"check"});
+    CHECK(checked.status == 1);
+    CHECK(checked.out.find(left + "\n") != std::string::npos);
+    CHECK(ctl(lab, {"check", "--repair"}).out.ends_with("mended 2 of 2\n"));
+  }
+  SUBCASE("by check --repair, beside a table that has no record of it") {
+    REQUIRE(pair.runtime.add("def", {{9090, 80, "tcp", "192.0.2.1"}}) == done);
+    CHECK(ctl(lab, {"check"}).out.find(left + "\n") != std::string::npos);
+    CHECK(ctl(lab, {"check", "--repair"}).status == 0);
+  }
+  CHECK(routes(lab) == "");
+  CHECK(ctl(lab, {"check"}).out == "no findings\n");
+}
+
 TEST_CASE("loopback6: a route that somebody else made stays, and does not stand in the way") {
   const Pair pair;
   const Lab& lab = pair.lab;

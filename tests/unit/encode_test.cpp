@@ -68,36 +68,37 @@ TEST_CASE("the batch of ruleset.nft's example: types, flags, sequence numbers") 
 TEST_CASE("the batch that builds the skeleton") {
   const Batch batch = encode(build_tables({"c", {"a", "b"}}, std::vector<std::string>{"c"},
                                           std::vector<std::string>{"output"}));
-  CHECK(summaries(requests_in(batch.messages.bytes())) ==
-        // The table, the skeleton's sets and the network's maps.
-        "BEGIN #1\nNEWTABLE create #2\n"
-        "NEWSET create #3\nNEWSET create #4\nNEWSET create #5\nNEWSET create #6\n"
-        "NEWSET create #7\nNEWSET create #8\nNEWSET create #9\nNEWSET create #10\n"
-        "NEWSET create #11\nNEWSET create #12\nNEWSET create #13\n"
-        "NEWSET create #14\nNEWSET create #15\nNEWSET create #16\nNEWSET create #17\nNEWSET create "
-        "#18\nNEWSET create #19\nNEWSET create #20\n"
-        // What goes first, behind the jumps.
-        "NEWCHAIN create #21\nDELRULE #22\nDELRULE #23\nDELCHAIN #24\n"
-        // c, networks
-        "NEWCHAIN create #25\nDELRULE #26\n"
-        "NEWSET create #27\nNEWSETELEM create #28\nNEWRULE create append #29\n"
-        "NEWRULE create append #30\nNEWRULE create append #31\n"
-        "NEWRULE create append #32\nNEWRULE create append #33\n"
-        "NEWCHAIN create #34\nDELRULE #35\nNEWRULE create append #36\n"
-        "NEWRULE create append #37\n"
-        // prerouting, output with the set of the resolver's addresses, postrouting, the guards
-        "NEWCHAIN create #38\nDELRULE #39\nNEWRULE create append #40\n"
-        "NEWRULE create append #41\nNEWRULE create append #42\nNEWRULE create append #43\n"
-        "NEWRULE create append #44\nNEWRULE create append #45\nNEWRULE create append #46\n"
-        "NEWRULE create append #47\n"
-        "NEWCHAIN create #48\nDELRULE #49\nNEWRULE create append #50\n"
-        "NEWRULE create append #51\nNEWRULE create append #52\nNEWRULE create append #53\n"
-        "NEWRULE create append #54\n"
-        "NEWSET create #55\nNEWSETELEM create #56\nNEWRULE create append #57\n"
-        "NEWRULE create append #58\nNEWRULE create append #59\nNEWRULE create append #60\n"
-        "NEWCHAIN create #61\nDELRULE #62\nNEWRULE create append #63\nNEWRULE create append #64\n"
-        "NEWCHAIN create #65\nDELRULE #66\nNEWRULE create append #67\nNEWRULE create append #68\n"
-        "NEWCHAIN create #69\nDELRULE #70\nNEWRULE create append ack #71\nEND #72\n");
+  CHECK(
+      summaries(requests_in(batch.messages.bytes())) ==
+      // The table, the skeleton's sets and the network's maps.
+      "BEGIN #1\nNEWTABLE create #2\n"
+      "NEWSET create #3\nNEWSET create #4\nNEWSET create #5\nNEWSET create #6\n"
+      "NEWSET create #7\nNEWSET create #8\nNEWSET create #9\nNEWSET create #10\n"
+      "NEWSET create #11\nNEWSET create #12\nNEWSET create #13\n"
+      "NEWSET create #14\nNEWSET create #15\nNEWSET create #16\nNEWSET create #17\nNEWSET create "
+      "#18\nNEWSET create #19\nNEWSET create #20\n"
+      // What goes first, behind the jumps.
+      "NEWCHAIN create #21\nDELRULE #22\nDELRULE #23\nDELCHAIN #24\n"
+      // c, networks
+      "NEWCHAIN create #25\nDELRULE #26\n"
+      "NEWSET create #27\nNEWSETELEM create #28\nNEWRULE create append #29\n"
+      "NEWRULE create append #30\nNEWRULE create append #31\n"
+      "NEWRULE create append #32\nNEWRULE create append #33\n"
+      "NEWCHAIN create #34\nDELRULE #35\nNEWRULE create append #36\n"
+      "NEWRULE create append #37\n"
+      // any-address, prerouting, output with the set of the resolver's addresses, postrouting, guards
+      "NEWCHAIN create #38\nDELRULE #39\nNEWRULE create append #40\nNEWRULE create append #41\n"
+      "NEWCHAIN create #42\nDELRULE #43\nNEWRULE create append #44\n"
+      "NEWRULE create append #45\nNEWRULE create append #46\nNEWRULE create append #47\n"
+      "NEWRULE create append #48\nNEWRULE create append #49\n"
+      "NEWCHAIN create #50\nDELRULE #51\nNEWRULE create append #52\n"
+      "NEWRULE create append #53\nNEWRULE create append #54\nNEWRULE create append #55\n"
+      "NEWRULE create append #56\n"
+      "NEWSET create #57\nNEWSETELEM create #58\nNEWRULE create append #59\n"
+      "NEWRULE create append #60\nNEWRULE create append #61\nNEWRULE create append #62\n"
+      "NEWCHAIN create #63\nDELRULE #64\nNEWRULE create append #65\nNEWRULE create append #66\n"
+      "NEWCHAIN create #67\nDELRULE #68\nNEWRULE create append #69\nNEWRULE create append #70\n"
+      "NEWCHAIN create #71\nDELRULE #72\nNEWRULE create append ack #73\nEND #74\n");
   // The three messages of the rule with a set are one operation.
   CHECK(batch.operations[26] == batch.operations[28]);
   CHECK(batch.operations[25] + 1 == batch.operations[26]);

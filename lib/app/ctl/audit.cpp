@@ -19,7 +19,10 @@ class Auditor {
 
   Audit run() {
     check_exposure();
-    if (!contents_.exists) return std::move(audit_);
+    if (!contents_.exists) {
+      check_left_routes({});
+      return std::move(audit_);
+    }
     audit_.repair.generation = contents_.generation;
     check_skeleton();
     check_owners();
@@ -187,6 +190,16 @@ class Auditor {
     }
   }
 
+  // Where a port needs one, its record is what is missing.
+  void check_left_routes(const std::set<std::string>& needed) {
+    for (const std::string& device : contents_.left_routes) {
+      if (needed.contains(device)) continue;
+      find(app::left_route_of(device));
+      ++audit_.mendable;
+      audit_.close_routes.push_back(device);
+    }
+  }
+
   // What 127.0.0.1 may reach without being published: a process of the host would be hidden.
   void check_loopback() {
     std::set<nft::PublishedPort> services;
@@ -255,6 +268,7 @@ class Auditor {
       if (!needed.contains(device))
         mend("device " + device + " has the route of ::1 for ports that are no longer published",
              nft::opened_device_removed(Family::ipv6, device));
+    check_left_routes(needed);
   }
 
   void check_devices() {

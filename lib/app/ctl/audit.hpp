@@ -27,6 +27,7 @@ struct Audit {
   nft::Transaction repair;
   // route_localnet and the route of ::1, which the batch cannot set: what ends before it and what begins after it.
   std::vector<std::string> close_devices{};
+  std::vector<std::string> close_routes{};  // devices
   std::vector<std::string> open_devices{};
   nft::LoopbackAgain loopback6{};  // whose routes come after it too; `repair` has its batch
 };

@@ -32,6 +32,9 @@ Status repair(Transport& transport, const Audit& audit) {
   for (const std::string& device : audit.close_devices)
     if (const auto closed = app::close_unrecorded(transport, Family::ipv4, device); !closed)
       return closed.error();
+  for (const std::string& device : audit.close_routes)
+    if (const auto closed = app::close_unrecorded(transport, Family::ipv6, device); !closed)
+      return closed.error();
   if (!audit.repair.operations.empty()) {
     std::vector<Error> left_open;
     const nft::CommitResult result = app::commit_closing(transport, audit.repair, left_open);

@@ -118,6 +118,8 @@ Status read_tables(Transport& transport, doctor::Host& host) {
   if (!table) return table.error();
   Result<std::vector<std::string>> exposed = app::exposed_devices(transport);
   if (!exposed) return exposed.error();
+  const Result<std::vector<std::string>> routes = app::left_routes(transport);
+  if (!routes) return routes.error();
   const Result<nft::LoopbackView> loopback6 = app::read_loopback_view(transport);
   if (!loopback6) return loopback6.error();
   Result<nft::foreign::Ruleset> others = nft::foreign::read_ruleset(transport);
@@ -133,6 +135,8 @@ Status read_tables(Transport& transport, doctor::Host& host) {
   host.others = std::move(*others);
   const nft::LoopbackAgain again = nft::decide_loopback_again(*loopback6);
   for (const std::string& finding : again.findings) host.loopback6.push_back(printable(finding));
+  for (const std::string& device : *routes)
+    host.loopback6.push_back(printable(app::left_route_of(device)));
   host.strict_devices = strict_devices(host.ports);
   host.absent_ports = absent_ports(*ports);
   return read_service_ports(transport, *ports, host);

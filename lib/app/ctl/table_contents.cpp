@@ -66,6 +66,9 @@ Status read_exposure(Transport& transport, TableContents& contents) {
   Result<std::vector<std::string>> exposed = app::exposed_devices(transport);
   if (!exposed) return exposed.error();
   contents.exposed_devices = std::move(*exposed);
+  Result<std::vector<std::string>> routes = app::left_routes(transport);
+  if (!routes) return routes.error();
+  contents.left_routes = std::move(*routes);
   return {};
 }
 

@@ -41,6 +41,7 @@ struct TableContents {
   std::vector<std::string> localnet_devices;
   std::map<nft::OwnerHash, std::string> localnet_users;
   nft::LoopbackView loopback6;               // what bears on ::1
+  std::vector<std::string> left_routes;      // devices with our route of ::1 and no record of it
   std::vector<std::string> exposed_devices;  // with route_localnet, where our guard is not whole
   std::vector<std::string> closed_devices;   // of localnet_users, without route_localnet
   std::vector<IpAddress> absent_addresses;   // of published ports; no interface has them now

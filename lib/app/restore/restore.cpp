@@ -113,6 +113,7 @@ class Restorer {
     }
     app::effects_of_dels(transport_, ended_, notes_);
     if (const Status closed = end_exposure(); !closed) return closed.error();
+    if (const Status ended = end_left_routes(); !ended) return ended.error();
     if (const Status decided = decide_loopback_again(); !decided) return decided.error();
     return report();
   }
@@ -146,6 +147,22 @@ class Restorer {
       if (*closed)
         notes_.push_back("reset route_localnet of " + device +
                          ": no port needs it, and no guard was there");
+    }
+    return {};
+  }
+
+  Status end_left_routes() {
+    const Result<std::vector<std::string>> devices = app::left_routes(transport_);
+    if (!devices) return devices.error();
+    for (const std::string& device : *devices) {
+      if (mode_ == Mode::dry_run) {
+        if (std::none_of(tracked_.begin(), tracked_.end(), is_restored))
+          notes_.push_back(app::left_route_of(device));
+        continue;
+      }
+      const Result<bool> closed = app::close_unrecorded(transport_, Family::ipv6, device);
+      if (!closed) return closed.error();
+      if (*closed) notes_.push_back("removed the route of ::1 on " + device + ": no port needs it");
     }
     return {};
   }
