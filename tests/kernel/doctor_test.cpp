@@ -283,14 +283,15 @@ TEST_CASE("doctor: bridge netfilter and a strict rp_filter are told of") {
       {{bridges, R"(note     net.bridge.bridge-nf-call-iptables and -ip6tables are 1
          why:  packets between containers of a bridge pass the forward rules too, and a
                container reaches its own published port only if its bridge port is in hairpin
-               mode; the host's ::1 does not reach ports of containers on a bridge; kube-proxy
-               needs this setting, this plugin does not
+               mode; the host's ::1 does not reach ports of containers on a bridge;
+               kube-proxy needs this setting, this plugin does not
          fix:  sysctl -w net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0
 )"},
        {loopback6,
-        R"(problem  port [::]:8080/tcp of web/abc/eth0 is in loopback-ip6, and br_netfilter drops the replies on cni0: connections to ::1 hang
-         why:  br_netfilter or an interface has changed since the ADD, or somebody removed the
-               route
+        R"(problem  port [::]:8080/tcp of web/abc/eth0 is in loopback-ip6, and br_netfilter drops the
+         replies on cni0: connections to ::1 hang
+         why:  br_netfilter or an interface has changed since the ADD, or somebody removed
+               the route
          fix:  nft-port-mapperctl check --repair
 )"},
        {strictness, R"(note     rp_filter is strict on cni0, which leads to containers

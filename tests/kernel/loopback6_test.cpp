@@ -301,12 +301,10 @@ TEST_CASE(
   SUBCASE("by restore") {
     std::filesystem::create_directories(scratch.path("results"));
     const std::string from = scratch.path("");
-    CHECK(ctl(lab, {"restore", "--dry-run", "--from", from}).err.find("note: " + left) !=
-          std::string::npos);
+    CHECK(ctl(lab, {"restore", "--dry-run", "--from", from}).err.find(left) != std::string::npos);
     CHECK(routes(lab) == "cni0 127");
     CHECK(ctl(lab, {"restore", "--from", from})
-              .err.find("note: removed the route of ::1 on cni0: no port needs it") !=
-          std::string::npos);
+              .err.find("removed the route of ::1 on cni0: no port needs it") != std::string::npos);
   }
   SUBCASE("by check --repair") {
     const RunResult checked = ctl(lab, {"check"});
@@ -363,8 +361,7 @@ TEST_CASE("loopback6: where the route cannot be made, the ports are not translat
   CHECK(elements6(lab, "loopback-ip6") == "");
   CHECK(probe(lab.host(), Protocol::tcp, "::1", 8080) == "refused");
   CHECK(ask(lab.client(), Protocol::tcp, "192.0.2.1", 8080) == "refused");
-  CHECK(pair.runtime.add("def", {{9090, 80, "tcp", "::1"}})
-            .find("\"code\":103,\"msg\":\"" + failed) != std::string::npos);
+  CHECK(pair.runtime.add("def", {{9090, 80, "tcp", "::1"}}) == failed);
   CHECK(listing(lab.host()).find("container_id: def") == std::string::npos);
 }
 

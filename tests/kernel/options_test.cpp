@@ -168,12 +168,13 @@ TEST_CASE("options: the hairpin of a /32 goes with its container, its neighbours
   CHECK(elements(lab, "hairpin-ip") ==
         "10.22.0.2 . 10.22.0.2\n127.0.0.0/8 . 10.22.0.2\n"
         "10.22.0.3 . 10.22.0.3\n127.0.0.0/8 . 10.22.0.3");
-  CHECK(elements(lab, "hairpin-ip6") == "fd00::2 . fd00::2\nfd00::3 . fd00::3");
+  CHECK(elements(lab, "hairpin-ip6") ==
+        "fd00::2 . fd00::2\n::1 . fd00::2\nfd00::3 . fd00::3\n::1 . fd00::3");
   CHECK(ask(abc, Protocol::tcp, "192.0.2.1", 8080) == "abc 10.22.0.1");
   CHECK(ask(abc, Protocol::udp, "2001:db8::1", 8080) == "abc fd00::1");
   REQUIRE(runtime.del("abc") == done);
   CHECK(elements(lab, "hairpin-ip") == "10.22.0.3 . 10.22.0.3\n127.0.0.0/8 . 10.22.0.3");
-  CHECK(elements(lab, "hairpin-ip6") == "fd00::3 . fd00::3");
+  CHECK(elements(lab, "hairpin-ip6") == "fd00::3 . fd00::3\n::1 . fd00::3");
   CHECK(ask(def, Protocol::udp, "192.0.2.1", 9090) == "def 10.22.0.1");
   CHECK(ask(lab.host(), Protocol::udp, "127.0.0.1", 9090) == "def 10.22.0.1");
 }

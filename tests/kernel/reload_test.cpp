@@ -147,10 +147,13 @@ constexpr const char* kForms =
 meta:15+0 == 0a; in @c-hostip6 [nh+24:16 meta:16+0:1 #000000 th+2:2 #0000]; dnat ip6 3 [@c-hostip6+0:16] [@c-hostip6+0:16] [@c-hostip6+16:2] [@c-hostip6+16:2]
 set ct:13 [#00000000000000000000000000000080]
 jump c
+socket:2+0 == 00; return
+goto networks
 [fib:2+0:4] != 02000000; return
 in @published-hostip [nh+16:4 meta:16+0:1 #000000 th+2:2 #0000]; meta:15+0 == 02; jump networks
 meta:15+0 == 0a; nh+24 == fe; nh+25&c0 == 80; return
 in @published-ip [meta:16+0:1 #000000 th+2:2 #0000]; meta:15+0 == 02; socket:2+0 == 00; return
+in @published-ip [meta:16+0:1 #000000 th+2:2 #0000]; meta:15+0 == 02; goto any-address
 meta:15+0 == 02; nh+16 == 7f; not in @published-ip [meta:16+0:1 #000000 th+2:2 #0000]; return
 meta:15+0 == 0a; nh+24 == 00; nh+25 == 00; nh+26 == 00; nh+27 == 00; nh+28 == 00; nh+29 == 00; nh+30 == 00; nh+31 == 00; nh+32 == 00; nh+33 == 00; nh+34 == 00; nh+35 == 00; nh+36 == 00; nh+37 == 00; nh+38 == 00; nh+39 == 01; not in @published-ip6 [meta:16+0:1 #000000 th+2:2 #0000]; return
 in { 7f000035 7f000036 } [nh+16:4]; meta:15+0 == 02; counter; return
