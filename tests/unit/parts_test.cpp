@@ -122,7 +122,7 @@ TEST_CASE("parts: each is sent on the generation that the one before it left") {
 }
 
 TEST_CASE("parts: a refusal of a later one undoes the earlier ones; of the first, nothing") {
-  for (const std::size_t refused : {0, 1, 3}) {
+  for (const std::size_t refused : {0U, 1U, 3U}) {
     FakeTransport transport;
     NarrowKernel kernel{.most = 1, .refused = refused};
     int undone = 0;
