@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include "lib/base/hash.hpp"
 
@@ -119,19 +120,36 @@ std::vector<Rule> guard_rules() {
       {Drop{}, {not_from_loopback_device(), std::move(from)}}};
 }
 
-std::vector<MatchValue> devices_of(const NetworkChain& network) {
-  std::vector<MatchValue> devices;
-  for (const std::string& device : network.exclude_devices)
-    devices.push_back(
-        device.ends_with('*')
-            ? MatchValue::interface_prefix(std::string_view(device).substr(0, device.size() - 1))
-            : MatchValue::interface_name(device));
-  return as_set(MatchField::iifname, std::move(devices));
+std::string_view beginning_of(std::string_view device) {
+  return device.substr(0, device.size() - 1);  // without its '*'
 }
 
-// iifname { "mesos-cni0", "docker0" }
-Match device_match(std::vector<MatchValue> devices) {
-  return {.field = MatchField::iifname, .values = std::move(devices)};
+bool is_covered(const std::string& device, const std::vector<std::string>& others) {
+  return std::any_of(others.begin(), others.end(), [&device](const std::string& other) {
+    return other != device && other.ends_with('*') && device.starts_with(beginning_of(other));
+  });
+}
+
+// iifname { "mesos-cni0", "docker0" }; and by itself iifname "veth*": nft joins beginnings that are
+// neighbours, as "eth0*" and "eth1*", to a range that it cannot list.
+std::vector<Match> excluded_devices(const NetworkChain& network) {
+  std::set<std::string> beginnings;
+  std::vector<MatchValue> names;
+  for (const std::string& device : network.exclude_devices) {
+    if (is_covered(device, network.exclude_devices)) continue;
+    if (device.ends_with('*'))
+      beginnings.insert(device);
+    else
+      names.push_back(MatchValue::interface_name(device));
+  }
+  std::vector<Match> matches;
+  const auto add = [&matches](std::vector<MatchValue> values) {
+    matches.push_back({.field = MatchField::iifname, .values = std::move(values)});
+  };
+  if (!names.empty()) add(as_set(MatchField::iifname, std::move(names)));
+  for (const std::string& device : beginnings)
+    add({MatchValue::interface_prefix(beginning_of(device))});
+  return matches;
 }
 
 // ip daddr { 10.96.0.0/12, 192.0.2.7 }; nothing where none is of the family
@@ -176,8 +194,8 @@ ChainSpec network_chain(const NetworkChain& network) {
   if (!network.network.empty())
     chain.owner = ChainOwner{network_comment(network.network), network_hash(network.network),
                              restrictions(network)};
-  if (!network.exclude_devices.empty())
-    chain.rules.push_back({Return{}, {device_match(devices_of(network))}});
+  for (Match& match : excluded_devices(network))
+    chain.rules.push_back({Return{}, {std::move(match)}});
   // One address before any, as with bind(2).
   for (const Family family : kFamilies)
     for (const AddressScope scope : {AddressScope::one, AddressScope::any}) {
@@ -198,8 +216,9 @@ ChainSpec network_chain(const NetworkChain& network) {
 
 std::uint64_t restrictions(const NetworkChain& network) {
   std::string text;
-  for (const MatchValue& device : devices_of(network))
-    text += to_string(device_match({device})) + "\n";
+  for (const Match& match : excluded_devices(network))
+    for (const MatchValue& device : match.values)
+      text += to_string(Match{.field = MatchField::iifname, .values = {device}}) + "\n";
   for (const auto* conditions : {&network.conditions_v4, &network.conditions_v6}) {
     for (const Match& match : *conditions) text += to_string(match) + " ";
     text += "\n";

@@ -101,9 +101,20 @@ TEST_CASE("excluded: the rules, in the order and the form in which nft lists the
   CHECK(rules(excluding({"10.0.0.128/25", "10.0.0.0/25", "10.0.1.0/24", "10.0.2.0/24"})) ==
         "ip daddr 10.0.0.0-10.0.2.255 return\n");
   nft::NetworkChain devices{.name = "c", .exclude_devices = {"docker0", "veth*", "veth1"}};
-  CHECK(rules(devices) == "iifname { \"docker0\", \"veth*\" } return\n");
+  CHECK(rules(devices) == "iifname \"docker0\" return\niifname \"veth*\" return\n");
   devices.exclude_devices = {"veth*"};
   CHECK(rules(devices) == "iifname \"veth*\" return\n");
+  // Neighbours, which nft would join to a range that it cannot list.
+  devices.exclude_devices = {"eth1*", "eth0*", "eth1", "lo", "eth00*", "docker0"};
+  CHECK(rules(devices) ==
+        "iifname { \"lo\", \"docker0\" } return\niifname \"eth0*\" return\n"
+        "iifname \"eth1*\" return\n");
+  const auto restricted = [](std::vector<std::string> names) {
+    return nft::restrictions({.name = "c", .exclude_devices = std::move(names)});
+  };
+  CHECK(restricted({"lam*", "lan*"}) != restricted({"lam"}));
+  CHECK(restricted({"lam*", "lan*"}) != restricted({"lam*"}));
+  CHECK(restricted({"lam*", "lan*"}) == restricted({"lan*", "lan0", "lam*"}));
   // A chain whose network excludes other addresses has other restrictions; the order is no matter.
   CHECK(nft::restrictions(excluding({"10.0.0.1"})) != nft::restrictions(excluding({})));
   CHECK(nft::restrictions(excluding({"10.0.0.1"})) != nft::restrictions(excluding({"10.0.0.2"})));
