@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "nft/hairpin_tag.hpp"
-
 namespace portmapper::nft {
 namespace {
 
@@ -23,17 +21,10 @@ class Decider {
     again_.repair.append(std::move(repair));
   }
 
-  // The pair is the subnet's: a neighbour may want it, or have asked for none (`snat` false).
   [[nodiscard]] bool is_wanted(const LoopbackPort& port) const {
-    const auto from_loopback = [](const Hairpin& pair) {
-      return pair.source.contains(IpPrefix::loopback(Family::ipv6));
-    };
-    if (port.owner.wish) {
-      const std::vector<Hairpin> own = hairpins_of(*port.owner.wish, port.endpoint);
-      if (std::none_of(own.begin(), own.end(), from_loopback)) return false;
-    }
-    return std::any_of(view_.hairpins.begin(), view_.hairpins.end(), [&](const Hairpin& pair) {
-      return from_loopback(pair) && pair.destination.contains(port.endpoint);
+    return std::any_of(view_.hairpins.begin(), view_.hairpins.end(), [&port](const Hairpin& pair) {
+      return pair.source.contains(IpPrefix::loopback(Family::ipv6)) &&
+             pair.destination.contains(port.endpoint);
     });
   }
 
