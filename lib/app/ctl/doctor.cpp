@@ -133,6 +133,7 @@ Status read_tables(Transport& transport, doctor::Host& host) {
   host.has_table = *table;
   host.exposed_devices = std::move(*exposed);
   host.others = std::move(*others);
+  host.loopback6.clear();
   const nft::LoopbackAgain again = nft::decide_loopback_again(*loopback6);
   for (const std::string& finding : again.findings) host.loopback6.push_back(printable(finding));
   for (const std::string& device : *routes)

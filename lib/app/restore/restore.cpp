@@ -113,8 +113,9 @@ class Restorer {
     }
     app::effects_of_dels(transport_, ended_, notes_);
     if (const Status closed = end_exposure(); !closed) return closed.error();
-    if (const Status ended = end_left_routes(); !ended) return ended.error();
+    // What a port needs gets its record first.
     if (const Status decided = decide_loopback_again(); !decided) return decided.error();
+    if (const Status ended = end_left_routes(); !ended) return ended.error();
     return report();
   }
 
