@@ -154,7 +154,7 @@ std::vector<PublishedPort> overlapping_ports(const Plan& plan,
 Transaction devices_closed(const InstalledPorts& installed, const DeviceUse& use,
                            const Plan* successor) {
   Transaction transaction;
-  for (const Family family : {Family::ipv4, Family::ipv6}) {
+  for (const Family family : kFamilies) {
     const std::string& device = loopback_device(installed, family);
     const bool is_over = family == Family::ipv4 ? use.ends_localnet : use.ends_route;
     const bool is_wanted = successor != nullptr && loopback_device(*successor, family) == device;

@@ -46,16 +46,13 @@ class Decider {
              loopback_addition({&claim, 1}));
       }
     } else if (is_listed && decided_.insert(service).second) {
-      Transaction transaction;
-      transaction.operations.emplace_back(Elements{
-          ElementVerb::remove, loopback_spec(Family::ipv6), {}, {{service_key(owner.published)}}});
       mend(name + " is in " + loopback_set(Family::ipv6) + ", and " +
                (!has_link ? "no interface leads to its container"
                 : link->second.drops_replies
                     ? "br_netfilter drops the replies on " + link->second.device
                     : "its network does not want ::1") +
                ": connections to ::1 hang",
-           std::move(transaction));
+           loopback_removed(owner.published));
     }
   }
 
@@ -66,10 +63,7 @@ class Decider {
       return;
     Transaction transaction;
     if (user != view_.users.end())  // a map's element cannot be changed
-      transaction.operations.emplace_back(Elements{ElementVerb::remove,
-                                                   device_users_spec(Family::ipv6),
-                                                   {},
-                                                   {{device_user_key(owner.owner)}}});
+      transaction = device_user_removed(Family::ipv6, owner.owner);
     const LocalnetUser wanted{owner.owner, owner.comment, device};
     transaction.append(device_users_added(Family::ipv6, {&wanted, 1}));
     mend("attachment " + owner.comment + " is not in " + kLoopbackUsers + " with " + device,
@@ -94,6 +88,23 @@ class Decider {
 };
 
 }  // namespace
+
+std::vector<LoopbackPort> loopback_ports(const std::vector<OwnerEntry>& owners,
+                                         const ClaimsByPort& claims,
+                                         const EndpointsByPort& endpoints) {
+  std::vector<LoopbackPort> ports;
+  for (const OwnerEntry& owner : owners) {
+    const PublishedPort& port = owner.published;
+    if (owner.standby || port.address.family() != Family::ipv6 || !is_reachable_by_loopback(port))
+      continue;
+    const auto claim = claims.find(port);
+    const auto endpoint = endpoints.find(port);
+    if (claim == claims.end() || endpoint == endpoints.end()) continue;
+    if (claim->second.owner && *claim->second.owner != owner.owner) continue;
+    ports.push_back({owner, claim->second.comment, endpoint->second});
+  }
+  return ports;
+}
 
 LoopbackAgain decide_loopback_again(const LoopbackView& view) {
   return Decider(view).run();

@@ -27,6 +27,13 @@ struct LoopbackPort {
   IpAddress endpoint;
 };
 
+// Of all that was read of the ports, those that ::1 may reach.
+using ClaimsByPort = std::map<PublishedPort, ClaimEntry>;
+using EndpointsByPort = std::map<PublishedPort, IpAddress>;
+std::vector<LoopbackPort> loopback_ports(const std::vector<OwnerEntry>& owners,
+                                         const ClaimsByPort& claims,
+                                         const EndpointsByPort& endpoints);
+
 // The interface towards a container.
 struct LoopbackLink {
   std::string device;

@@ -25,8 +25,6 @@ constexpr Hook kLocalnetGuardHook = {"filter", NF_INET_PRE_ROUTING, -300};
 // type filter hook input priority filter; a source route is followed behind prerouting
 constexpr Hook kLocalnetGuardInputHook = {"filter", NF_INET_LOCAL_IN, 0};
 
-constexpr std::array kFamilies = {Family::ipv4, Family::ipv6};
-
 Match to(Family family, const IpPrefix& prefix) {
   return {.field = family == Family::ipv4 ? MatchField::ip_daddr : MatchField::ip6_daddr,
           .values = {prefix.is_host() ? MatchValue::address(prefix.address)
@@ -73,8 +71,9 @@ Rule return_link_local() {
 
 // ip daddr { 127.0.0.53, 127.0.0.54 } return
 Rule return_resolver_stubs() {
-  Match stubs = to(Family::ipv4, IpPrefix::host(*IpAddress::parse("127.0.0.53")));
-  stubs.values.push_back(MatchValue::address(*IpAddress::parse("127.0.0.54")));
+  Match stubs{.field = MatchField::ip_daddr, .values = {}};
+  for (const IpAddress& address : resolver_stubs())
+    stubs.values.push_back(MatchValue::address(address));
   return {Return{}, {std::move(stubs)}};
 }
 
@@ -173,6 +172,10 @@ std::vector<Rule> guard_input_rules() {
 }
 
 }  // namespace
+
+std::array<IpAddress, 2> resolver_stubs() {
+  return {IpAddress(Family::ipv4, {127, 0, 0, 53}), IpAddress(Family::ipv4, {127, 0, 0, 54})};
+}
 
 std::vector<ChainSpec> skeleton_chains() {
   return {{.name = kAnyAddress, .rules = any_address_rules()},

@@ -10,6 +10,7 @@
 // priorities.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -24,6 +25,9 @@ namespace portmapper::nft {
 
 // Of our translations: dstnat + 1, one after the cluster's own services (CVE-2019-9946).
 inline constexpr std::int32_t kTranslationPriority = -99;
+
+// systemd-resolved's addresses, which "any address" never means to the host itself.
+std::array<IpAddress, 2> resolver_stubs();
 
 struct Hook {
   const char* type;  // "nat" or "filter"

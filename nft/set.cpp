@@ -91,7 +91,7 @@ std::vector<SetSpec> skeleton_sets() {
   sets.push_back(loopback_spec(Family::ipv6));
   sets.push_back(hairpin_spec(Family::ipv4));
   sets.push_back(hairpin_spec(Family::ipv6));
-  for (const Family family : {Family::ipv4, Family::ipv6}) {
+  for (const Family family : kFamilies) {
     sets.push_back(opened_devices_spec(family));
     sets.push_back(device_users_spec(family));
   }

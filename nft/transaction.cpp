@@ -1,7 +1,6 @@
 #include "nft/transaction.hpp"
 
 #include <algorithm>
-#include <array>
 #include <iterator>
 #include <map>
 
@@ -10,8 +9,6 @@
 
 namespace portmapper::nft {
 namespace {
-
-constexpr std::array kBothFamilies = {Family::ipv4, Family::ipv6};
 
 // Elements of one verb, gathered by set so that each set is one operation.
 class BySet {
@@ -55,10 +52,9 @@ ElementData standby_userdata(const std::string& comment, const OwnerHash& contai
   return data;
 }
 
-Transaction of_device(ElementVerb verb, Family family, const std::string& device) {
+Transaction of_element(ElementVerb verb, SetSpec set, const Key& key) {
   Transaction transaction;
-  transaction.operations.emplace_back(
-      Elements{verb, opened_devices_spec(family), {}, {{device_key(device)}}});
+  transaction.operations.emplace_back(Elements{verb, std::move(set), {}, {{key}}});
   return transaction;
 }
 
@@ -187,7 +183,7 @@ Transaction insertion_of_ports(const Plan& plan) {
   BySet standbys(ElementVerb::create, encode(standby_userdata(comment, container)));
   BySet loopback(ElementVerb::add, encode(ElementData{.comment = comment}));
   BySet user(ElementVerb::add, encode(ElementData{.comment = attachment_comment(plan.attachment)}));
-  for (const Family family : kBothFamilies)
+  for (const Family family : kFamilies)
     if (const std::string& device = loopback_device(plan, family); !device.empty())
       user[device_users_spec(family)].push_back({device_user_key(hash), {}, device_key(device)});
   std::uint32_t index = 0;
@@ -232,7 +228,7 @@ Transaction removal(const InstalledPorts& installed, bool with_hairpins) {
   }
   for (const std::uint32_t stray : installed.strays)
     removed[standby_spec()].push_back({owner_key(installed.owner, stray)});
-  for (const Family family : kBothFamilies)
+  for (const Family family : kFamilies)
     if (!loopback_device(installed, family).empty())
       removed[device_users_spec(family)].push_back({device_user_key(installed.owner)});
   // Added first, so that removing them does not fail if an operator removed them before.
@@ -250,11 +246,11 @@ Transaction removal(const InstalledPorts& installed, bool with_hairpins) {
 }
 
 Transaction opened_device_added(Family family, const std::string& device) {
-  return of_device(ElementVerb::add, family, device);
+  return of_element(ElementVerb::add, opened_devices_spec(family), device_key(device));
 }
 
 Transaction opened_device_removed(Family family, const std::string& device) {
-  return of_device(ElementVerb::remove, family, device);
+  return of_element(ElementVerb::remove, opened_devices_spec(family), device_key(device));
 }
 
 std::vector<std::string> closed_devices(const Transaction& transaction, Family family) {
@@ -268,6 +264,14 @@ std::vector<std::string> closed_devices(const Transaction& transaction, Family f
       devices.push_back(parse_device(element.key.bytes()));
   }
   return devices;
+}
+
+Transaction device_user_removed(Family family, const OwnerHash& owner) {
+  return of_element(ElementVerb::remove, device_users_spec(family), device_user_key(owner));
+}
+
+Transaction loopback_removed(const PublishedPort& port) {
+  return of_element(ElementVerb::remove, loopback_spec(port.address.family()), service_key(port));
 }
 
 Transaction device_users_added(Family family, std::span<const LocalnetUser> users) {
@@ -337,7 +341,7 @@ Transaction removal(std::span<const Hairpin> hairpins) {
 
 Transaction hairpins_removal() {
   Transaction transaction;
-  for (const Family family : {Family::ipv4, Family::ipv6})
+  for (const Family family : kFamilies)
     transaction.operations.emplace_back(FlushSet{hairpin_set(family)});
   return transaction;
 }

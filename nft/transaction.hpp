@@ -101,6 +101,9 @@ std::vector<std::string> closed_devices(const Transaction& transaction, Family f
 // Lets loopback addresses reach ports that were published before, and records by which devices.
 Transaction device_users_added(Family family, std::span<const LocalnetUser> users);
 Transaction loopback_addition(std::span<const ClaimEntry> claims);
+// The end of either, of one attachment and of one port.
+Transaction device_user_removed(Family family, const OwnerHash& owner);
+Transaction loopback_removed(const PublishedPort& port);
 Transaction addition(std::span<const Hairpin> hairpins);
 Transaction removal(std::span<const Hairpin> hairpins);
 // The hairpin elements of all subnets, which nobody needs when nothing is published.

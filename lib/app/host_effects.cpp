@@ -1,7 +1,6 @@
 #include "lib/app/host_effects.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <optional>
 
@@ -46,8 +45,6 @@ void note_unless(const Result<std::size_t>& deleted, std::vector<std::string>& n
                     "; clients of the ports may go on to where these led before");
 }
 
-constexpr std::array kFamilies = {Family::ipv4, Family::ipv6};
-
 // What lets a family's loopback addresses reach containers by a device: the sysctl route_localnet, or
 // the route of ::1. True: it was not there.
 Result<bool> open_device(Family family, const std::string& device) {
@@ -73,12 +70,7 @@ void unlist_loopback6(Transport& transport, const nft::Plan& plan) {
   for (const nft::Translation& translation : plan.translations) {
     const nft::PublishedPort& port = translation.published;
     if (port.address.family() != Family::ipv6 || !nft::is_reachable_by_loopback(port)) continue;
-    nft::Transaction transaction;
-    transaction.operations.emplace_back(nft::Elements{nft::ElementVerb::remove,
-                                                      nft::loopback_spec(Family::ipv6),
-                                                      {},
-                                                      {{nft::service_key(port)}}});
-    (void)nft::commit(transport, transaction);
+    (void)nft::commit(transport, nft::loopback_removed(port));
   }
 }
 

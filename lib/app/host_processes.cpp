@@ -4,6 +4,7 @@
 #include <map>
 
 #include "lib/base/escape.hpp"
+#include "nft/ruleset.hpp"
 
 namespace portmapper::app {
 namespace {
@@ -18,8 +19,9 @@ bool listens_in(const host::Listener& listener, Family family) {
 
 // What "any address" never means, whoever publishes a port there.
 bool stays_the_hosts(const IpAddress& address) {
-  return IpPrefix::link_local().contains(address) || address == *IpAddress::parse("127.0.0.53") ||
-         address == *IpAddress::parse("127.0.0.54");
+  const auto stubs = nft::resolver_stubs();
+  return IpPrefix::link_local().contains(address) ||
+         std::find(stubs.begin(), stubs.end(), address) != stubs.end();
 }
 
 Meeting meeting_of(const nft::PublishedPort& published, const host::Listener& listener,

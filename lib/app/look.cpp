@@ -72,7 +72,7 @@ bool wants_any(Plans plans, Family family) {
 // would meet; those on any address one by one.
 Result<std::vector<nft::PublishedPort>> read_overlaps(Transport& transport, Plans plans) {
   std::vector<nft::PublishedPort> claimed;
-  for (const Family family : {Family::ipv4, Family::ipv6}) {
+  for (const Family family : kFamilies) {
     if (!wants_any(plans, family)) continue;
     const auto claims = nft::read_claim_set(transport, {family, nft::AddressScope::one});
     if (!claims) return claims.error();

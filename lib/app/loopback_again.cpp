@@ -11,11 +11,8 @@
 namespace portmapper::app {
 namespace {
 
-using Claims = std::map<nft::PublishedPort, nft::ClaimEntry>;
-using Endpoints = std::map<nft::PublishedPort, IpAddress>;
-
-Result<Claims> read_claims_that_loopback_reaches(Transport& transport) {
-  Claims claims;
+Result<nft::ClaimsByPort> read_claims_that_loopback_reaches(Transport& transport) {
+  nft::ClaimsByPort claims;
   for (const nft::AddressScope scope : {nft::AddressScope::any, nft::AddressScope::one}) {
     Result<std::vector<nft::ClaimEntry>> some =
         nft::read_claim_set(transport, {Family::ipv6, scope});
@@ -27,8 +24,8 @@ Result<Claims> read_claims_that_loopback_reaches(Transport& transport) {
   return claims;
 }
 
-Result<Endpoints> read_endpoints(Transport& transport) {
-  Endpoints endpoints;
+Result<nft::EndpointsByPort> read_endpoints(Transport& transport) {
+  nft::EndpointsByPort endpoints;
   const Result<std::vector<std::string>> chains = nft::read_network_chains(transport);
   if (!chains) return chains.error();
   for (const std::string& chain : *chains)
@@ -42,19 +39,15 @@ Result<Endpoints> read_endpoints(Transport& transport) {
   return endpoints;
 }
 
-Status read_ports(Transport& transport, const Claims& claims, nft::LoopbackView& view) {
-  Result<std::vector<nft::OwnerEntry>> owners = nft::read_owners(transport);
+Result<std::vector<nft::LoopbackPort>> read_ports(Transport& transport) {
+  const Result<nft::ClaimsByPort> claims = read_claims_that_loopback_reaches(transport);
+  if (!claims) return claims.error();
+  if (claims->empty()) return std::vector<nft::LoopbackPort>();
+  const Result<std::vector<nft::OwnerEntry>> owners = nft::read_owners(transport);
   if (!owners) return owners.error();
-  const Result<Endpoints> endpoints = read_endpoints(transport);
+  const Result<nft::EndpointsByPort> endpoints = read_endpoints(transport);
   if (!endpoints) return endpoints.error();
-  for (nft::OwnerEntry& owner : *owners) {
-    const auto claim = claims.find(owner.published);
-    const auto endpoint = endpoints->find(owner.published);
-    if (owner.standby || claim == claims.end() || endpoint == endpoints->end()) continue;
-    if (claim->second.owner && *claim->second.owner != owner.owner) continue;
-    view.ports.push_back({std::move(owner), claim->second.comment, endpoint->second});
-  }
-  return {};
+  return nft::loopback_ports(*owners, *claims, *endpoints);
 }
 
 Status read_records(Transport& transport, nft::LoopbackView& view) {
@@ -105,15 +98,20 @@ Status read_links(nft::LoopbackView& view) {
 
 }  // namespace
 
-Result<nft::LoopbackView> read_loopback_view(Transport& transport) {
+Result<nft::LoopbackView> read_loopback_view(Transport& transport,
+                                             std::vector<nft::LoopbackPort> ports) {
   nft::LoopbackView view;
+  view.ports = std::move(ports);
   if (const Status read = read_records(transport, view); !read) return read.error();
-  const Result<Claims> claims = read_claims_that_loopback_reaches(transport);
-  if (!claims) return claims.error();
-  if (claims->empty()) return view;
-  if (const Status read = read_ports(transport, *claims, view); !read) return read.error();
+  if (view.ports.empty()) return view;
   if (const Status read = read_links(view); !read) return read.error();
   return view;
+}
+
+Result<nft::LoopbackView> read_loopback_view(Transport& transport) {
+  Result<std::vector<nft::LoopbackPort>> ports = read_ports(transport);
+  if (!ports) return ports.error();
+  return read_loopback_view(transport, std::move(*ports));
 }
 
 Status add_loopback_routes(const nft::LoopbackAgain& again) {

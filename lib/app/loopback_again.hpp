@@ -18,6 +18,9 @@
 namespace portmapper::app {
 
 Result<nft::LoopbackView> read_loopback_view(Transport& transport);
+// The same for whoever has read the ports already.
+Result<nft::LoopbackView> read_loopback_view(Transport& transport,
+                                             std::vector<nft::LoopbackPort> ports);
 
 // The devices that the batch of a decision has let get the route.
 Status add_loopback_routes(const nft::LoopbackAgain& again);

@@ -21,6 +21,7 @@
 namespace portmapper {
 
 enum class Family : std::uint8_t { ipv4, ipv6 };
+inline constexpr std::array kFamilies = {Family::ipv4, Family::ipv6};
 
 constexpr std::size_t address_length(Family family) {
   return family == Family::ipv4 ? 4 : 16;

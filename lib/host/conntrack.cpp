@@ -361,7 +361,7 @@ Result<std::size_t> delete_stale_flows(Transport& transport, const PortChange& c
   const Ports left(gone_ports, local_addresses);
   const Ports held(change.held, local_addresses);
   std::size_t deleted = 0;
-  for (const Family family : {Family::ipv4, Family::ipv6}) {
+  for (const Family family : kFamilies) {
     const auto left_here = ports_of(gone_ports, family, /*udp_only=*/false);
     if (!left_here.empty()) {
       const Result<std::size_t> gone =

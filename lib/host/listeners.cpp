@@ -127,7 +127,7 @@ Result<std::vector<Listener>> find_listeners(Transport& sockets,
     const auto last = std::find_if(first, wanted.end(), [protocol](const ListenPort& port) {
       return port.protocol != protocol;
     });
-    for (const Family family : {Family::ipv4, Family::ipv6}) {
+    for (const Family family : kFamilies) {
       const Status listed = dump_sockets(sockets, protocol, family, {first, last}, found);
       if (!listed) return listed.error();
     }

@@ -2,7 +2,8 @@
 //
 //   Result<Netlink> route = Netlink::open(NETLINK_ROUTE);
 //   const Result<LoopbackWay> way = loopback_way_to(*route, address);  // "cni0", by two look-ups
-//   if (way && way->is_open()) use(add_loopback_route(*route, way->device));  // false: it was there
+//   if (way && way->is_attached && !way->drops_replies)
+//     use(add_loopback_route(*route, way->device));  // false: it was there
 //
 // A reply to ::1 arrives on the interface that leads to the container, and the kernel looks a loopback
 // destination up strictly: it needs a local route on that interface. Behind a bridge with
@@ -29,8 +30,6 @@ struct LoopbackWay {
   std::string device;
   bool is_attached = false;    // as host::Way has it
   bool drops_replies = false;  // a bridge that hands its packets to br_netfilter
-
-  [[nodiscard]] bool is_open() const { return is_attached && !drops_replies; }
 };
 Result<LoopbackWay> loopback_way_to(Transport& route, const IpAddress& address);
 // Whether replies to ::1 are dropped on the device.

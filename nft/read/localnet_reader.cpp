@@ -71,7 +71,7 @@ Result<bool> is_shared(Transport& transport, const InstalledPorts& installed, Fa
 Result<DeviceUse> read_device_use(Transport& transport, const InstalledPorts& installed) {
   std::vector<Family> alone;  // the families whose device nobody else needs
   Query records;
-  for (const Family family : {Family::ipv4, Family::ipv6}) {
+  for (const Family family : kFamilies) {
     if (loopback_device(installed, family).empty()) continue;
     const Result<bool> shared = is_shared(transport, installed, family);
     if (!shared) return shared.error();

@@ -72,7 +72,7 @@ Result<std::vector<std::optional<Endpoint>>> read_targets(Transport& transport,
 
 Result<std::vector<Hairpin>> read_hairpins(Transport& transport) {
   std::vector<Hairpin> hairpins;
-  for (const Family family : {Family::ipv4, Family::ipv6}) {
+  for (const Family family : kFamilies) {
     Query query;
     query.all_elements(hairpin_set(family));
     const Status status = query.run(transport, [&](const nlmsghdr& reply) {

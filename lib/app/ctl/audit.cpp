@@ -186,7 +186,7 @@ class Auditor {
     for (const std::string& device : contents_.exposed_devices) {
       find(app::exposure_of(device));
       ++audit_.mendable;
-      if (!contents_.exists) audit_.close_devices.push_back(device);
+      if (!contents_.exists) audit_.close.emplace_back(Family::ipv4, device);
     }
   }
 
@@ -196,7 +196,7 @@ class Auditor {
       if (needed.contains(device)) continue;
       find(app::left_route_of(device));
       ++audit_.mendable;
-      audit_.close_routes.push_back(device);
+      audit_.close.emplace_back(Family::ipv6, device);
     }
   }
 
@@ -209,13 +209,11 @@ class Auditor {
     for (const auto& [port, claim] : contents_.claims) add(port);
     for (const nft::OwnerEntry& owner : contents_.owners) add(owner.published);
     for (const nft::OwnerEntry& owner : contents_.owners) check_listed(owner);
-    for (const auto& [port, comment] : contents_.loopback) {
-      const Family family = port.address.family();
+    for (const auto& [port, comment] : contents_.loopback)
       if (!services.contains(port))
-        mend("element of " + to_string(port) + " in " + nft::loopback_set(family) + " (" + comment +
-                 ") has no claim",
-             without(nft::loopback_spec(family), port));
-    }
+        mend("element of " + to_string(port) + " in " + nft::loopback_set(port.address.family()) +
+                 " (" + comment + ") has no claim",
+             nft::loopback_removed(port));
   }
 
   [[nodiscard]] bool has_claim(const nft::OwnerEntry& owner) const {
@@ -243,12 +241,9 @@ class Auditor {
   }
 
   void remove_user(Family family, const nft::OwnerHash& owner) {
-    const nft::SetSpec users = nft::device_users_spec(family);
-    nft::Transaction repair;
-    repair.operations.emplace_back(
-        nft::Elements{nft::ElementVerb::remove, users, {}, {{nft::device_user_key(owner)}}});
-    mend("element " + std::string(nft::to_string(owner)) + " in " + users.name + " has no owner",
-         std::move(repair));
+    mend("element " + std::string(nft::to_string(owner)) + " in " +
+             nft::device_users_spec(family).name + " has no owner",
+         nft::device_user_removed(family, owner));
   }
 
   // Whether ::1 reaches the ports that it can reach, and what was left of the record of its routes.

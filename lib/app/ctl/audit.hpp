@@ -12,6 +12,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "lib/app/ctl/table_contents.hpp"
@@ -25,9 +26,9 @@ struct Audit {
   std::vector<std::string> notes{};  // what may be as it should
   std::size_t mendable = 0;          // how many of them `repair` mends
   nft::Transaction repair;
-  // route_localnet and the route of ::1, which the batch cannot set: what ends before it and what begins after it.
-  std::vector<std::string> close_devices{};
-  std::vector<std::string> close_routes{};  // devices
+  // route_localnet (IPv4) and the route of ::1 (IPv6), which the batch cannot set: the devices where
+  // they end before it, and where route_localnet begins after it.
+  std::vector<std::pair<Family, std::string>> close{};
   std::vector<std::string> open_devices{};
   nft::LoopbackAgain loopback6{};  // whose routes come after it too; `repair` has its batch
 };

@@ -29,11 +29,8 @@ app::Outcome report(const Audit& audit, bool repaired) {
 }
 
 Status repair(Transport& transport, const Audit& audit) {
-  for (const std::string& device : audit.close_devices)
-    if (const auto closed = app::close_unrecorded(transport, Family::ipv4, device); !closed)
-      return closed.error();
-  for (const std::string& device : audit.close_routes)
-    if (const auto closed = app::close_unrecorded(transport, Family::ipv6, device); !closed)
+  for (const auto& [family, device] : audit.close)
+    if (const auto closed = app::close_unrecorded(transport, family, device); !closed)
       return closed.error();
   if (!audit.repair.operations.empty()) {
     std::vector<Error> left_open;

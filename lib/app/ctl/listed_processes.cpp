@@ -10,7 +10,7 @@ namespace {
 
 Result<app::LoopbackPorts> read_loopback(Transport& transport) {
   app::LoopbackPorts ports;
-  for (const Family family : {Family::ipv4, Family::ipv6}) {
+  for (const Family family : kFamilies) {
     const Result<std::vector<nft::ClaimEntry>> entries = nft::read_loopback_set(transport, family);
     if (!entries) return entries.error();
     for (const nft::ClaimEntry& entry : *entries) ports.insert(nft::on_any(entry.published));

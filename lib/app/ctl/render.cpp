@@ -74,7 +74,7 @@ app::Outcome render(const Arguments& arguments) {
   // By this host's own route where it has one.
   nft::Plan here = *plan;
   app::find_way_of_loopback(here);
-  for (const Family family : {Family::ipv4, Family::ipv6}) {
+  for (const Family family : kFamilies) {
     const std::string& device = nft::loopback_device(here, family);
     nft::loopback_device(*plan, family) = device;
     if (!device.empty())

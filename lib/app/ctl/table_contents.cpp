@@ -108,7 +108,11 @@ Status read_absence(Transport&, TableContents& contents) {
 }
 
 Status read_loopback6(Transport& transport, TableContents& contents) {
-  Result<nft::LoopbackView> view = app::read_loopback_view(transport);
+  nft::EndpointsByPort endpoints;
+  for (const auto& [key, target] : contents.targets)
+    endpoints.emplace(target.published, target.endpoint.address);
+  Result<nft::LoopbackView> view = app::read_loopback_view(
+      transport, nft::loopback_ports(contents.owners, contents.claims, endpoints));
   if (!view) return view.error();
   contents.loopback6 = std::move(*view);
   contents.loopback.insert(contents.loopback6.listed.begin(), contents.loopback6.listed.end());
