@@ -25,7 +25,9 @@ void add_hairpins(Plan& plan, const IpPrefix& container, bool masq_all) {
     return;
   }
   plan.hairpins.push_back({subnet, subnet});
-  if (reachable_by_loopback(plan.translations, family) != nullptr)
+  // A subnet with the loopback in it has said so, and the kernel refuses pairs that overlap.
+  if (reachable_by_loopback(plan.translations, family) != nullptr &&
+      !subnet.contains(IpPrefix::loopback(family)))
     plan.hairpins.push_back({IpPrefix::loopback(family), subnet});
 }
 

@@ -156,6 +156,13 @@ TEST_CASE("the loopback pair is there only for ports that loopback reaches") {
   CHECK_FALSE(has_pair6("2001:db8::1"));
 }
 
+TEST_CASE("a subnet that ::1 or 127.0.0.1 is in has one pair: two would overlap, and be refused") {
+  CHECK(plan_of({mapping(nullptr, Protocol::tcp, 1, 2)}, {prefix("::2/64")})
+            .ends_with("\nhairpin ::/64 . ::/64\n"));
+  CHECK(plan_of({mapping(nullptr, Protocol::tcp, 1, 2)}, {prefix("126.0.0.2/7")})
+            .ends_with("to 126.0.0.2:2\nhairpin 126.0.0.0/7 . 126.0.0.0/7\n"));
+}
+
 TEST_CASE("who asks for ::1 is told where it cannot answer, who asks for any address is not") {
   const auto left_out = [](const char* host) {
     Plan plan = make_plan({.attachment = {"web", "abc", "eth0"},
