@@ -1,9 +1,11 @@
 #include "lib/host/life_signs.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <map>
 #include <optional>
 #include <set>
+#include <thread>
 
 #include "lib/host/netns.hpp"
 #include "lib/host/netns_addresses.hpp"
@@ -72,6 +74,26 @@ std::vector<Place> look_at_paths(const std::vector<LifeTrace>& traces) {
   return places;
 }
 
+// The kernel's word that namespaces are gone. A netlink socket that was closed keeps its namespace
+// until a grace period of RCU is over (net/netlink/af_netlink.c, netlink_release), and whoever read
+// the addresses inside had one: the word is waited for, once for all that are asked about.
+class KernelsWord {
+ public:
+  bool is_gone_for_good(const NetworkNamespace& netns) {
+    while (!host::is_gone_for_good(netns)) {
+      if (netns.id == 0 || waited_ >= kLongest) return false;
+      std::this_thread::sleep_for(kStep);
+      waited_ += kStep;
+    }
+    return true;
+  }
+
+ private:
+  static constexpr std::chrono::milliseconds kStep{5};
+  static constexpr std::chrono::milliseconds kLongest{500};
+  std::chrono::milliseconds waited_{0};
+};
+
 }  // namespace
 
 LifeSigns read_signs(const LifeTrace& trace, const LifeHint& hint, const NamespaceLook& look,
@@ -101,6 +123,7 @@ std::vector<LifeSigns> find_life(const std::vector<LifeTrace>& traces,
                                  const NetworkNamespace& newcomer) {
   const std::vector<Place> places = look_at_paths(traces);
   std::optional<NamespaceLook> look;
+  KernelsWord word;
   std::vector<LifeSigns> all;
   for (std::size_t i = 0; i < traces.size(); ++i) {
     if (places[i].has_address) {
@@ -108,8 +131,10 @@ std::vector<LifeSigns> find_life(const std::vector<LifeTrace>& traces,
       continue;
     }
     if (!look) look = look_at_namespaces();
+    const bool needs_word = look->is_all_but_descriptors && !look->is_complete &&
+                            !places[i].is_at_path && find(*look, traces[i].netns) == nullptr;
     const LifeHint hint{places[i].is_at_path,
-                        !look->is_complete && is_gone_for_good(traces[i].netns)};
+                        needs_word && word.is_gone_for_good(traces[i].netns)};
     all.push_back(read_signs(traces[i], hint, *look, newcomer));
   }
   return all;

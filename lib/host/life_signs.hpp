@@ -11,7 +11,8 @@
 //
 // A look that lacks the descriptors of protected processes alone proves that no task is in a
 // namespace, and no address; that a namespace is gone it proves only together with the kernel's own
-// word for its id (Linux 6.18). A namespace that such a descriptor alone keeps has no address for us.
+// word for its id (Linux 6.18), which is waited for, half a second at most: somebody may just have
+// looked inside. A namespace that such a descriptor alone keeps has no address for us.
 //
 // Where the kernel has no namespace ids, a number that was recorded under another path than the
 // newcomer's, and that the newcomer has now, was used again. Errors: none; what cannot be seen is

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +12,8 @@
 #include <thread>
 
 #include "lib/base/unique_fd.hpp"
+#include "lib/host/life_signs.hpp"
+#include "lib/host/netns.hpp"
 #include "tests/support/files.hpp"
 #include "tests/support/runtime.hpp"
 
@@ -161,6 +164,18 @@ TEST_CASE(
   CHECK(ctl(scene.lab, {"prune"}) == "0\nevery owner is alive; nothing to remove\n");
   fd.reset();
   CHECK(scene.add_b() == done);
+}
+
+TEST_CASE("life: a namespace that only the end of a netlink socket still keeps is gone") {
+  const Scene scene;
+  const Result<NetworkNamespace> netns = host::netns_to_record(namespace_path(scene.a));
+  REQUIRE(netns);
+  UniqueFd socket = in_namespace(
+      scene.a, [] { return UniqueFd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0)); });
+  REQUIRE(socket);
+  remove_namespace(scene.a);
+  socket.reset();  // and the kernel keeps it for some tens of milliseconds
+  CHECK(host::find_life({{*netns, {}}}).front().netns == NamespaceState::gone);
 }
 
 TEST_CASE("life: a descriptor of a thread that shares none with its process keeps a namespace") {
