@@ -83,12 +83,13 @@ Decision build_for(const NetworkChain& chain, const Snapshot& snapshot) {
 }
 
 // The pairs of the plan, fitted to what is there but for those that are `removed` before.
-Transaction make_room_for_hairpins(Plan& plan, std::vector<Hairpin> existing,
-                                   std::span<const Hairpin> removed) {
+Transaction fitted_hairpins(const Plan& plan, std::vector<Hairpin> existing,
+                            std::span<const Hairpin> removed) {
   for (const Hairpin& hairpin : removed) std::erase(existing, hairpin);
-  HairpinFit fit = fit_hairpins(plan.hairpins, existing);
-  plan.hairpins = std::move(fit.add);
-  return removal(fit.remove);
+  const HairpinFit fit = fit_hairpins(plan.hairpins, existing);
+  Transaction transaction = removal(fit.remove);
+  transaction.append(addition(fit.add));
+  return transaction;
 }
 
 bool wants(const Plan& plan, const Hairpin& hairpin) {
@@ -131,6 +132,45 @@ std::vector<Hairpin> wanted_by_nobody(std::vector<Hairpin> hairpins,
     });
   });
   return hairpins;
+}
+
+bool is_from_loopback(const Hairpin& hairpin) {
+  return hairpin.source.contains(IpPrefix::loopback(hairpin.destination.address.family()));
+}
+
+// A container that 127.0.0.1 or ::1 reaches goes on being reached, whatever its network says today:
+// those of the unwanted pairs that it needs, as the pair of loopback alone.
+std::vector<Hairpin> loopback_pairs_in_use(const std::vector<Hairpin>& unwanted,
+                                           const std::vector<InstalledPorts>& same_network) {
+  std::vector<Hairpin> in_use;
+  for (const Hairpin& hairpin : unwanted) {
+    const Family family = hairpin.destination.address.family();
+    const auto needs_it = [&](const InstalledPorts& other) {
+      return !loopback_device(other, family).empty() && may_want(other, hairpin);
+    };
+    if (is_from_loopback(hairpin) &&
+        std::any_of(same_network.begin(), same_network.end(), needs_it))
+      in_use.push_back({IpPrefix::loopback(family), hairpin.destination});
+  }
+  return in_use;
+}
+
+// Takes away what nobody wants any more; `unwanted` is left as what was removed.
+std::optional<Section> remove_unwanted(std::vector<Hairpin>& unwanted, const Snapshot& snapshot,
+                                       Transaction& transaction) {
+  if (unwanted.empty()) return std::nullopt;
+  if (!snapshot.other_networks) return Section::other_networks;
+  unwanted = wanted_by_nobody(std::move(unwanted), *snapshot.other_networks);
+  if (std::any_of(unwanted.begin(), unwanted.end(), is_from_loopback)) {
+    if (!snapshot.same_network) return Section::same_network;
+    const std::vector<Hairpin> in_use = loopback_pairs_in_use(unwanted, *snapshot.same_network);
+    for (const Hairpin& hairpin : in_use) std::erase(unwanted, hairpin);
+    transaction.append(removal(unwanted));
+    transaction.append(addition(in_use));
+    return std::nullopt;
+  }
+  transaction.append(removal(unwanted));
+  return std::nullopt;
 }
 
 // Whether the plan's device is one that we open: it is closed, or recorded; or open while our guard
@@ -208,11 +248,7 @@ Decision decide_add(const Plan& plan, const Snapshot& snapshot) {
     transaction = std::get<Transaction>(std::move(built));
   }
   std::vector<Hairpin> unwanted = unwanted_hairpins(plan, *snapshot.shared);
-  if (!unwanted.empty()) {
-    if (!snapshot.other_networks) return ReadMore{Section::other_networks};
-    unwanted = wanted_by_nobody(std::move(unwanted), *snapshot.other_networks);
-    transaction.append(removal(unwanted));
-  }
+  if (const auto more = remove_unwanted(unwanted, snapshot, transaction)) return ReadMore{*more};
   if (is_ours(plan, snapshot))
     transaction.append(opened_device_added(Family::ipv4, plan.localnet_device));
   if (!plan.loopback6_device.empty())  // the route tells by itself that it is ours
@@ -240,8 +276,8 @@ Decision decide_add(const Plan& plan, const Snapshot& snapshot) {
                   snapshot.refused.missing));
   }
   transaction.append(std::move(*way));
-  transaction.append(make_room_for_hairpins(wanted, *snapshot.hairpins, unwanted));
-  transaction.append(insertion(wanted));
+  transaction.append(insertion_of_ports(wanted));
+  transaction.append(fitted_hairpins(wanted, *snapshot.hairpins, unwanted));
   transaction.generation = snapshot.generation;
   return transaction;
 }

@@ -108,22 +108,12 @@ class ActionEncoder {
   void operator()(const Jump& action) { rule_.verdict(NFT_JUMP, action.chain.c_str()); }
   void operator()(const Goto& action) { rule_.verdict(NFT_GOTO, action.chain.c_str()); }
 
-  // ct label set 127
-  void operator()(const SetLabel&) {
-    constexpr std::array<std::uint8_t, 16> kBits = label_bit();
-    nftnl_expr* value = rule_.add("immediate");
-    nftnl_expr_set_u32(value, NFTNL_EXPR_IMM_DREG, slot(0));
-    nftnl_expr_set_data(value, NFTNL_EXPR_IMM_DATA, kBits.data(), kBits.size());
-    nftnl_expr* set = rule_.add("ct");
-    nftnl_expr_set_u32(set, NFTNL_EXPR_CT_KEY, NFT_CT_LABELS);
-    nftnl_expr_set_u32(set, NFTNL_EXPR_CT_SREG, slot(0));
-  }
-
-  // dnat ip to ip daddr . meta l4proto . th dport map @MESOS-WEB-hostip
+  // ct label set 127 dnat ip to ip daddr . meta l4proto . th dport map @MESOS-WEB-hostip
   void operator()(const Translate& action) {
     const Family family = action.suffix.family;
     load_service(rule_, action.suffix);
     rule_.lookup(action.map, slot(0));
+    set_label(slot(kBehindTarget));
     nftnl_expr* nat = rule_.add("nat");
     nftnl_expr_set_u32(nat, NFTNL_EXPR_NAT_TYPE, NFT_NAT_DNAT);
     nftnl_expr_set_u32(nat, NFTNL_EXPR_NAT_FAMILY, protocol_family(family));
@@ -132,6 +122,18 @@ class ActionEncoder {
   }
 
  private:
+  static constexpr std::uint32_t kBehindTarget = 8;  // an IPv6 address and a port need five
+
+  void set_label(std::uint32_t number) {
+    constexpr std::array<std::uint8_t, 16> kBits = label_bit();
+    nftnl_expr* value = rule_.add("immediate");
+    nftnl_expr_set_u32(value, NFTNL_EXPR_IMM_DREG, number);
+    nftnl_expr_set_data(value, NFTNL_EXPR_IMM_DATA, kBits.data(), kBits.size());
+    nftnl_expr* set = rule_.add("ct");
+    nftnl_expr_set_u32(set, NFTNL_EXPR_CT_KEY, NFT_CT_LABELS);
+    nftnl_expr_set_u32(set, NFTNL_EXPR_CT_SREG, number);
+  }
+
   RuleBuilder& rule_;
 };
 

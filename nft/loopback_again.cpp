@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "nft/hairpin_tag.hpp"
+
 namespace portmapper::nft {
 namespace {
 
@@ -11,7 +13,8 @@ class Decider {
 
   LoopbackAgain run() {
     for (const LoopbackPort& port : view_.ports) decide(port);
-    for (const std::string& device : needed_) check_device(device);
+    for (const auto& [device, ports] : needed_) check_device(device, ports);
+    for (const auto& [owner, link] : view_.links) check_forbidden(link);
     return std::move(again_);
   }
 
@@ -21,10 +24,17 @@ class Decider {
     again_.repair.append(std::move(repair));
   }
 
+  // The pair is the subnet's: a neighbour may want it, where this one asked for none (`snat` false).
   [[nodiscard]] bool is_wanted(const LoopbackPort& port) const {
-    return std::any_of(view_.hairpins.begin(), view_.hairpins.end(), [&port](const Hairpin& pair) {
-      return pair.source.contains(IpPrefix::loopback(Family::ipv6)) &&
-             pair.destination.contains(port.endpoint);
+    const auto from_loopback = [](const Hairpin& pair) {
+      return pair.source.contains(IpPrefix::loopback(Family::ipv6));
+    };
+    if (port.owner.wish) {
+      const std::vector<Hairpin> own = hairpins_of(*port.owner.wish, port.endpoint);
+      if (std::none_of(own.begin(), own.end(), from_loopback)) return false;
+    }
+    return std::any_of(view_.hairpins.begin(), view_.hairpins.end(), [&](const Hairpin& pair) {
+      return from_loopback(pair) && pair.destination.contains(port.endpoint);
     });
   }
 
@@ -33,11 +43,11 @@ class Decider {
     const PublishedPort service = on_any(owner.published);
     const auto link = view_.links.find(owner.owner);
     const bool has_link = link != view_.links.end();
-    const bool is_reached = is_wanted(port) && has_link && !link->second.drops_replies;
+    const bool is_reached = is_wanted(port) && has_link && link->second.obstacle.empty();
     const bool is_listed = view_.listed.contains(service);
     const std::string name = "port " + to_string(owner.published) + " of " + owner.comment;
     if (is_reached) {
-      needed_.insert(link->second.device);
+      needed_[link->second.device].push_back(owner.published);
       check_user(owner, link->second.device);
       if (!is_listed && decided_.insert(service).second) {
         const ClaimEntry claim{owner.published, port.comment, owner.owner};
@@ -47,10 +57,9 @@ class Decider {
       }
     } else if (is_listed && decided_.insert(service).second) {
       mend(name + " is in " + loopback_set(Family::ipv6) + ", and " +
-               (!has_link ? "no interface leads to its container"
-                : link->second.drops_replies
-                    ? "br_netfilter drops the replies on " + link->second.device
-                    : "its network does not want ::1") +
+               (!has_link                        ? "no interface leads to its container"
+                : !link->second.obstacle.empty() ? link->second.obstacle
+                                                 : "its network does not want ::1") +
                ": connections to ::1 hang",
            loopback_removed(owner.published));
     }
@@ -70,19 +79,29 @@ class Decider {
          std::move(transaction));
   }
 
-  void check_device(const std::string& device) {
+  void check_device(const std::string& device, const std::vector<PublishedPort>& ports) {
     if (!view_.recorded.contains(device))
       mend("device " + device + " is missing in " + kLoopbackRoutes,
            opened_device_added(Family::ipv6, device));
     if (view_.routed.contains(device)) return;
     again_.findings.push_back("device " + device +
                               " lacks the route of ::1: connections to ::1 hang");
-    again_.routes.insert(device);
+    again_.routes.emplace(device, ports);
+  }
+
+  // With its record: the next look finds what is needed once the obstacle is gone.
+  void check_forbidden(const LoopbackLink& link) {
+    if (!link.forbids_route || !view_.recorded.contains(link.device) ||
+        !forbidden_.insert(link.device).second)
+      return;
+    mend("device " + link.device + " has the route of ::1, and " + link.obstacle,
+         opened_device_removed(Family::ipv6, link.device));
   }
 
   const LoopbackView& view_;
   LoopbackAgain again_;
-  std::set<std::string> needed_;
+  std::map<std::string, std::vector<PublishedPort>> needed_;
+  std::set<std::string> forbidden_;
   std::set<OwnerHash> users_;        // that were seen to
   std::set<PublishedPort> decided_;  // services, which [::]:80 and [::1]:80 have in common
 };

@@ -3,10 +3,11 @@
 //   const LoopbackAgain again = decide_loopback_again(LoopbackView{});
 //   for (const std::string& finding : again.findings) use(finding);
 //   commit(transport, again.repair);                              // one batch
-//   for (const std::string& device : again.routes) use(device);   // that get the route, behind it
+//   for (const auto& [device, ports] : again.routes) use(device);  // that get the route, behind it
 //
-// A pure function. A port is to be in loopback-ip6 where its network wants ::1 (there is a pair of ::1
-// and the container's subnet) and replies reach the host. Errors: none. Does not promise: to judge ports
+// A pure function. A port is to be in loopback-ip6 where its attachment wants ::1, there is a pair of
+// ::1 and the container's subnet, and replies reach the host. An attachment that does not tell (a
+// listing was loaded) wants what there is a pair for. Errors: none. Does not promise: to judge ports
 // on 127.0.0.0/8, for which no such thing changes. Source: packaging/doc/design.md, "Host effects".
 #pragma once
 
@@ -37,7 +38,8 @@ std::vector<LoopbackPort> loopback_ports(const std::vector<OwnerEntry>& owners,
 // The interface towards a container.
 struct LoopbackLink {
   std::string device;
-  bool drops_replies = false;
+  std::string obstacle{};      // why ::1 does not reach him by it: "eth0 is down"; empty: it does
+  bool forbids_route = false;  // the obstacle, whoever needs the route
 };
 
 struct LoopbackView {
@@ -53,7 +55,8 @@ struct LoopbackView {
 struct LoopbackAgain {
   std::vector<std::string> findings;  // each is mended
   Transaction repair;
-  std::set<std::string> routes;
+  // Devices that get the route, each with the ports that are not to be led there without it.
+  std::map<std::string, std::vector<PublishedPort>> routes;
 };
 LoopbackAgain decide_loopback_again(const LoopbackView& view);
 

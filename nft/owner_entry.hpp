@@ -14,6 +14,7 @@
 #include <string_view>
 
 #include "lib/base/network_namespace.hpp"
+#include "nft/hairpin_tag.hpp"
 #include "nft/names.hpp"
 #include "nft/published_port.hpp"
 
@@ -28,6 +29,7 @@ struct OwnerEntry {
   PublishedPort published;
   std::optional<OwnerHash> network{};    // where the comment may not tell
   std::optional<OwnerHash> container{};  // likewise
+  std::optional<HairpinWish> wish{};     // nothing: an older version's, or loaded again
   std::optional<Endpoint> standby{};     // where it would lead, while a sibling publishes the port
 };
 

@@ -115,10 +115,12 @@ bool wants_loopback(const Plan& plan, Family family) {
          });
 }
 
+// The pair of ::1 stays: it tells that ::1 is wanted, once what is in the way is gone.
 void leave_loopback_out(Plan& plan, Family family, const std::string& why) {
-  std::erase_if(plan.hairpins, [family](const Hairpin& hairpin) {
-    return hairpin.source == IpPrefix::loopback(family);
-  });
+  if (family == Family::ipv4)
+    std::erase_if(plan.hairpins, [](const Hairpin& hairpin) {
+      return hairpin.source == IpPrefix::loopback(Family::ipv4);
+    });
   loopback_device(plan, family).clear();
   // A port on any address answers elsewhere; who wants ::1 has to be told. 127.0.0.1 is what people try.
   const bool is_expected =

@@ -86,7 +86,7 @@ auto& loopback_device(T& one, Family family) {
 }
 // The devices by which they reach the plans' containers.
 std::set<std::string> loopback_devices_of(std::span<const Plan* const> plans, Family family);
-// The plan without that, since no interface of the host leads there.
+// The plan without that, since it does not reach the container.
 void leave_loopback_out(Plan& plan, Family family, const std::string& why);
 // "the ports do not answer on the host's ::1"
 std::string no_answer_by_loopback(Family family);

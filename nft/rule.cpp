@@ -51,11 +51,10 @@ struct ActionText {
   std::string operator()(const Return&) const { return "return"; }
   std::string operator()(const Drop&) const { return "drop"; }
   std::string operator()(const Masquerade&) const { return "masquerade"; }
-  std::string operator()(const SetLabel&) const { return "ct label set " + label(); }
   std::string operator()(const Translate& action) const {
     const std::string transport = protocol ? std::string(portmapper::to_string(*protocol)) : "th";
-    return "dnat " + ip(action.suffix.family) + " to " + service(action.suffix, transport) +
-           " map @" + action.map;
+    return "ct label set " + label() + " dnat " + ip(action.suffix.family) + " to " +
+           service(action.suffix, transport) + " map @" + action.map;
   }
   std::string operator()(const Jump& action) const { return "jump " + action.chain; }
   std::string operator()(const Goto& action) const { return "goto " + action.chain; }
@@ -77,12 +76,9 @@ bool is_of_one_family(const Match& match) {
 
 std::string to_string(const Rule& rule) {
   const std::vector<Match> matches = matches_of(rule);
-  const bool says_protocol = std::holds_alternative<Translate>(rule.action);
   const bool says_family = std::any_of(matches.begin(), matches.end(), is_of_one_family);
   std::string text;
   for (const Test& test : rule.conditions) {
-    const auto* const match = std::get_if<Match>(&test);
-    if (match != nullptr && says_protocol && demands_protocol_only(*match)) continue;
     if (says_family && std::holds_alternative<OnlyFamily>(test)) continue;
     text += std::visit(TestText{}, test) + " ";
   }

@@ -4,9 +4,10 @@
 //   to_string(rule);    // "tcp dport 80 jump MESOS-WEB"
 //   fingerprint(rule);  // what the rule carries in the kernel, to be known again
 //
-// The text is what `nft list` shows. It leaves out "meta l4proto tcp" before a dnat, and writes
-// "tcp dport" there for "th dport" if a condition demands tcp, as nft 1.0.6 does; and "meta nfproto
-// ipv4" behind a test that only IPv4 has.
+// A translation sets the label between the look-up in the map and the dnat, so that no connection has
+// it that we do not translate; loaded by nft -f, before the look-up, since nft knows no other order.
+// The text is what `nft list` shows. It writes "tcp dport" for "th dport" if a condition demands tcp, as
+// nft 1.0.6 does, and leaves out "meta nfproto ipv4" behind a test that only IPv4 has.
 // A rule of the kernel cannot change in place, and one that somebody else wrote does not carry our
 // fingerprint: so comparing fingerprints in order tells whether a chain is as we built it.
 // Errors: none. Does not promise: that nft prints the elements of an anonymous set in our order.
@@ -46,8 +47,8 @@ using Test = std::variant<Match, OnlyFamily, ServiceLookup, SocketHasAddress, Or
 struct Return {};
 struct Drop {};
 struct Masquerade {};
-struct SetLabel {};  // ct label set 127
-struct Translate {   // dnat ip to ip daddr . meta l4proto . th dport map @MESOS-WEB-hostip
+// ct label set 127 dnat ip to ip daddr . meta l4proto . th dport map @MESOS-WEB-hostip
+struct Translate {
   std::string map;
   Suffix suffix;
 };
@@ -59,7 +60,7 @@ struct Goto {  // goto any-address
   std::string chain;
 };
 
-using Action = std::variant<Return, Drop, Masquerade, SetLabel, Translate, Jump, Goto>;
+using Action = std::variant<Return, Drop, Masquerade, Translate, Jump, Goto>;
 
 struct Rule {
   Action action;

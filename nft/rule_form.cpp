@@ -124,6 +124,13 @@ class Interpreter {
     form_.push_back(std::move(text));
     return true;
   }
+  // nft can tell of an order of statements alone, and sets before it looks a translation's target up.
+  bool store(std::string text) {
+    settle();
+    const bool is_behind_target = target_ != 0 && target_ == form_.size();
+    form_.insert(form_.end() - (is_behind_target ? 1 : 0), std::move(text));
+    return true;
+  }
 
   // A load, or, of what can be set, a store.
   bool load_or_store(const Fields& fields, const std::string& source,
@@ -131,7 +138,7 @@ class Interpreter {
     if (!fields.is_known() || !length) return false;
     if (fields.find(to)) return registers_.write(fields.number(to), loaded(source, 0, *length));
     const auto stored = registers_.read(fields.number(from), *length);
-    return stored && effect("set " + source + " " + to_string(*stored));
+    return stored && store("set " + source + " " + to_string(*stored));
   }
 
   bool meta(Bytes data) {
@@ -282,8 +289,10 @@ class Interpreter {
     const std::string name = "@" + std::string(set->text());
     std::string text = in + name + " " + to_string(*key);
     if (spec->data.empty()) return !to && test(std::move(text));
-    return to && effect(std::move(text)) &&
-           registers_.write(to->number32(), loaded(name, 0, length_of(spec->data)));
+    if (!to) return false;
+    effect(std::move(text));
+    target_ = form_.size();
+    return registers_.write(to->number32(), loaded(name, 0, length_of(spec->data)));
   }
 
   // In a batch all anonymous sets have one name, and a number each.
@@ -379,6 +388,7 @@ class Interpreter {
   Registers registers_;
   std::set<std::string> tests_;
   RuleForm form_;
+  std::size_t target_ = 0;  // behind the step that looked a map up
 };
 
 Bytes expressions_of(const nlmsghdr& message) {

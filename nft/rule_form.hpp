@@ -9,6 +9,7 @@
 // what does not matter, nor does a load that nothing uses. Comparisons become one for each byte;
 // those that stand between two steps with an effect are sorted, and each counts once. Steps are
 // text, one for each effect and comparison:
+// What is set comes before the target of a translation, as nft encodes it.
 //   meta:15+0 == 02; in @published-ip [meta:16+0:1 #000000 th+2:2 #0000]; jump networks
 // Errors: an expression, attribute or set that is not known here makes an empty form; such a rule
 // is nobody's of ours. Does not promise: that what differs in form differs in effect.

@@ -187,7 +187,7 @@ std::vector<ChainSpec> skeleton_chains() {
 }
 
 ChainSpec networks_chain(std::span<const std::string> network_chains) {
-  ChainSpec chain{.name = kNetworks, .rules = {{SetLabel{}}}};
+  ChainSpec chain{.name = kNetworks};
   for (const std::string& name : network_chains) chain.rules.push_back({Jump{name}});
   return chain;
 }
@@ -211,7 +211,7 @@ ChainSpec network_chain(const NetworkChain& network) {
           family == Family::ipv4 ? network.conditions_v4 : network.conditions_v6;
       Rule rule{Translate{target_map(network.name, suffix), suffix},
                 {conditions.begin(), conditions.end()}};
-      if (scope == AddressScope::any) rule.conditions.emplace_back(OnlyFamily{family});
+      rule.conditions.emplace_back(OnlyFamily{family});
       chain.rules.push_back(std::move(rule));
     }
   return chain;

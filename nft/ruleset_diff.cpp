@@ -70,31 +70,15 @@ bool jumps_once(const Rules& found, const std::string& chain) {
                        [&expected](const RuleView& rule) { return expected.is(rule); }) == 1;
 }
 
-// Whether a rule stands before all others of ours; an operator's may stand before it.
-bool begins_with(const Rules& found, const Rule& rule) {
-  Expected first(rule);
-  for (const RuleView& one : found) {
-    if (first.is(one)) return true;
-    if (one.fingerprint != 0 || is_plain_jump(one.form)) return false;
-  }
-  return false;
-}
-
 void diff_networks(const RulesetView& view, const NetworkChain* network,
                    std::vector<Damage>& damage) {
   const ChainView* const networks = view.find(kNetworks);
   if (networks == nullptr) return;  // that it is missing was said
-  const Rule label{SetLabel{}};
-  if (!begins_with(networks->rules, label))
-    damage.push_back({Damage::Kind::missing_rule, kNetworks, to_string(label)});
   if (network != nullptr && view.find(network->name) != nullptr &&
       !jumps_once(networks->rules, network->name))
     damage.push_back(
         {Damage::Kind::missing_rule, kNetworks, to_string(Rule{.action = Jump{network->name}})});
-  const auto does_as_ours = [form = rule_form(label)](const RuleForm& found) {
-    return found == form || is_plain_jump(found);
-  };
-  if (has_foreign_rules(networks->rules, does_as_ours))
+  if (has_foreign_rules(networks->rules, is_plain_jump))
     damage.push_back({Damage::Kind::foreign_rules, kNetworks});
 }
 

@@ -124,6 +124,7 @@ enum class Section : std::uint8_t {
   wanted_hairpins,  // `hairpins` as far as the plan's pairs go
   shared,
   other_networks,
+  same_network,  // but the plan's own attachment
   unlisted_loopback,
   device_use,
   siblings,  // that stand by, of `installed`, or without it of the plan's attachment
@@ -151,6 +152,7 @@ struct Snapshot {
   std::optional<std::vector<Claim>> claims{};
   std::optional<Shared> shared{};
   std::optional<std::vector<InstalledPorts>> other_networks{};  // all attachments of others
+  std::optional<std::vector<InstalledPorts>> same_network{};
   // Claims of ports that 127.0.0.0/8 reached before there were sets that say so.
   std::optional<std::vector<ClaimEntry>> unlisted_loopback{};
   std::optional<DeviceUse> device_use{};

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <map>
 #include <optional>
+#include <utility>
 
+#include "lib/app/host_processes.hpp"
 #include "lib/host/conntrack.hpp"
 #include "lib/host/local_addresses.hpp"
 #include "lib/host/loopback_route.hpp"
@@ -29,6 +32,48 @@ bool has_udp(const std::vector<host::HeldPort>& ports) {
   return std::any_of(ports.begin(), ports.end(),
                      [](const host::HeldPort& port) { return port.protocol == Protocol::udp; });
 }
+
+// What of a UDP port that is published on any address goes on as it was: what no packet to there is
+// translated for, and a process of the host that has one address for itself.
+class Kept {
+ public:
+  explicit Kept(std::span<const nft::Plan* const> plans) {
+    for (const nft::Plan* plan : plans)
+      for (const nft::Translation& translation : plan->translations)
+        if (translation.published.address.is_any() &&
+            translation.published.protocol == Protocol::udp)
+          plans_[{translation.published.address.family(), translation.published.port.value()}] =
+              plan;
+  }
+  bool operator()(const IpAddress& address, std::uint16_t port) {
+    if (stays_the_hosts(address)) return true;
+    const auto plan = plans_.find({address.family(), port});
+    if (plan == plans_.end()) return true;
+    const std::vector<IpPrefix>& excluded = plan->second->chain.exclude_addresses;
+    return std::any_of(excluded.begin(), excluded.end(),
+                       [&](const IpPrefix& prefix) { return prefix.contains(address); }) ||
+           is_served(address, port);
+  }
+
+ private:
+  // Where the kernel does not tell, the benefit of the doubt is the host's.
+  bool is_served(const IpAddress& address, std::uint16_t port) {
+    const auto [known, is_new] = listeners_.try_emplace(port);
+    if (is_new) {
+      const nft::PublishedPort published{IpAddress::any(address.family()), Protocol::udp,
+                                         *Port::from(port)};
+      known->second = listeners_on({&published, 1});
+    }
+    const Result<std::vector<host::Listener>>& listeners = *known->second;
+    return !listeners || std::any_of(listeners->begin(), listeners->end(),
+                                     [&address](const host::Listener& listener) {
+                                       return listener.address == address;
+                                     });
+  }
+
+  std::map<std::pair<Family, std::uint16_t>, const nft::Plan*> plans_;
+  std::map<std::uint16_t, std::optional<Result<std::vector<host::Listener>>>> listeners_;
+};
 
 Result<std::size_t> delete_flows(Transport& transport, const host::PortChange& change) {
   if (change.left.empty() && change.held.empty()) return std::size_t{0};
@@ -119,19 +164,28 @@ void find_way_of_loopback6(nft::Plan& plan, Transport& route) {
   if (!way) return leave_loopback_out(plan, Family::ipv6, way.error().message());
   if (!way->is_attached)
     return leave_loopback_out(plan, Family::ipv6, not_attached(container, way->device));
-  if (!way->drops_replies) {
-    plan.loopback6_device = std::move(way->device);
-    return;
+  if (way->obstacle != host::LoopbackObstacle::none)
+    return leave_loopback_out(plan, Family::ipv6,
+                              to_string(way->obstacle, way->device) + "; " +
+                                  cure_of(way->obstacle, way->device) +
+                                  " and nft-port-mapperctl check --repair let them answer");
+  plan.loopback6_device = std::move(way->device);
+}
+
+// `change`: what was left.
+std::vector<Status> publish_effects(Transport& transport, std::span<const nft::Plan* const> plans,
+                                    host::PortChange change, std::vector<std::string>& notes) {
+  std::vector<Status> results;
+  const bool has_left = !change.left.empty();
+  for (const nft::Plan* plan : plans) {
+    results.push_back(open_loopback(transport, *plan, notes));
+    if (!results.back()) continue;
+    for (const nft::Translation& translation : plan->translations)
+      if (has_left || translation.published.protocol == Protocol::udp)
+        change.held.push_back(held_port(translation.published, translation.endpoint));
   }
-  // The pair stays: it tells that ::1 is wanted, once br_netfilter lets the replies through.
-  for (const nft::Translation& translation : plan.translations)
-    if (translation.published.address == IpPrefix::loopback(Family::ipv6).address) {
-      plan.notes.push_back(nft::no_answer_by_loopback(Family::ipv6) +
-                           ": br_netfilter drops the replies behind bridge " + way->device +
-                           "; net.bridge.bridge-nf-call-ip6tables=0 and nft-port-mapperctl check"
-                           " --repair let them answer");
-      return;
-    }
+  note_unless(delete_flows(transport, change), notes);
+  return results;
 }
 
 }  // namespace
@@ -207,19 +261,9 @@ Status effects_of_add(Transport& transport, const nft::Plan& plan,
 std::vector<Status> effects_of_adds(Transport& transport, std::span<const nft::Plan* const> plans,
                                     std::span<const nft::InstalledPorts> left,
                                     std::vector<std::string>& notes) {
-  std::vector<Status> results;
-  host::PortChange change;
+  host::PortChange change{.kept = Kept(plans)};
   add_left(left, change);
-  const bool has_left = !change.left.empty();
-  for (const nft::Plan* plan : plans) {
-    results.push_back(open_loopback(transport, *plan, notes));
-    if (!results.back()) continue;
-    for (const nft::Translation& translation : plan->translations)
-      if (has_left || translation.published.protocol == Protocol::udp)
-        change.held.push_back(held_port(translation.published, translation.endpoint));
-  }
-  note_unless(delete_flows(transport, change), notes);
-  return results;
+  return publish_effects(transport, plans, std::move(change), notes);
 }
 
 void effects_of_promotion(Transport& transport, std::span<const nft::InstalledPorts> successors,
@@ -236,7 +280,8 @@ void effects_of_promotion(Transport& transport, std::span<const nft::InstalledPo
   std::vector<const nft::Plan*> all;
   all.reserve(plans.size());
   for (const nft::Plan& plan : plans) all.push_back(&plan);
-  for (const Status& effect : effects_of_adds(transport, all, {}, notes))
+  // The ports were published before: what nobody translated since, keeps its place.
+  for (const Status& effect : publish_effects(transport, all, {}, notes))
     if (!effect) notes.push_back(effect.error().message());
 }
 

@@ -17,13 +17,6 @@ bool listens_in(const host::Listener& listener, Family family) {
   return listener.address.family() == family || (family == Family::ipv4 && listener.also_ipv4);
 }
 
-// What "any address" never means, whoever publishes a port there.
-bool stays_the_hosts(const IpAddress& address) {
-  const auto stubs = nft::resolver_stubs();
-  return IpPrefix::link_local().contains(address) ||
-         std::find(stubs.begin(), stubs.end(), address) != stubs.end();
-}
-
 Meeting meeting_of(const nft::PublishedPort& published, const host::Listener& listener,
                    const LoopbackPorts& loopback) {
   if (!listens_in(listener, published.address.family())) return Meeting::none;
@@ -70,6 +63,12 @@ Error refusal(const nft::Plan& plan, const std::vector<HostProcess>& hidden) {
 }
 
 }  // namespace
+
+bool stays_the_hosts(const IpAddress& address) {
+  const auto stubs = nft::resolver_stubs();
+  return IpPrefix::link_local().contains(address) ||
+         std::find(stubs.begin(), stubs.end(), address) != stubs.end();
+}
 
 LoopbackPorts reached_by_loopback(std::span<const nft::Plan* const> plans) {
   LoopbackPorts ports;

@@ -41,6 +41,9 @@ struct HostProcess {
   bool is_hidden = false;  // or it keeps its address
 };
 
+// What "any address" never means, whoever publishes a port there: fe80::/10, 127.0.0.53, 127.0.0.54.
+bool stays_the_hosts(const IpAddress& address);
+
 // The ports that the host's loopback reaches, each on any address of its family, as in the kernel's
 // sets loopback-ip and loopback-ip6.
 using LoopbackPorts = std::set<nft::PublishedPort>;

@@ -222,22 +222,39 @@ Status look_at_unlisted(Transport& transport, Snapshot& snapshot) {
   return {};
 }
 
-// All that other networks' attachments have. Only where networks disagree about what they share.
-Result<std::vector<nft::InstalledPorts>> read_other_networks(Transport& transport,
-                                                             const nft::Plan& plan) {
+// All that the attachments have that `belongs` says. Only where attachments disagree about what they
+// share.
+template <typename Belongs>
+Result<std::vector<nft::InstalledPorts>> read_attachments(Transport& transport,
+                                                          const nft::Plan& plan, Belongs belongs) {
   const Result<std::vector<nft::OwnerEntry>> entries = nft::read_owners(transport);
   if (!entries) return entries.error();
   std::map<nft::OwnerHash, const nft::OwnerEntry*> owners;
   for (const nft::OwnerEntry& entry : *entries)
-    if (!nft::is_of_network(entry, plan.attachment.network)) owners.emplace(entry.owner, &entry);
-  std::vector<nft::InstalledPorts> others;
+    if (belongs(entry)) owners.emplace(entry.owner, &entry);
+  std::vector<nft::InstalledPorts> all;
   for (const auto& [hash, entry] : owners) {
     Result<nft::InstalledPortsAt> held = nft::read_installed_ports(
         transport, hash, entry->chain.empty() ? plan.chain.name : entry->chain);
     if (!held) return held.error();
-    others.push_back(std::move(held->installed));
+    all.push_back(std::move(held->installed));
   }
-  return others;
+  return all;
+}
+
+Result<std::vector<nft::InstalledPorts>> read_other_networks(Transport& transport,
+                                                             const nft::Plan& plan) {
+  return read_attachments(transport, plan, [&plan](const nft::OwnerEntry& entry) {
+    return !nft::is_of_network(entry, plan.attachment.network);
+  });
+}
+
+Result<std::vector<nft::InstalledPorts>> read_same_network(Transport& transport,
+                                                           const nft::Plan& plan) {
+  const nft::OwnerHash self = nft::owner_hash(plan.attachment);
+  return read_attachments(transport, plan, [&](const nft::OwnerEntry& entry) {
+    return entry.owner != self && nft::is_of_network(entry, plan.attachment.network);
+  });
 }
 
 // What stands where `sibling` stands by.
@@ -331,6 +348,8 @@ Status look(Transport& transport, const Subject& subject, nft::Section section,
       return look_at_shared(transport, *subject.plan, snapshot);
     case nft::Section::other_networks:
       return put(read_other_networks(transport, *subject.plan), snapshot.other_networks);
+    case nft::Section::same_network:
+      return put(read_same_network(transport, *subject.plan), snapshot.same_network);
     case nft::Section::unlisted_loopback:
       return look_at_unlisted(transport, snapshot);
     case nft::Section::device_use:

@@ -3,6 +3,7 @@
 #include <map>
 #include <optional>
 
+#include "lib/app/host_effects.hpp"
 #include "lib/app/retry.hpp"
 #include "lib/host/loopback_route.hpp"
 #include "nft/commit.hpp"
@@ -70,7 +71,10 @@ Status read_records(Transport& transport, nft::LoopbackView& view) {
 Status read_links(nft::LoopbackView& view) {
   Result<Netlink> route = Netlink::open(NETLINK_ROUTE);
   if (!route) return route.error();
-  std::map<std::string, std::optional<bool>> devices;  // whether they drop replies
+  std::map<std::string, std::optional<nft::LoopbackLink>> devices;  // if it is known
+  const auto link_of = [](const std::string& device, host::LoopbackObstacle obstacle) {
+    return nft::LoopbackLink{device, to_string(obstacle, device), forbids_route(obstacle)};
+  };
   for (const nft::LoopbackPort& port : view.ports) {
     const nft::OwnerHash& owner = port.owner.owner;
     if (view.links.contains(owner)) continue;
@@ -78,14 +82,15 @@ Status read_links(nft::LoopbackView& view) {
     if (user == view.users.end()) {
       const auto way = host::loopback_way_to(*route, port.endpoint);
       if (way && way->is_attached)
-        view.links.emplace(owner, nft::LoopbackLink{way->device, way->drops_replies});
+        view.links.emplace(owner,
+                           nft::LoopbackLink{way->device, to_string(way->obstacle, way->device)});
       continue;
     }
     const auto [known, is_new] = devices.try_emplace(user->second);
     if (is_new)
-      if (const auto drops = host::drops_loopback_replies(*route, user->second); drops)
-        known->second = *drops;
-    if (known->second) view.links.emplace(owner, nft::LoopbackLink{user->second, *known->second});
+      if (const auto obstacle = host::loopback_obstacle(*route, user->second); obstacle)
+        known->second = link_of(user->second, *obstacle);
+    if (known->second) view.links.emplace(owner, *known->second);
   }
   for (const auto& [owner, link] : view.links) {
     if (view.routed.contains(link.device)) continue;
@@ -114,13 +119,20 @@ Result<nft::LoopbackView> read_loopback_view(Transport& transport) {
   return read_loopback_view(transport, std::move(*ports));
 }
 
-Status add_loopback_routes(const nft::LoopbackAgain& again) {
-  for (const std::string& device : again.routes)
-    if (const Result<bool> added = host::add_loopback_route(device); !added) return added.error();
-  return {};
+std::vector<Error> add_loopback_routes(Transport& transport, const nft::LoopbackAgain& again) {
+  std::vector<Error> left;
+  for (const auto& [device, ports] : again.routes) {
+    const Result<bool> added = host::add_loopback_route(device);
+    if (added) continue;
+    left.push_back(added.error());
+    // As of an ADD: without the generation, since whatever changed meanwhile does not mend that.
+    for (const nft::PublishedPort& port : ports)
+      (void)nft::commit(transport, nft::loopback_removed(port));
+  }
+  return left;
 }
 
-Result<std::vector<std::string>> mend_loopback(Transport& transport) {
+Result<MendedLoopback> mend_loopback(Transport& transport) {
   for (Retry retry; retry.again();) {
     const Result<std::uint32_t> generation = nft::read_generation(transport);
     if (!generation) return generation.error();
@@ -128,14 +140,15 @@ Result<std::vector<std::string>> mend_loopback(Transport& transport) {
     if (!view && changed_concurrently(view.error().error_number)) continue;
     if (!view) return view.error();
     nft::LoopbackAgain again = nft::decide_loopback_again(*view);
+    std::vector<Error> left;
     if (!again.repair.operations.empty()) {
       again.repair.generation = *generation;
-      const Status done = to_status(nft::commit(transport, again.repair), again.repair);
+      const Status done = to_status(commit_closing(transport, again.repair, left), again.repair);
       if (!done && changed_concurrently(done.error().error_number)) continue;
       if (!done) return done.error();
     }
-    if (const Status added = add_loopback_routes(again); !added) return added.error();
-    return std::move(again.findings);
+    for (Error& error : add_loopback_routes(transport, again)) left.push_back(std::move(error));
+    return MendedLoopback{std::move(again.findings), std::move(left)};
   }
   return Retry::exhausted();
 }

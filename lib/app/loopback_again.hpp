@@ -1,7 +1,7 @@
 // What bears on ::1 of the table and of the host, and the decision about it made again.
 //
 //   const Result<nft::LoopbackView> view = read_loopback_view(transport);
-//   const Result<std::vector<std::string>> mended = mend_loopback(transport);  // restore
+//   const Result<MendedLoopback> mended = mend_loopback(transport);  // restore
 //
 // Where no IPv6 port on any address or on ::1 is published, only the records are read. Errors:
 // mapping_failed as nft/read/reader and lib/host/loopback_route; EINTR when a dump was interrupted by
@@ -22,10 +22,14 @@ Result<nft::LoopbackView> read_loopback_view(Transport& transport);
 Result<nft::LoopbackView> read_loopback_view(Transport& transport,
                                              std::vector<nft::LoopbackPort> ports);
 
-// The devices that the batch of a decision has let get the route.
-Status add_loopback_routes(const nft::LoopbackAgain& again);
+// The devices that the batch of a decision has let get the route. One error for each that does not
+// get it; connections to ::1 are not led there then.
+std::vector<Error> add_loopback_routes(Transport& transport, const nft::LoopbackAgain& again);
 
-// Mends what is found, and returns that.
-Result<std::vector<std::string>> mend_loopback(Transport& transport);
+struct MendedLoopback {
+  std::vector<std::string> findings;
+  std::vector<Error> left;  // what could not be mended of them
+};
+Result<MendedLoopback> mend_loopback(Transport& transport);
 
 }  // namespace portmapper::app

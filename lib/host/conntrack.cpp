@@ -119,14 +119,19 @@ class Ports {
   }
 
   // Whether one of them leads the flow to where it goes.
-  [[nodiscard]] bool lead(const Flow& flow) const {
+  [[nodiscard]] bool lead(const Flow& flow) const { return leads(those_for(flow), flow); }
+  // The same where those on one address and on any may not have been held at once.
+  [[nodiscard]] bool led(const Flow& flow) const {
     return leads(on_one(flow), flow) || leads(on_any(flow), flow);
   }
   // Whether one of them would lead it, and none to where it goes.
   [[nodiscard]] bool lead_elsewhere(const Flow& flow) const {
-    Range ports = on_one(flow);
-    if (ports.first == ports.second) ports = on_any(flow);
+    const Range ports = those_for(flow);
     return ports.first != ports.second && !leads(ports, flow);
+  }
+  [[nodiscard]] bool has_on_one(const Flow& flow) const {
+    const Range ports = on_one(flow);
+    return ports.first != ports.second;
   }
 
  private:
@@ -135,6 +140,10 @@ class Ports {
   using Range = std::pair<ByService::const_iterator, ByService::const_iterator>;
 
   static std::uint8_t number_of(Protocol protocol) { return static_cast<std::uint8_t>(protocol); }
+  // One address before any.
+  [[nodiscard]] Range those_for(const Flow& flow) const {
+    return has_on_one(flow) ? on_one(flow) : on_any(flow);
+  }
   [[nodiscard]] Range on_one(const Flow& flow) const {
     const Tuple& original = flow.original;
     return by_service_.equal_range(
@@ -165,10 +174,20 @@ bool is_udp(const Flow& flow) {
   return flow.original.protocol == IPPROTO_UDP;
 }
 
-// Nobody else's: without a proof, none but UDP's, whose client finds its way again at once.
+// Of a flow to an endpoint that we led it to: without a label none but UDP's, whose client finds its
+// way again at once.
 bool may_be_deleted(const Flow& flow) {
   if (flow.translator == Translator::us) return true;
   return is_udp(flow) && flow.translator != Translator::another;
+}
+
+// Of UDP, of a flow that leads anywhere else: who else translated it, or serves it, goes on.
+bool may_be_led_elsewhere(const Flow& flow, const Ports& held, const PortChange& change) {
+  if (!is_udp(flow)) return false;
+  if (flow.translator != Translator::nobody) return flow.translator == Translator::us;
+  const Tuple& to = flow.original;
+  return held.has_on_one(flow) ||
+         (change.kept && !change.kept(to.destination, to.destination_port));
 }
 
 class Request {
@@ -347,17 +366,28 @@ std::vector<const HeldPort*> ports_of(const std::vector<HeldPort>& ports, Family
   return found;
 }
 
+// What an ADD again leaves and holds as before needs no look, unless one address is another's now.
+std::vector<HeldPort> no_longer_held(const PortChange& change) {
+  std::vector<HeldPort> gone = change.left;
+  if (gone.empty()) return gone;
+  const std::set<HeldPort> stay(change.held.begin(), change.held.end());
+  using Service = std::tuple<Family, Protocol, std::uint16_t>;
+  std::set<Service> on_one;
+  for (const HeldPort& port : change.held)
+    if (!port.address.is_any()) on_one.emplace(port.address.family(), port.protocol, port.port);
+  std::erase_if(gone, [&](const HeldPort& port) {
+    const Service service{port.address.family(), port.protocol, port.port};
+    return stay.contains(port) && !(port.address.is_any() && on_one.contains(service));
+  });
+  return gone;
+}
+
 }  // namespace
 
 // The kernel filters within one family: it refuses a filter for both at once (EOPNOTSUPP).
-// What an ADD again leaves and holds as before needs no look.
 Result<std::size_t> delete_stale_flows(Transport& transport, const PortChange& change,
                                        std::span<const IpAddress> local_addresses) {
-  std::vector<HeldPort> gone_ports = change.left;
-  if (!gone_ports.empty()) {
-    const std::set<HeldPort> stay(change.held.begin(), change.held.end());
-    std::erase_if(gone_ports, [&stay](const HeldPort& port) { return stay.contains(port); });
-  }
+  const std::vector<HeldPort> gone_ports = no_longer_held(change);
   const Ports left(gone_ports, local_addresses);
   const Ports held(change.held, local_addresses);
   std::size_t deleted = 0;
@@ -367,7 +397,7 @@ Result<std::size_t> delete_stale_flows(Transport& transport, const PortChange& c
       const Result<std::size_t> gone =
           delete_flows(transport, socket_family(family), filter_for_translated(left_here),
                        [&](const Flow& flow) {
-                         return may_be_deleted(flow) && left.lead(flow) && !held.lead(flow);
+                         return may_be_deleted(flow) && left.led(flow) && !held.lead(flow);
                        });
       if (!gone) return gone.error();
       deleted += *gone;
@@ -376,7 +406,7 @@ Result<std::size_t> delete_stale_flows(Transport& transport, const PortChange& c
     if (held_here.empty()) continue;
     const Result<std::size_t> gone = delete_flows(
         transport, socket_family(family), filter_for(held_here), [&](const Flow& flow) {
-          return is_udp(flow) && may_be_deleted(flow) && held.lead_elsewhere(flow);
+          return held.lead_elsewhere(flow) && may_be_led_elsewhere(flow, held, change);
         });
     if (!gone) return gone.error();
     deleted += *gone;

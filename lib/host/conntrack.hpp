@@ -11,7 +11,9 @@
 // holds it still; and, of UDP, if its port is held and it leads elsewhere. A new port of TCP or SCTP
 // has no stale flows, and costs nothing. Of TCP and SCTP only those are deleted that the label says we
 // translated: one without may be a process's of the host, or another table's. Of UDP those are too
-// that nobody translated, or that began before there were labels. The kernel's table is gone through
+// that began before there were labels, if they lead to where we led them; and those that nobody
+// translated, since their client talks to nobody, but for places that are `kept`: a process of the
+// host that has one address for itself goes on there. The kernel's table is gone through
 // once for each family of `left`, and once for each of UDP ports in `held`, however many they are; the
 // kernel hands out a part of it. Ports are in host byte order. Errors: mapping_failed with the errno of
 // ctnetlink (EINVAL, EOPNOTSUPP: no conntrack here). Does not promise: flows that begin while it runs,
@@ -21,6 +23,7 @@
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -44,6 +47,9 @@ struct HeldPort {
 struct PortChange {
   std::vector<HeldPort> left{};  // the same port may be given with several endpoints
   std::vector<HeldPort> held{};  // where one port is on one address and on any, the address wins
+  // Whether a local address keeps a UDP port that is held on any address; asked only where a flow
+  // would be deleted. Empty: all do.
+  std::function<bool(const IpAddress&, std::uint16_t)> kept{};
 };
 
 // `transport` talks NETLINK_NETFILTER. `local_addresses` are for ports of UDP on any address: what

@@ -133,8 +133,7 @@ std::vector<LifeSigns> find_life(const std::vector<LifeTrace>& traces,
     if (!look) look = look_at_namespaces();
     const bool needs_word = look->is_all_but_descriptors && !look->is_complete &&
                             !places[i].is_at_path && find(*look, traces[i].netns) == nullptr;
-    const LifeHint hint{places[i].is_at_path,
-                        needs_word && word.is_gone_for_good(traces[i].netns)};
+    const LifeHint hint{places[i].is_at_path, needs_word && word.is_gone_for_good(traces[i].netns)};
     all.push_back(read_signs(traces[i], hint, *look, newcomer));
   }
   return all;

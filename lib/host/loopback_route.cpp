@@ -2,12 +2,14 @@
 
 #include <libmnl/libmnl.h>
 #include <linux/if_link.h>
+#include <linux/ipv6.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <sys/socket.h>
 
 #include <array>
 #include <cerrno>
+#include <cstring>
 #include <memory>
 #include <optional>
 
@@ -86,18 +88,44 @@ std::string route_of(const std::string& device) {
   return "the route of ::1 on " + device;
 }
 
-// What of an interface tells whether it is behind a bridge.
+// What of an interface tells whether ::1 can reach somebody by it.
 struct Link {
   std::string name;
+  bool is_up = false;
+  bool has_ipv6 = true;
+  bool takes_segments = false;  // a routing header sends packets on
   bool is_bridge = false;
   bool calls_ip6tables = false;  // the bridge's own nf_call_ip6tables
   unsigned below = 0;            // the bridge whose port it is, or what a VLAN stands on
 };
 
+// One of the interface's settings, net.ipv6.conf.DEVICE.*; 0 where it is not told.
+std::int32_t setting(Bytes settings, std::size_t number) {
+  std::int32_t value = 0;
+  const std::size_t at = number * sizeof value;
+  if (settings.size() >= at + sizeof value) std::memcpy(&value, settings.data() + at, sizeof value);
+  return value;
+}
+
+// IFLA_AF_SPEC holds the settings of each family that the interface has.
+void read_ipv6(const Attribute& families, Link& link) {
+  const auto ipv6 = Attributes(families.payload).find(AF_INET6);
+  link.has_ipv6 = ipv6.has_value();
+  const auto found = ipv6 ? Attributes(ipv6->payload).find(IFLA_INET6_CONF) : std::nullopt;
+  if (!found) return;
+  const Bytes settings = found->payload;
+  link.has_ipv6 = setting(settings, DEVCONF_DISABLE_IPV6) == 0;
+  link.takes_segments =
+      setting(settings, DEVCONF_SEG6_ENABLED) > 0 || setting(settings, DEVCONF_RPL_SEG_ENABLED) > 0;
+}
+
 Link link_of(const nlmsghdr& reply) {
   Link link;
+  link.is_up =
+      (static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(&reply))->ifi_flags & IFF_UP) != 0;
   const Attributes attributes(message_attributes(reply, sizeof(ifinfomsg)));
   if (const auto name = attributes.find(IFLA_IFNAME)) link.name = name->text();
+  if (const auto families = attributes.find(IFLA_AF_SPEC)) read_ipv6(*families, link);
   const auto info = attributes.find(IFLA_LINKINFO);
   if (!info) return link;
   const Attributes parts(info->payload);
@@ -142,26 +170,94 @@ Result<bool> drops_replies(Transport& route, Link link) {
          read_sysctl("net/bridge/bridge-nf-call-ip6tables").value_or(0) != 0;
 }
 
+// Whether the host's own ::1 is on lo, whose index is 1.
+Result<bool> has_loopback(Transport& route) {
+  RouteRequest request(RTM_GETROUTE, 0);
+  auto* const body = request.body<rtmsg>();
+  body->rtm_family = AF_INET6;
+  body->rtm_dst_len = 128;
+  body->rtm_flags = RTM_F_FIB_MATCH;  // without it every local route is told to be lo's
+  request.put(RTA_DST, loopback_address());
+  bool is_on_lo = false;
+  const Result<int> refused = request.send(route, "the route of ::1", [&](const nlmsghdr& reply) {
+    if (reply.nlmsg_type != RTM_NEWROUTE) return;
+    const auto oif = Attributes(message_attributes(reply, sizeof(rtmsg))).find(RTA_OIF);
+    is_on_lo = oif && oif->raw<std::uint32_t>() == 1;
+  });
+  if (!refused) return refused.error();
+  return is_on_lo;
+}
+
+Result<LoopbackObstacle> obstacle_by(Transport& route, const Link& link) {
+  if (!link.is_up) return LoopbackObstacle::down;
+  if (!link.has_ipv6) return LoopbackObstacle::no_ipv6;
+  if (link.takes_segments) return LoopbackObstacle::segments;
+  const Result<bool> is_on_lo = has_loopback(route);
+  if (!is_on_lo) return is_on_lo.error();
+  if (!*is_on_lo) return LoopbackObstacle::no_loopback;
+  const Result<bool> drops = drops_replies(route, link);
+  if (!drops) return drops.error();
+  return *drops ? LoopbackObstacle::br_netfilter : LoopbackObstacle::none;
+}
+
 }  // namespace
+
+std::string to_string(LoopbackObstacle obstacle, const std::string& device) {
+  switch (obstacle) {
+    case LoopbackObstacle::br_netfilter:
+      return "br_netfilter drops the replies behind bridge " + device;
+    case LoopbackObstacle::down:
+      return device + " is down";
+    case LoopbackObstacle::no_ipv6:
+      return "IPv6 is off on " + device;
+    case LoopbackObstacle::no_loopback:
+      return "lo has no ::1";
+    case LoopbackObstacle::segments:
+      return device + " takes segment routing headers, which would reach all of ::1";
+    case LoopbackObstacle::none:
+      break;
+  }
+  return {};
+}
+
+bool forbids_route(LoopbackObstacle obstacle) {
+  return obstacle == LoopbackObstacle::no_loopback || obstacle == LoopbackObstacle::segments;
+}
+
+std::string cure_of(LoopbackObstacle obstacle, const std::string& device) {
+  switch (obstacle) {
+    case LoopbackObstacle::br_netfilter:
+      return "net.bridge.bridge-nf-call-ip6tables=0";
+    case LoopbackObstacle::down:
+      return "ip link set " + device + " up";
+    case LoopbackObstacle::no_ipv6:
+      return "net.ipv6.conf." + device + ".disable_ipv6=0";
+    case LoopbackObstacle::no_loopback:
+      return "net.ipv6.conf.lo.disable_ipv6=0";
+    case LoopbackObstacle::segments:
+      return "net.ipv6.conf." + device + ".seg6_enabled=0 (and rpl_seg_enabled=0)";
+    case LoopbackObstacle::none:
+      break;
+  }
+  return {};
+}
 
 Result<LoopbackWay> loopback_way_to(Transport& route, const IpAddress& address) {
   const Result<WayByIndex> way = way_by_index(route, address);
   if (!way) return way.error();
-  Result<Link> link = read_link(route, way->index);
+  const Result<Link> link = read_link(route, way->index);
   if (!link) return link.error();
-  LoopbackWay found{.device = link->name, .is_attached = way->is_attached};
-  const Result<bool> drops = drops_replies(route, std::move(*link));
-  if (!drops) return drops.error();
-  found.drops_replies = *drops;
-  return found;
+  const Result<LoopbackObstacle> obstacle = obstacle_by(route, *link);
+  if (!obstacle) return obstacle.error();
+  return LoopbackWay{link->name, way->is_attached, *obstacle};
 }
 
-Result<bool> drops_loopback_replies(Transport& route, const std::string& device) {
+Result<LoopbackObstacle> loopback_obstacle(Transport& route, const std::string& device) {
   const unsigned index = if_nametoindex(device.c_str());
   if (index == 0) return mapping_failed("cannot read", "interface " + device, ENODEV);
-  Result<Link> link = read_link(route, index);
+  const Result<Link> link = read_link(route, index);
   if (!link) return link.error();
-  return drops_replies(route, std::move(*link));
+  return obstacle_by(route, *link);
 }
 
 namespace {

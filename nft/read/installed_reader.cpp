@@ -179,9 +179,16 @@ Status read_loopback(Transport& transport, InstalledPorts& installed,
     if (!claims) return claims.error();
     std::set<PublishedPort> own;
     for (const InstalledPort& port : installed.ports) own.insert(port.published);
-    for (const ClaimEntry& claim : *claims)
-      if (claim.published.address.is_loopback() && !own.contains(claim.published))
-        needed.insert(on_any(claim.published));
+    const auto is_anothers = [&own](const ClaimEntry& claim) {
+      return claim.published.address.is_loopback() && !own.contains(claim.published);
+    };
+    if (std::any_of(claims->begin(), claims->end(), is_anothers)) {
+      const auto users = read_device_users(transport, Family::ipv4);
+      if (!users) return users.error();
+      for (const ClaimEntry& claim : *claims)  // who has no device is not reached by loopback
+        if (is_anothers(claim) && (!claim.owner || users->contains(*claim.owner)))
+          needed.insert(on_any(claim.published));
+    }
   }
   for (InstalledPort& port : installed.ports)  // two of its addresses have one element
     port.by_loopback = port.by_loopback && needed.insert(on_any(port.published)).second;

@@ -147,7 +147,7 @@ Result<Owners> read_owners_and_standby(Transport& transport) {
       if (!key || !published) return;
       const ElementData data = parse_element_data(element.userdata);
       owners.entries.push_back({key->owner, key->index, data.comment, data.netns, data.chain,
-                                *published, data.network, data.container});
+                                *published, data.network, data.container, data.wish});
     });
   });
   if (!status) return status.error();

@@ -124,9 +124,9 @@ TEST_CASE("accident: a rule that was deleted is back after the next ADD") {
   const std::string table = "delete rule inet nft-port-mapper ";
   for (const std::string& rule :
        {std::string("MESOS-WEB $HANDLE{iifname }"),
-        std::string("MESOS-WEB $HANDLE{dnat ip to ip daddr}"),
-        std::string("MESOS-WEB $HANDLE{meta nfproto ipv4 dnat}"),
-        std::string("MESOS-WEB $HANDLE{meta nfproto ipv6 dnat}"),
+        std::string("MESOS-WEB $HANDLE{meta nfproto ipv4 ct label set 127 dnat ip to ip daddr}"),
+        std::string("MESOS-WEB $HANDLE{meta nfproto ipv4 ct label set 127 dnat ip to meta}"),
+        std::string("MESOS-WEB $HANDLE{meta nfproto ipv6 ct label set 127 dnat ip6 to meta}"),
         std::string("networks $HANDLE{jump MESOS-WEB}"),
         std::string("postrouting $HANDLE{ct status dnat ct label 127 ip saddr}"),
         std::string("postrouting $HANDLE{ct status dnat ct label 127 ip6 saddr}"),
@@ -137,8 +137,9 @@ TEST_CASE("accident: a rule that was deleted is back after the next ADD") {
 TEST_CASE("accident: rules replaced, reordered or added by hand are as ours after the next ADD") {
   const Scene scene;
   const std::string table = "inet nft-port-mapper ";
-  const std::string first = "MESOS-WEB $HANDLE{dnat ip to ip daddr}";
-  const std::string any = "MESOS-WEB $HANDLE{meta nfproto ipv4 dnat}";
+  const std::string first =
+      "MESOS-WEB $HANDLE{meta nfproto ipv4 ct label set 127 dnat ip to ip daddr}";
+  const std::string any = "MESOS-WEB $HANDLE{meta nfproto ipv4 ct label set 127 dnat ip to meta}";
   for (const std::string& script : {
            // replaced
            "replace rule " + table + any + " return",
@@ -146,7 +147,8 @@ TEST_CASE("accident: rules replaced, reordered or added by hand are as ours afte
            "replace rule " + table + "localnet-guard $HANDLE{iifname != } accept",
            // reordered
            "delete rule " + table + first + "\nadd rule " + table +
-               "MESOS-WEB dnat ip to ip daddr . meta l4proto . th dport map @MESOS-WEB-hostip",
+               "MESOS-WEB meta nfproto ipv4 ct label set 127 dnat ip to ip daddr . meta l4proto . "
+               "th dport map @MESOS-WEB-hostip",
            // added
            "insert rule " + table + "MESOS-WEB accept",
            "add rule " + table + "MESOS-WEB accept",

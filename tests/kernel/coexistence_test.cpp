@@ -4,6 +4,8 @@
 #include <array>
 #include <sstream>
 
+#include "tests/support/cni_cache.hpp"
+#include "tests/support/flows.hpp"
 #include "tests/support/join.hpp"
 #include "tests/support/runtime.hpp"
 #include "tests/support/service.hpp"
@@ -156,6 +158,21 @@ TEST_CASE(
     CHECK(ask(hosts.def, protocol, "192.0.2.1", 8080) == "abc 10.22.0.1");
     CHECK(ask(hosts.def, protocol, "192.0.2.2", 7070) == "client 192.0.2.1");
   }
+}
+
+TEST_CASE("coexistence: what our chain declines and another table translates later is not ours") {
+  const Hosts hosts;
+  const Lab& lab = hosts.lab;
+  const Runtime masked(lab, R"("chain":"MESOS-WEB","masqAll":true,"excludeDevices":["lan0"])");
+  REQUIRE(masked.add("abc", ports) == done);
+  nft(lab.host(), replaced(cluster, "priority dstnat;", "priority dstnat + 2;"));
+  CHECK(ask(lab.client(), Protocol::tcp, "192.0.2.1", 8080) == "def 192.0.2.2");
+  CHECK(ask(lab.client(), Protocol::tcp, "2001:db8::1", 8080) == "def 2001:db8::2");
+  // Nor is its connection ended with our port.
+  const std::vector<std::string> before = flows(lab, "tcp");
+  REQUIRE(before.size() == 2);
+  REQUIRE(ctl(lab, {"flush"}).status == 0);
+  CHECK(lost(before, flows(lab, "tcp")) == "");
 }
 
 TEST_CASE("coexistence: DEL and ADD leave other tables as they are") {

@@ -99,11 +99,12 @@ TEST_CASE("excluded: a port on any address does not take the cluster's services 
   CHECK(ask(lab.client(), Protocol::tcp, "10.96.0.11", 8443) == "def 192.0.2.2");
   CHECK(ask(lab.host(), Protocol::tcp, "10.96.0.11", 8443) == "def 10.96.0.11");
   const std::string listed = listing(lab.host());
-  CHECK(listed.find("@MESOS-WEB-hostip\n\t\tip daddr 10.96.0.0/12 return\n\t\tmeta nfproto ipv4 "
-                    "dnat ip to meta l4proto . th dport map @MESOS-WEB-ip\n") != std::string::npos);
-  CHECK(listed.find("@MESOS-WEB-hostip6\n\t\tip6 daddr fd96::/112 return\n\t\tmeta nfproto ipv6 "
-                    "dnat ip6 to meta l4proto . th dport map @MESOS-WEB-ip6\n") !=
-        std::string::npos);
+  CHECK(listed.find("@MESOS-WEB-hostip\n\t\tip daddr 10.96.0.0/12 return\n\t\t"
+                    "meta nfproto ipv4 ct label set 127 dnat ip to meta l4proto . th dport map "
+                    "@MESOS-WEB-ip\n") != std::string::npos);
+  CHECK(listed.find("@MESOS-WEB-hostip6\n\t\tip6 daddr fd96::/112 return\n\t\t"
+                    "meta nfproto ipv6 ct label set 127 dnat ip6 to meta l4proto . th dport map "
+                    "@MESOS-WEB-ip6\n") != std::string::npos);
   load_again(lab);
   CHECK(difference(listing(lab.host()), listed) == "");
   CHECK(cluster.seen() == excluded);

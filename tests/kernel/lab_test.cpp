@@ -37,8 +37,8 @@ table inet nft-port-mapper {
 	}
 
 	chain MESOS-WEB {
-		dnat ip to meta l4proto . th dport map @MESOS-WEB-ip
-		dnat ip6 to meta l4proto . th dport map @MESOS-WEB-ip6
+		meta nfproto ipv4 ct label set 127 dnat ip to meta l4proto . th dport map @MESOS-WEB-ip
+		meta nfproto ipv6 ct label set 127 dnat ip6 to meta l4proto . th dport map @MESOS-WEB-ip6
 	}
 
 	chain networks {

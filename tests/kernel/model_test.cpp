@@ -16,10 +16,11 @@ using namespace portmapper::test;
 namespace {
 
 // Everything that a decision may want, in an order in which it can be read.
-constexpr std::array kAddSections = {
-    nft::Section::ruleset,   nft::Section::network_chains, nft::Section::overlaps,
-    nft::Section::occupancy, nft::Section::hairpins,       nft::Section::chain_damage,
-    nft::Section::shared,    nft::Section::other_networks, nft::Section::unlisted_loopback};
+constexpr std::array kAddSections = {nft::Section::ruleset,      nft::Section::network_chains,
+                                     nft::Section::overlaps,     nft::Section::occupancy,
+                                     nft::Section::hairpins,     nft::Section::chain_damage,
+                                     nft::Section::shared,       nft::Section::other_networks,
+                                     nft::Section::same_network, nft::Section::unlisted_loopback};
 constexpr std::array kDelSections = {nft::Section::installed, nft::Section::others_publish,
                                      nft::Section::device_use};
 constexpr std::array kSiblings = {nft::Section::siblings};  // only where a decision asks for it

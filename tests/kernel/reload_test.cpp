@@ -108,7 +108,7 @@ constexpr const char* kRules = R"(table inet nft-port-mapper {
   map c-hostip6 { type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; counter; }
   chain c {
     iifname { "mesos-cni0", "docker0" } return
-    meta nfproto ipv6 dnat ip6 to ip6 daddr . meta l4proto . th dport map @c-hostip6
+    meta nfproto ipv6 ct label set 127 dnat ip6 to ip6 daddr . meta l4proto . th dport map @c-hostip6
   }
   chain networks {
     ct label set 127
@@ -144,7 +144,7 @@ constexpr const char* kRules = R"(table inet nft-port-mapper {
 // What they do, as a little-endian machine has it in its registers.
 constexpr const char* kForms =
     R"(in { 646f636b657230000000000000000000 6d65736f732d636e6930000000000000 } [meta:6+0:16]; return
-meta:15+0 == 0a; in @c-hostip6 [nh+24:16 meta:16+0:1 #000000 th+2:2 #0000]; dnat ip6 3 [@c-hostip6+0:16] [@c-hostip6+0:16] [@c-hostip6+16:2] [@c-hostip6+16:2]
+meta:15+0 == 0a; set ct:13 [#00000000000000000000000000000080]; in @c-hostip6 [nh+24:16 meta:16+0:1 #000000 th+2:2 #0000]; dnat ip6 3 [@c-hostip6+0:16] [@c-hostip6+0:16] [@c-hostip6+16:2] [@c-hostip6+16:2]
 set ct:13 [#00000000000000000000000000000080]
 jump c
 socket:2+0 == 00; return

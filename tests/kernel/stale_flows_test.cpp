@@ -176,6 +176,31 @@ TEST_CASE("stale flows: at the first ADD, flows of a process of the host go to t
   }
 }
 
+TEST_CASE("stale flows: an ADD on any address ends none of those who keep the port there") {
+  const Turns turns;
+  const Lab& lab = turns.lab;
+  const Server lan(lab.host(), "lan", Protocol::udp, "192.0.2.1", port);
+  const Server stub(lab.host(), "stub", Protocol::udp, "127.0.0.53", port);
+  const Server any(lab.host(), "any", Protocol::udp, "0.0.0.0", port);
+  const Runtime careful(lab, R"("chain":"MESOS-WEB","excludeAddresses":["10.22.0.1"])");
+  REQUIRE(careful.add("b", {{6000, 53, "udp"}}) == done);
+  nft(lab.host(),
+      "table ip other { chain prerouting { type nat hook prerouting priority dstnat; "
+      "ip daddr 192.0.2.11 udp dport 5353 dnat to 10.22.0.4:53; }; }");
+  const Service b(turns.b, "b", 53);
+  const auto asked = [&](const std::string& from, const std::string& to) {
+    return ask(lab.ns(from), Protocol::udp, to, port, fixed);
+  };
+  REQUIRE(asked("client", "192.0.2.1") == "lan 192.0.2.2");
+  REQUIRE(asked("client", "192.0.2.11") == "b 192.0.2.2");
+  REQUIRE(asked("host", "127.0.0.53") == "stub 127.0.0.1");
+  REQUIRE(asked("def", "10.22.0.1") == "any 10.22.0.3");
+  REQUIRE(asked("host", "127.0.0.9") == "any 127.0.0.1");
+  const std::vector<std::string> before = flows(lab, "udp");
+  REQUIRE(careful.add("a", {{port, 53, "udp"}}) == done);
+  CHECK(lost(before, flows(lab, "udp")) == "src=127.0.0.1 dst=127.0.0.9 sport=5000 dport=5353");
+}
+
 TEST_CASE("stale flows: a port that moves to another port of its container takes its clients") {
   const Turns turns;
   const Service a(turns.a, "a", 53);

@@ -101,6 +101,17 @@ void KernelModel::look(const Question& question, nft::Section section, Snapshot&
         snapshot.other_networks->push_back(installed(other, question.plan->chain.name));
       break;
     }
+    case nft::Section::same_network: {
+      std::set<nft::OwnerHash> others;
+      for (const nft::OwnerEntry& entry : owners())
+        if (nft::is_of_network(entry, question.plan->attachment.network) &&
+            entry.owner != nft::owner_hash(question.plan->attachment))
+          others.insert(entry.owner);
+      snapshot.same_network.emplace();
+      for (const nft::OwnerHash& other : others)
+        snapshot.same_network->push_back(installed(other, question.plan->chain.name));
+      break;
+    }
     case nft::Section::unlisted_loopback:  // no version of this model is older
       snapshot.unlisted_loopback.emplace();
       break;

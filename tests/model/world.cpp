@@ -276,6 +276,10 @@ void digest_snapshot(std::string& text, const nft::Snapshot& snapshot, std::uint
     text += "W";
     for (const nft::InstalledPorts& other : *snapshot.other_networks) digest_ports(text, other);
   }
+  if (snapshot.same_network) {
+    text += "N";
+    for (const nft::InstalledPorts& other : *snapshot.same_network) digest_ports(text, other);
+  }
   if (snapshot.unlisted_loopback) text += "U";
   if (snapshot.device_use) text += "D";
   if (snapshot.siblings) {

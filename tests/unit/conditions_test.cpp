@@ -302,13 +302,18 @@ TEST_CASE("conditions: a rule is said as nft lists it, and its fingerprint follo
     network.conditions_v4 = *parse_conditions({words}, Family::ipv4, "conditionsV4");
     return network_chain(network).rules[1];
   };
-  CHECK(to_string(rule_of("")) == "meta nfproto ipv4 dnat ip to meta l4proto . th dport map @c-ip");
+  CHECK(to_string(rule_of("")) ==
+        "meta nfproto ipv4 ct label set 127 dnat ip to meta l4proto . th dport map @c-ip");
   CHECK(to_string(rule_of("iifname lo")) ==
-        "iifname \"lo\" meta nfproto ipv4 dnat ip to meta l4proto . th dport map @c-ip");
+        "iifname \"lo\" meta nfproto ipv4 ct label set 127 dnat ip to meta l4proto . th dport map "
+        "@c-ip");
   CHECK(to_string(rule_of("ip saddr 10.0.0.1 tcp dport 80")) ==
-        "ip saddr 10.0.0.1 tcp dport 80 dnat ip to meta l4proto . tcp dport map @c-ip");
-  CHECK(to_string(rule_of("meta l4proto udp")) ==
-        "meta nfproto ipv4 dnat ip to meta l4proto . udp dport map @c-ip");
+        "ip saddr 10.0.0.1 tcp dport 80 ct label set 127 dnat ip to meta l4proto . tcp dport map "
+        "@c-ip");
+  CHECK(
+      to_string(rule_of("meta l4proto udp")) ==
+      "meta l4proto udp meta nfproto ipv4 ct label set 127 dnat ip to meta l4proto . udp dport map "
+      "@c-ip");
   CHECK(fingerprint(rule_of("tcp dport 80")) ==
         fingerprint(rule_of("meta l4proto tcp th dport 80")));
   CHECK(fingerprint(rule_of("tcp dport 80")) != fingerprint(rule_of("tcp dport 81")));
@@ -337,10 +342,13 @@ TEST_CASE("conditions: those of one family stand before both dnat rules of that 
   for (const Rule& rule : network_chain(network).rules) text += to_string(rule) + "\n";
   CHECK(text ==
         "iifname \"eth0\" return\n"
-        "ct state new dnat ip to ip daddr . meta l4proto . th dport map @c-hostip\n"
-        "ct state new meta nfproto ipv4 dnat ip to meta l4proto . th dport map @c-ip\n"
-        "ip6 saddr fd00::/8 dnat ip6 to ip6 daddr . meta l4proto . th dport map @c-hostip6\n"
-        "ip6 saddr fd00::/8 dnat ip6 to meta l4proto . th dport map @c-ip6\n");
+        "ct state new meta nfproto ipv4 ct label set 127 dnat ip to ip daddr . meta l4proto . th "
+        "dport map @c-hostip\n"
+        "ct state new meta nfproto ipv4 ct label set 127 dnat ip to meta l4proto . th dport map "
+        "@c-ip\n"
+        "ip6 saddr fd00::/8 ct label set 127 dnat ip6 to ip6 daddr . meta l4proto . th dport map "
+        "@c-hostip6\n"
+        "ip6 saddr fd00::/8 ct label set 127 dnat ip6 to meta l4proto . th dport map @c-ip6\n");
 }
 
 TEST_CASE("conditions: a plan says them") {

@@ -206,7 +206,8 @@ TEST_CASE(
         "tcp 192.0.2.1 8080, tcp 192.0.2.11 8080");
 }
 
-TEST_CASE("flows: of UDP those on a held port that lead elsewhere go too, but another table's") {
+TEST_CASE(
+    "flows: of UDP those on a held port that lead elsewhere go too, if we or nobody led them") {
   Conntrack conntrack(
       {{Protocol::udp, "192.0.2.1", 5353, "10.22.0.2", 53},
        {Protocol::udp, "127.0.0.1", 5353, "10.22.0.9", 53},
@@ -216,8 +217,33 @@ TEST_CASE("flows: of UDP those on a held port that lead elsewhere go too, but an
        {Protocol::udp, "203.0.113.9", 5353, "203.0.113.9", 5353, Mark::untranslated},
        {Protocol::udp, "127.0.0.5", 5354, "10.22.0.9", 53},
        {Protocol::tcp, "127.0.0.6", 5353, "10.22.0.9", 53}});
-  CHECK(conntrack.delete_stale({.held = {kDns}}) ==
-        "udp 127.0.0.1 5353, udp 127.0.0.2 5353, udp 127.0.0.3 5353");
+  const auto keeps_none = [](const IpAddress&, std::uint16_t) { return false; };
+  CHECK(conntrack.delete_stale({.held = {kDns}, .kept = keeps_none}) ==
+        "udp 127.0.0.1 5353, udp 127.0.0.2 5353");
+}
+
+TEST_CASE(
+    "flows: of UDP that nobody translated, those to what keeps its port on any address stay") {
+  const std::vector<FakeFlow> flows = {
+      {Protocol::udp, "127.0.0.53", 5353, "127.0.0.53", 5353, Mark::untranslated},
+      {Protocol::udp, "192.0.2.1", 5353, "192.0.2.1", 5353, Mark::untranslated}};
+  const auto keeps_stub = [](const IpAddress& address, std::uint16_t number) {
+    CHECK(number == 5353);
+    return address == ip("127.0.0.53");
+  };
+  CHECK(Conntrack(flows).delete_stale({.held = {kDns}, .kept = keeps_stub}) ==
+        "udp 192.0.2.1 5353");
+  CHECK(Conntrack(flows).delete_stale({.held = {kDns}}) == "");
+  const HeldPort on_one = held(Protocol::udp, "127.0.0.53", 5353, "10.22.0.2", 53);
+  CHECK(Conntrack(flows).delete_stale({.held = {on_one, kDns}}) == "udp 127.0.0.53 5353");
+}
+
+TEST_CASE("flows: one address that takes a port over from any address ends its old flows there") {
+  CHECK(Conntrack({{Protocol::tcp, "192.0.2.1", 8080, "10.22.0.2", 80},
+                   {Protocol::tcp, "192.0.2.11", 8080, "10.22.0.2", 80}})
+            .delete_stale({.left = {kWeb},
+                           .held = {held(Protocol::tcp, "192.0.2.1", 8080, "10.22.0.9", 80),
+                                    kWeb}}) == "tcp 192.0.2.1 8080");
 }
 
 TEST_CASE("flows: of UDP that began before there were labels, those to an endpoint that left go") {

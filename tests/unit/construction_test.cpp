@@ -34,13 +34,12 @@ add map inet nft-port-mapper MESOS-WEB-hostip6 { type ipv6_addr . inet_proto . i
 const std::string kNetwork = R"(add chain inet nft-port-mapper MESOS-WEB
 flush chain inet nft-port-mapper MESOS-WEB
 add rule inet nft-port-mapper MESOS-WEB iifname { "docker0", "mesos-cni0" } return
-add rule inet nft-port-mapper MESOS-WEB dnat ip to ip daddr . meta l4proto . th dport map @MESOS-WEB-hostip
-add rule inet nft-port-mapper MESOS-WEB meta nfproto ipv4 dnat ip to meta l4proto . th dport map @MESOS-WEB-ip
-add rule inet nft-port-mapper MESOS-WEB dnat ip6 to ip6 daddr . meta l4proto . th dport map @MESOS-WEB-hostip6
-add rule inet nft-port-mapper MESOS-WEB meta nfproto ipv6 dnat ip6 to meta l4proto . th dport map @MESOS-WEB-ip6
+add rule inet nft-port-mapper MESOS-WEB meta nfproto ipv4 ct label set 127 dnat ip to ip daddr . meta l4proto . th dport map @MESOS-WEB-hostip
+add rule inet nft-port-mapper MESOS-WEB meta nfproto ipv4 ct label set 127 dnat ip to meta l4proto . th dport map @MESOS-WEB-ip
+add rule inet nft-port-mapper MESOS-WEB meta nfproto ipv6 ct label set 127 dnat ip6 to ip6 daddr . meta l4proto . th dport map @MESOS-WEB-hostip6
+add rule inet nft-port-mapper MESOS-WEB meta nfproto ipv6 ct label set 127 dnat ip6 to meta l4proto . th dport map @MESOS-WEB-ip6
 add chain inet nft-port-mapper networks
 flush chain inet nft-port-mapper networks
-add rule inet nft-port-mapper networks ct label set 127
 )";
 
 const std::string kBase =
@@ -121,7 +120,6 @@ TEST_CASE(
     "delete_network takes the jump, the chain, then its maps; other networks keep their jumps") {
   CHECK(to_string(delete_network("MESOS-WEB", std::vector<std::string>{"A", "hostports"})) ==
         "flush chain inet nft-port-mapper networks\n"
-        "add rule inet nft-port-mapper networks ct label set 127\n"
         "add rule inet nft-port-mapper networks jump A\n"
         "add rule inet nft-port-mapper networks jump hostports\n"
         "flush chain inet nft-port-mapper MESOS-WEB\n"
@@ -138,7 +136,6 @@ TEST_CASE("the skeleton alone, for a host without networks or one whose networks
         kSets.substr(0, own_maps) +
             "add chain inet nft-port-mapper networks\n"
             "flush chain inet nft-port-mapper networks\n"
-            "add rule inet nft-port-mapper networks ct label set 127\n"
             "add rule inet nft-port-mapper networks jump A\n" +
             kBase);
 }

@@ -85,20 +85,19 @@ TEST_CASE("the batch that builds the skeleton") {
       "NEWRULE create append #30\nNEWRULE create append #31\n"
       "NEWRULE create append #32\nNEWRULE create append #33\n"
       "NEWCHAIN create #34\nDELRULE #35\nNEWRULE create append #36\n"
-      "NEWRULE create append #37\n"
       // any-address, prerouting, output with the set of the resolver's addresses, postrouting, guards
-      "NEWCHAIN create #38\nDELRULE #39\nNEWRULE create append #40\nNEWRULE create append #41\n"
-      "NEWCHAIN create #42\nDELRULE #43\nNEWRULE create append #44\n"
-      "NEWRULE create append #45\nNEWRULE create append #46\nNEWRULE create append #47\n"
-      "NEWRULE create append #48\nNEWRULE create append #49\n"
-      "NEWCHAIN create #50\nDELRULE #51\nNEWRULE create append #52\n"
-      "NEWRULE create append #53\nNEWRULE create append #54\nNEWRULE create append #55\n"
-      "NEWRULE create append #56\n"
-      "NEWSET create #57\nNEWSETELEM create #58\nNEWRULE create append #59\n"
-      "NEWRULE create append #60\nNEWRULE create append #61\nNEWRULE create append #62\n"
-      "NEWCHAIN create #63\nDELRULE #64\nNEWRULE create append #65\nNEWRULE create append #66\n"
-      "NEWCHAIN create #67\nDELRULE #68\nNEWRULE create append #69\nNEWRULE create append #70\n"
-      "NEWCHAIN create #71\nDELRULE #72\nNEWRULE create append ack #73\nEND #74\n");
+      "NEWCHAIN create #37\nDELRULE #38\nNEWRULE create append #39\nNEWRULE create append #40\n"
+      "NEWCHAIN create #41\nDELRULE #42\nNEWRULE create append #43\n"
+      "NEWRULE create append #44\nNEWRULE create append #45\nNEWRULE create append #46\n"
+      "NEWRULE create append #47\nNEWRULE create append #48\n"
+      "NEWCHAIN create #49\nDELRULE #50\nNEWRULE create append #51\n"
+      "NEWRULE create append #52\nNEWRULE create append #53\nNEWRULE create append #54\n"
+      "NEWRULE create append #55\n"
+      "NEWSET create #56\nNEWSETELEM create #57\nNEWRULE create append #58\n"
+      "NEWRULE create append #59\nNEWRULE create append #60\nNEWRULE create append #61\n"
+      "NEWCHAIN create #62\nDELRULE #63\nNEWRULE create append #64\nNEWRULE create append #65\n"
+      "NEWCHAIN create #66\nDELRULE #67\nNEWRULE create append #68\nNEWRULE create append #69\n"
+      "NEWCHAIN create #70\nDELRULE #71\nNEWRULE create append ack #72\nEND #73\n");
   // The three messages of the rule with a set are one operation.
   CHECK(batch.operations[26] == batch.operations[28]);
   CHECK(batch.operations[25] + 1 == batch.operations[26]);

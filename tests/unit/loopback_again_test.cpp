@@ -28,7 +28,7 @@ LoopbackView whole() {
   view.listed.emplace(published("::", Protocol::tcp, 8080), "container_id: abc");
   view.users[kOwner] = "cni0";
   view.recorded = {"cni0"};
-  view.links[kOwner] = {"cni0", false};
+  view.links[kOwner] = {"cni0", ""};
   view.routed = {"cni0"};
   return view;
 }
@@ -36,7 +36,11 @@ LoopbackView whole() {
 std::string told(const LoopbackView& view) {
   const LoopbackAgain again = decide_loopback_again(view);
   std::string text = join(again.findings) + "\n" + to_string(again.repair);
-  for (const std::string& device : again.routes) text += "route " + device + "\n";
+  for (const auto& [device, ports] : again.routes) {
+    text += "route " + device;
+    for (const PublishedPort& port : ports) text += " " + to_string(port);
+    text += "\n";
+  }
   return text;
 }
 
@@ -47,10 +51,24 @@ const std::string kPort = "port [::]:8080/tcp of web/abc/eth0 is ";
 
 }  // namespace
 
+TEST_CASE("loopback again: a port whose attachment wants no ::1 gets none by a neighbour's pair") {
+  LoopbackView view = whole();
+  const HairpinWish none;
+  view.ports.front().owner.wish = none;
+  view.listed.clear();
+  CHECK(told(view) == "\n");
+  const Hairpin both[] = {{prefix("fd00::/64"), prefix("fd00::/64")},
+                          {prefix("::1/128"), prefix("fd00::/64")}};
+  view.ports.front().owner.wish = hairpin_wish({both, 1});
+  CHECK(told(view) == "\n");
+  view.ports.front().owner.wish = hairpin_wish(both);
+  CHECK(told(view) == kPort + "missing in loopback-ip6, and ::1 can reach it by cni0\n" + kList);
+}
+
 TEST_CASE("loopback again: what is as an ADD leaves it has no finding") {
   CHECK(told(whole()) == "\n");
   LoopbackView view = whole();
-  view.links[kOwner].drops_replies = true;  // as it was at the ADD
+  view.links[kOwner].obstacle = "cni0 is down";  // as it was at the ADD
   view.listed.clear();
   CHECK(told(view) == "\n");
   view.links.clear();
@@ -59,9 +77,9 @@ TEST_CASE("loopback again: what is as an ADD leaves it has no finding") {
 
 TEST_CASE("loopback again: a port whose connections would hang is not translated any more") {
   LoopbackView view = whole();
-  view.links[kOwner].drops_replies = true;
+  view.links[kOwner].obstacle = "cni0 is down";
   CHECK(told(view) == kPort +
-                          "in loopback-ip6, and br_netfilter drops the replies on cni0: "
+                          "in loopback-ip6, and cni0 is down: "
                           "connections to ::1 hang\n" +
                           kUnlist);
   view.links.clear();
@@ -99,8 +117,9 @@ TEST_CASE("loopback again: what nobody would remove one day is recorded, what is
   view = whole();
   view.recorded.clear();
   view.routed.clear();
-  CHECK(told(view) ==
-        "device cni0 is missing in loopback-routes, device cni0 lacks the route of ::1: "
-        "connections to ::1 hang\n"
-        "add element inet nft-port-mapper loopback-routes { \"cni0\" }\nroute cni0\n");
+  CHECK(
+      told(view) ==
+      "device cni0 is missing in loopback-routes, device cni0 lacks the route of ::1: "
+      "connections to ::1 hang\n"
+      "add element inet nft-port-mapper loopback-routes { \"cni0\" }\nroute cni0 [::]:8080/tcp\n");
 }

@@ -177,9 +177,9 @@ TEST_CASE("who asks for ::1 is told where it cannot answer, who asks for any add
     return text.substr(text.find("hairpin"));
   };
   CHECK(left_out("::1") ==
-        "hairpin fd00::/64 . fd00::/64\n"
+        "hairpin fd00::/64 . fd00::/64\nhairpin ::1/128 . fd00::/64\n"
         "note the ports do not answer on the host's ::1: why\n");
-  CHECK(left_out(nullptr) == "hairpin fd00::/64 . fd00::/64\n");
+  CHECK(left_out(nullptr) == "hairpin fd00::/64 . fd00::/64\nhairpin ::1/128 . fd00::/64\n");
 }
 
 TEST_CASE("a family without a published port has no hairpin") {

@@ -75,16 +75,21 @@ class Expressions {
 
 }  // namespace
 
+const std::string kSetLabel = std::endian::native == std::endian::little
+                                  ? "set ct:13 [#00000000000000000000000000000080]\n"
+                                  : "set ct:13 [#80000000000000000000000000000000]\n";
+
 TEST_CASE("rule form: what our own rules do") {
   CHECK(text_of(rule_form({.action = Jump{"c"}})) == "jump c\n");
   CHECK(text_of(rule_form({.action = Goto{"c"}})) == "goto c\n");
   CHECK(text_of(rule_form({Translate{"c-hostip", {Family::ipv4, AddressScope::one}}})) ==
-        "meta:15+0 == 02\n"
-        "in @c-hostip [nh+16:4 meta:16+0:1 #000000 th+2:2 #0000]\n"
-        "dnat ip 3 [@c-hostip+0:4] [@c-hostip+0:4] [@c-hostip+4:2] [@c-hostip+4:2]\n");
+        "meta:15+0 == 02\n" + kSetLabel +
+            "in @c-hostip [nh+16:4 meta:16+0:1 #000000 th+2:2 #0000]\n"
+            "dnat ip 3 [@c-hostip+0:4] [@c-hostip+0:4] [@c-hostip+4:2] [@c-hostip+4:2]\n");
   CHECK(text_of(rule_form({Translate{"c-ip6", {Family::ipv6, AddressScope::any}}})) ==
-        "in @c-ip6 [meta:16+0:1 #000000 th+2:2 #0000]\n"
-        "dnat ip6 3 [@c-ip6+0:16] [@c-ip6+0:16] [@c-ip6+16:2] [@c-ip6+16:2]\n");
+        kSetLabel +
+            "in @c-ip6 [meta:16+0:1 #000000 th+2:2 #0000]\n"
+            "dnat ip6 3 [@c-ip6+0:16] [@c-ip6+0:16] [@c-ip6+16:2] [@c-ip6+16:2]\n");
   CHECK(text_of(rule_form(network_chain({"c", {"b", "a"}}).rules.front())) ==
         "in { 61000000000000000000000000000000 62000000000000000000000000000000 } [meta:6+0:16]\n"
         "return\n");

@@ -255,15 +255,31 @@ class Auditor {
     std::set<nft::OwnerHash> owners;
     for (const nft::OwnerEntry& owner : contents_.owners) owners.insert(owner.owner);
     std::set<std::string> needed;
-    for (const auto& [owner, link] : contents_.loopback6.links) needed.insert(link.device);
+    std::set<std::string> forbidden;
+    for (const auto& [owner, link] : contents_.loopback6.links)
+      (link.forbids_route ? forbidden : needed).insert(link.device);
     for (const auto& [owner, device] : contents_.loopback6.users)
-      owners.contains(owner) ? static_cast<void>(needed.insert(device))
-                             : remove_user(Family::ipv6, owner);
+      if (!owners.contains(owner))
+        remove_user(Family::ipv6, owner);
+      else if (!forbidden.contains(device))
+        needed.insert(device);
     for (const std::string& device : contents_.loopback6.recorded)
-      if (!needed.contains(device))
+      if (!needed.contains(device) && !forbidden.contains(device))
         mend("device " + device + " has the route of ::1 for ports that are no longer published",
              nft::opened_device_removed(Family::ipv6, device));
     check_left_routes(needed);
+  }
+
+  // No batch brings it back.
+  void check_gone_devices() {
+    std::set<nft::OwnerHash> said;
+    for (const nft::OwnerEntry& owner : contents_.owners) {
+      const auto user = contents_.localnet_users.find(owner.owner);
+      if (user != contents_.localnet_users.end() && contents_.gone_devices.contains(user->second) &&
+          said.insert(owner.owner).second)
+        find("interface " + user->second + ", which led to attachment " + owner.comment +
+             ", is gone; start the container again");
+    }
   }
 
   void check_devices() {
@@ -284,6 +300,7 @@ class Auditor {
       if (!needed.contains(device) && !has_lost_users_)
         mend("device " + device + " has route_localnet for ports that are no longer published",
              nft::opened_device_removed(Family::ipv4, device));
+    check_gone_devices();
     for (const std::string& device : contents_.closed_devices) {
       if (!in_use.contains(device)) continue;
       find("device " + device + " lacks route_localnet: 127.0.0.1 does not reach its ports");

@@ -1,5 +1,7 @@
 #include "lib/app/ctl/table_contents.hpp"
 
+#include <net/if.h>
+
 #include <set>
 
 #include "lib/app/exposure.hpp"
@@ -94,7 +96,10 @@ Status read_localnet(Transport& transport, TableContents& contents) {
   std::set<std::string> needed;
   for (const auto& [owner, device] : contents.localnet_users) needed.insert(device);
   for (const std::string& device : needed)
-    if (!host::has_route_localnet(device)) contents.closed_devices.push_back(device);
+    if (if_nametoindex(device.c_str()) == 0)
+      contents.gone_devices.insert(device);
+    else if (!host::has_route_localnet(device))
+      contents.closed_devices.push_back(device);
   return {};
 }
 

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -44,6 +45,7 @@ struct TableContents {
   std::vector<std::string> left_routes;      // devices with our route of ::1 and no record of it
   std::vector<std::string> exposed_devices;  // with route_localnet, where our guard is not whole
   std::vector<std::string> closed_devices;   // of localnet_users, without route_localnet
+  std::set<std::string> gone_devices;        // of localnet_users, which are no interfaces any more
   std::vector<IpAddress> absent_addresses;   // of published ports; no interface has them now
 };
 

@@ -123,9 +123,11 @@ class Restorer {
   // br_netfilter may have come, or gone, since the ports were published.
   Status decide_loopback_again() {
     if (mode_ == Mode::dry_run) return {};
-    Result<std::vector<std::string>> mended = app::mend_loopback(transport_);
+    Result<app::MendedLoopback> mended = app::mend_loopback(transport_);
     if (!mended) return mended.error();
-    for (std::string& finding : *mended) notes_.push_back("mended: " + std::move(finding));
+    for (std::string& finding : mended->findings) notes_.push_back("mended: " + std::move(finding));
+    for (const Error& error : mended->left)
+      notes_.push_back(error.message() + "; " + nft::no_answer_by_loopback(Family::ipv6));
     return {};
   }
 
@@ -144,8 +146,9 @@ class Restorer {
     if (*has_table) return app::carry_out(transport_, {}, nft::decide_skeleton).status;
     for (const std::string& device : *exposed) {
       const Result<bool> closed = app::close_unrecorded(transport_, Family::ipv4, device);
-      if (!closed) return closed.error();
-      if (*closed)
+      if (!closed)
+        notes_.push_back(closed.error().message());  // and on with the next
+      else if (*closed)
         notes_.push_back("reset route_localnet of " + device +
                          ": no port needs it, and no guard was there");
     }
@@ -162,8 +165,10 @@ class Restorer {
         continue;
       }
       const Result<bool> closed = app::close_unrecorded(transport_, Family::ipv6, device);
-      if (!closed) return closed.error();
-      if (*closed) notes_.push_back("removed the route of ::1 on " + device + ": no port needs it");
+      if (!closed)
+        notes_.push_back(closed.error().message());
+      else if (*closed)
+        notes_.push_back("removed the route of ::1 on " + device + ": no port needs it");
     }
     return {};
   }
