@@ -12,6 +12,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <map>
 #include <set>
@@ -29,7 +30,8 @@
 namespace portmapper::host {
 namespace {
 
-constexpr int kMostRounds = 5;
+constexpr int kMostRounds = 5;  // or as many as there are in
+constexpr std::chrono::seconds kLongest{1};
 constexpr std::string_view kNet = "net:[";
 constexpr std::string_view kMounts = "mnt:[";
 // PROC_PID_INIT_INO and PROC_USER_INIT_INO of the kernel's include/linux/proc_ns.h
@@ -65,7 +67,12 @@ class Look {
     may_enter_ = may_enter_namespaces() && unshare(CLONE_FS) == 0;
     const bool may_look = may_enter_ && may_see_processes() && !misplaced_;
     int clean = 0;  // rounds, one after the other
-    for (int round = 0; clean < 2 && round < (may_look ? kMostRounds : 1); ++round)
+    const auto end = std::chrono::steady_clock::now() + kLongest;
+    const auto goes_on = [&](int round) {
+      return round == 0 ||
+             (may_look && (round < kMostRounds || std::chrono::steady_clock::now() < end));
+    };
+    for (int round = 0; clean < 2 && goes_on(round); ++round)
       clean = go_round() ? clean + 1 : 0;
     // What was there before the last round and could not be entered has ended.
     for (const auto& [inode, index] : known_)

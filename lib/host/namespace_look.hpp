@@ -16,7 +16,8 @@
 // nothing: a look that lacks these alone is `all_but_descriptors`. Tasks fork,
 // pass descriptors on and end while it goes on; so it is made twice, and absent is what neither round
 // found. A round that was refused something, or in which a mount namespace ended before it was read,
-// does not count; after five rounds without two good ones in succession the look is not complete.
+// does not count. Without two good ones in succession after five rounds and a second the look is not
+// complete.
 //
 // It sees what can be seen from this process's PID namespace: `from` says which, and `is_initial`
 // that it is the host's first, with the mount namespace of its PID 1. It does not see what the

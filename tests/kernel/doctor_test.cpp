@@ -289,7 +289,7 @@ TEST_CASE("doctor: bridge netfilter and a strict rp_filter are told of") {
 )"},
        {loopback6,
         R"(problem  port [::]:8080/tcp of web/abc/eth0 is in loopback-ip6, and br_netfilter drops the
-         replies on cni0: connections to ::1 hang
+         replies behind bridge cni0: connections to ::1 hang
          why:  br_netfilter or an interface has changed since the ADD, or somebody removed
                the route
          fix:  nft-port-mapperctl check --repair
