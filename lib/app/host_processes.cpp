@@ -34,6 +34,21 @@ Meeting meeting_of(const nft::PublishedPort& published, const host::Listener& li
   return Meeting::keeps;
 }
 
+// Where the plan's network leaves addresses to others, a process keeps them whatever it is.
+void spare_excluded(const nft::Plan& plan, std::vector<HostProcess>& all) {
+  const std::vector<IpPrefix>& excluded = plan.chain.exclude_addresses;
+  for (HostProcess& process : all) {
+    const bool is_its = std::any_of(
+        plan.translations.begin(), plan.translations.end(),
+        [&process](const nft::Translation& one) { return one.published == process.published; });
+    if (is_its && process.published.address.is_any() &&
+        std::any_of(excluded.begin(), excluded.end(), [&process](const IpPrefix& prefix) {
+          return prefix.contains(process.listener.address);
+        }))
+      process.is_hidden = false;
+  }
+}
+
 // One for each listener: a socket on [::] may meet a port of both families.
 std::vector<HostProcess> hidden_once(const std::vector<HostProcess>& all) {
   std::vector<HostProcess> hidden;
@@ -147,7 +162,9 @@ Result<std::vector<HostProcess>> hidden_by(std::span<const nft::Plan* const> pla
   const Result<std::vector<host::Listener>> listeners = listeners_on(ports);
   if (!listeners) return listeners.error();
   if (listeners->empty()) return std::vector<HostProcess>();
-  return hidden_once(host_processes(ports, *listeners, reached_by_loopback(plans)));
+  std::vector<HostProcess> all = host_processes(ports, *listeners, reached_by_loopback(plans));
+  for (const nft::Plan* plan : plans) spare_excluded(*plan, all);
+  return hidden_once(all);
 }
 
 std::vector<std::string> notes_on(const Result<std::vector<HostProcess>>& hidden) {

@@ -10,7 +10,7 @@
 //   published    listens on     the process
 //   any          any            is hidden
 //   any          one address    keeps it; the host's own connections to it go to the container
-//   any          fe80::/10, 127.0.0.53, 127.0.0.54      keeps it
+//   any          fe80::/10, 127.0.0.53, 127.0.0.54, or one of excludeAddresses   keeps it
 //   one address  that one, any  is hidden there
 //   either       127.0.0.0/8 or ::1: is hidden if the host's loopback reaches the port, which only
 //                the host's own connections come by; else it keeps it

@@ -85,8 +85,9 @@ std::string_view host_address_complaint(const IpAddress& address) {
   if (is_ipv4 ? first >= 224 && first < 240 : first == 0xff)
     return "is refused: it is a multicast address, and what is sent there is not translated; use "
            "an address of one interface, or the port on any address";
-  if (is_ipv4 && address == IpAddress(Family::ipv4, {255, 255, 255, 255}))
-    return "is refused: it is the broadcast address, and what is sent there is not translated; use "
+  if (is_ipv4 && (address == IpAddress(Family::ipv4, {255, 255, 255, 255}) ||
+                  address == IpAddress(Family::ipv4, {127, 255, 255, 255})))  // that of lo
+    return "is refused: it is a broadcast address, and what is sent there is not translated; use "
            "an address of one interface, or the port on any address";
   return {};
 }

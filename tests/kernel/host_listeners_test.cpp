@@ -236,6 +236,18 @@ TEST_CASE("hostListeners: list and owner show what a port hides, and who keeps a
             this_process() + ", which listens on 0.0.0.0:8080/tcp.\n");
 }
 
+TEST_CASE("hostListeners: what listens on an excluded address is not hidden, nor refused for") {
+  Lab lab;
+  lab.container("abc", "10.22.0.2/16");
+  const Server server(lab.host(), "host", Protocol::tcp, "127.0.0.1", 8080);
+  REQUIRE(Runtime(lab, options("refused")).add("abc", {{8080, 80}}).find("would hide") !=
+          std::string::npos);
+  const Runtime careful(lab, options("refused") + R"(,"excludeAddresses":["127.0.0.1"])");
+  REQUIRE(careful.add("abc", {{8080, 80}}) == done);
+  CHECK(ask(lab.host(), Protocol::tcp, "127.0.0.1", 8080) == "host 127.0.0.1");
+  CHECK(ctl(lab, {"owner", "8080"}).out.ends_with(this_process() + " keeps 127.0.0.1:8080/tcp.\n"));
+}
+
 TEST_CASE("hostListeners: a process of another PID namespace is shown as one that cannot be seen") {
   const Hosts hosts;
   REQUIRE(Runtime(hosts.lab).add("abc", web) == done);

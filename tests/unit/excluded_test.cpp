@@ -159,15 +159,14 @@ TEST_CASE("a host address that no translated connection can have is refused by n
       "it is a multicast address, and what is sent there is not translated; use an address of one "
       "interface, or the port on any address";
   const std::string broadcast =
-      "it is the broadcast address, and what is sent there is not translated; use an address of "
-      "one "
+      "it is a broadcast address, and what is sent there is not translated; use an address of one "
       "interface, or the port on any address";
   for (const char* address : {"fe80::1", "FE80::", "febf:ffff::1"})
     CHECK(complaint(address) == link_local);
   for (const char* address :
        {"224.0.0.1", "239.255.255.255", "::ffff:224.0.0.1", "::ffff:e000:1", "ff02::1", "ff00::"})
     CHECK(complaint(address) == multicast);
-  for (const char* address : {"255.255.255.255", "::ffff:255.255.255.255"})
+  for (const char* address : {"255.255.255.255", "::ffff:255.255.255.255", "127.255.255.255"})
     CHECK(complaint(address) == broadcast);
   for (const char* address : {"", "0.0.0.0", "::", "::ffff:0.0.0.0", "0.1.2.3", "223.255.255.255",
                               "240.0.0.1", "255.255.255.254", "fe7f::1", "fec0::1", "127.0.0.53"})

@@ -18,6 +18,24 @@ Result<app::LoopbackPorts> read_loopback(Transport& transport) {
   return ports;
 }
 
+// A process on one address that the network of the port leaves to others.
+bool may_be_spared(const app::HostProcess& process) {
+  return process.is_hidden && process.published.address.is_any() &&
+         !process.listener.address.is_any();
+}
+
+// Asked of the network's rules, and only where it matters.
+Status spare_excluded(Transport& transport, ListedPort& port) {
+  for (app::HostProcess& process : port.processes) {
+    if (!may_be_spared(process)) continue;
+    const auto left = app::retried(
+        [&] { return nft::read_not_excluded(transport, port.chain, {process.listener.address}); });
+    if (!left) return left.error();
+    process.is_hidden = !left->empty();
+  }
+  return {};
+}
+
 }  // namespace
 
 Status find_host_processes(Transport& transport, std::vector<ListedPort>& ports) {
@@ -36,6 +54,8 @@ Status find_host_processes(Transport& transport, std::vector<ListedPort>& ports)
     if (!port.standby) places.insert_or_assign(port.published, &port);
   for (app::HostProcess& process : app::host_processes(published, *listeners, *loopback))
     places.at(process.published)->processes.push_back(std::move(process));
+  for (ListedPort& port : ports)
+    if (const Status spared = spare_excluded(transport, port); !spared) return spared;
   return {};
 }
 
