@@ -72,8 +72,7 @@ class Look {
       return round == 0 ||
              (may_look && (round < kMostRounds || std::chrono::steady_clock::now() < end));
     };
-    for (int round = 0; clean < 2 && goes_on(round); ++round)
-      clean = go_round() ? clean + 1 : 0;
+    for (int round = 0; clean < 2 && goes_on(round); ++round) clean = go_round() ? clean + 1 : 0;
     // What was there before the last round and could not be entered has ended.
     for (const auto& [inode, index] : known_)
       if (!seen_now_.contains(inode) && !look_.found[index].addresses)
