@@ -165,6 +165,7 @@ Nobody listens on port 80 of 10.22.0.2: the program does not run, listens on ano
   result = host.trace();
   CHECK(conclusion_of(result) == R"(It left through cni0 to 10.22.0.2:80 (container abc).
 Refused: 192.0.2.1 answered with ICMP "host unreachable".
+Nobody has the address 10.22.0.2 on the network that it was sent to.
 )");
 }
 
@@ -223,6 +224,7 @@ Its answer: 192.0.2.1 to 192.0.2.2/icmp
 It left through cni0 to 10.22.0.77:81.
 Chain pre of table ip other translated it to 10.22.0.77:81 before the published port's own rules were asked: they come later.
 Refused: 192.0.2.1 answered with ICMP "host unreachable".
+Nobody has the address 10.22.0.77 on the network that it was sent to.
 To see more: nft -a list chain ip other pre
 )") == "");
   CHECK(result.status == 1);
@@ -301,7 +303,7 @@ Answered: the answer left through lan0.
   CHECK(result.status == 0);
 }
 
-TEST_CASE("trace: a datagram of a flow that is older than its port's rules says so") {
+TEST_CASE("trace: a datagram of a flow that is older meets no nat chain") {
   const Patient patient(Mappings{});
   const std::string ns = patient.lab.host();
   nft(ns, R"(table ip other { chain pre { type nat hook prerouting priority dstnat; } })");

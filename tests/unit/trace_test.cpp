@@ -263,6 +263,39 @@ TEST_CASE("trace: an answer is told apart by its addresses, and a reset is a ref
       " listens on another port, or on its 127.0.0.1 alone.");
 }
 
+TEST_CASE("trace: a connection that is older is not asked about, an earlier DNAT is named") {
+  Recording older;
+  older.rule(1, own, "request", {}, asked).mark(1, "prerouting-last", asked);
+  older.mark(1, "input-first", asked).mark(1, "input-last", asked);
+  CHECK(
+      told(older) ==
+      "silent | It was delivered to this host itself, at 192.0.2.1:8080, not to a container; no"
+      " process of the host listens there. | No rule was asked how to translate it: it belongs to a"
+      " connection that is older, and goes where that one's first packet went. | No answer came"
+      " back: nothing is at 192.0.2.1, it drops the packet, or its answer takes another way. |"
+      " nft-port-mapperctl doctor");
+  Chains with_other = chains();
+  const nft::foreign::Name other{{NFPROTO_IPV4, "other"}, "pre"};
+  with_other[other] = {.table = other.first,
+                       .name = other.second,
+                       .hook = nft::foreign::Hook{"nat", NF_INET_PRE_ROUTING, -100, false}};
+  Recording recording;
+  recording.ways = Ways(own, with_other);
+  recording.rule(1, own, "request", {}, asked);
+  recording.ways.see({.packet = 1,
+                      .chain = other,
+                      .handle = 3,
+                      .verdict = {Verdict::Kind::accept},
+                      .header = asked});
+  recording.mark(1, "prerouting-last", head("192.0.2.2", 5000, "10.9.9.9", 81, lan, 0));
+  CHECK(
+      told(recording) ==
+      "lost | Lost behind prerouting: the kernel did not let it go on to 10.9.9.9:81. | No route"
+      " leads there, forwarding is off on lan0, or rp_filter refuses 192.0.2.2 as a source there. |"
+      " Chain pre of table ip other translated it to 10.9.9.9:81 before the published port's own"
+      " rules were asked: they come later. | nft -a list chain ip other pre");
+}
+
 TEST_CASE("trace: the kernel uses a packet's number again for a later one") {
   Recording recording;
   recording.arrival(1).arrival(1);

@@ -66,8 +66,8 @@ Result<trace::Chains> read_chains_again(Transport& transport) {
   return app::Retry::exhausted();
 }
 
-// One trace, from its table to its end. The socket that made the table owns it, and no other is
-// asked for anything meanwhile.
+// One trace, from its table to its end. The table goes with the socket that made it, so nothing may
+// close that one meanwhile, as Transport::peek does.
 class Tracing {
  public:
   Tracing(TraceOptions options, Netlink owner, Netlink events, trace::Known known,

@@ -217,7 +217,11 @@ void refuse(const Packet& answer, const Packet& request, Conclusion& conclusion)
   const std::string what = is_icmp(answer.begin) ? icmp_name(answer.begin) : "a reset";
   conclusion.sentences.push_back("Refused: " + answer.begin.source.to_string() + " answered with " +
                                  what + ".");
-  if (is_icmp(answer.begin) && icmp_name(answer.begin) != "ICMP \"port unreachable\"") return;
+  const std::string name = is_icmp(answer.begin) ? icmp_name(answer.begin) : "";
+  if (name == "ICMP \"host unreachable\"" || name == "ICMP \"address unreachable\"")
+    conclusion.sentences.push_back("Nobody has the address " + last.destination.to_string() +
+                                   " on the network that it was sent to.");
+  if (!name.empty() && name != "ICMP \"port unreachable\"") return;
   const bool is_host = end_of(request).fate == Fate::delivered;
   conclusion.sentences.push_back(
       "Nobody listens on port " + std::to_string(last.destination_port) + " of " +
