@@ -24,12 +24,12 @@ struct NamedNumber {
   std::string_view name;
 };
 
-constexpr std::array kStates = {NamedNumber{NF_CT_STATE_BIT(IP_CT_ESTABLISHED), "established"},
-                                NamedNumber{NF_CT_STATE_BIT(IP_CT_RELATED), "related"},
-                                NamedNumber{NF_CT_STATE_BIT(IP_CT_NEW), "new"},
-                                NamedNumber{NF_CT_STATE_INVALID_BIT, "invalid"},
-                                NamedNumber{NF_CT_STATE_UNTRACKED_BIT, "untracked"}};
-constexpr std::array kStatus = {
+constexpr std::array kStateNames = {NamedNumber{NF_CT_STATE_BIT(IP_CT_ESTABLISHED), "established"},
+                                    NamedNumber{NF_CT_STATE_BIT(IP_CT_RELATED), "related"},
+                                    NamedNumber{NF_CT_STATE_BIT(IP_CT_NEW), "new"},
+                                    NamedNumber{NF_CT_STATE_INVALID_BIT, "invalid"},
+                                    NamedNumber{NF_CT_STATE_UNTRACKED_BIT, "untracked"}};
+constexpr std::array kStatusNames = {
     NamedNumber{IPS_EXPECTED, "expected"}, NamedNumber{IPS_SEEN_REPLY, "seen-reply"},
     NamedNumber{IPS_ASSURED, "assured"},   NamedNumber{IPS_CONFIRMED, "confirmed"},
     NamedNumber{IPS_SRC_NAT, "snat"},      NamedNumber{IPS_DST_NAT, "dnat"}};
@@ -56,8 +56,8 @@ std::optional<std::string> bit_names(std::uint32_t bits, std::span<const NamedNu
 }
 
 std::span<const NamedNumber> bits_of(PacketField field) {
-  if (field == PacketField::ct_state) return kStates;
-  if (field == PacketField::ct_status) return kStatus;
+  if (field == PacketField::ct_state) return kStateNames;
+  if (field == PacketField::ct_status) return kStatusNames;
   return {};
 }
 

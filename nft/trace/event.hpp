@@ -40,6 +40,10 @@ struct Header {
   bool operator==(const Header&) const = default;
 };
 
+inline bool is_icmp(const Header& header) {
+  return header.protocol == kIcmp || header.protocol == kIcmpv6;
+}
+
 struct Event {
   enum class Kind : std::uint8_t {
     rule,    // a rule that the packet fulfilled, with its verdict

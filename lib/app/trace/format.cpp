@@ -11,9 +11,7 @@ namespace {
 std::string protocol_name(const Header& header) {
   const auto protocol = protocol_from_number(header.protocol);
   if (protocol) return std::string(to_string(*protocol));
-  return header.protocol == nft::trace::kIcmp || header.protocol == nft::trace::kIcmpv6
-             ? "icmp"
-             : std::to_string(header.protocol);
+  return is_icmp(header) ? "icmp" : std::to_string(header.protocol);
 }
 
 std::string flags_of(const Header& header) {

@@ -27,10 +27,6 @@ bool is_ours(const nft::foreign::Name& chain) {
   return chain.first == nft::foreign::TableId{NFPROTO_INET, nft::kTable};
 }
 
-bool is_icmp(const Header& header) {
-  return header.protocol == nft::trace::kIcmp || header.protocol == nft::trace::kIcmpv6;
-}
-
 std::string icmp_name(const Header& header) {
   struct Named {
     std::uint8_t protocol;

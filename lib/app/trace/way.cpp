@@ -26,10 +26,6 @@ bool has_ports_of(const Header& a, const Header& b) {
          a.source_port == b.source_port && a.destination_port == b.destination_port;
 }
 
-bool is_icmp(const Header& header) {
-  return header.protocol == nft::trace::kIcmp || header.protocol == nft::trace::kIcmpv6;
-}
-
 // An error message has a router's address as source, and no ports.
 bool answers(const Packet& answer, const Packet& request) {
   if (is_icmp(answer.begin))

@@ -27,6 +27,7 @@ namespace portmapper::trace {
 
 using nft::trace::Event;
 using nft::trace::Header;
+using nft::trace::is_icmp;
 using Chains = std::map<nft::foreign::Name, nft::foreign::Chain>;
 
 struct Visit {
