@@ -9,8 +9,6 @@
 
 #include <array>
 
-#include "nft/names.hpp"
-
 namespace portmapper::nft {
 namespace {
 
@@ -161,8 +159,9 @@ void RuleBuilder::only_protocol(Protocol protocol) {
   compare(NFT_CMP_EQ, {&number, 1});
 }
 
-std::uint32_t RuleBuilder::finish(const std::string& chain, std::string_view userdata) {
-  nftnl_rule_set_str(rule_.get(), NFTNL_RULE_TABLE, kTable);
+std::uint32_t RuleBuilder::finish(const std::string& chain, std::string_view userdata,
+                                  const char* table) {
+  nftnl_rule_set_str(rule_.get(), NFTNL_RULE_TABLE, table);
   nftnl_rule_set_str(rule_.get(), NFTNL_RULE_CHAIN, chain.c_str());
   nftnl_rule_set_data(rule_.get(), NFTNL_RULE_USERDATA, userdata.data(),
                       static_cast<std::uint32_t>(userdata.size()));

@@ -24,6 +24,7 @@
 #include "lib/base/ip_address.hpp"
 #include "lib/base/port.hpp"
 #include "nft/anonymous_set.hpp"
+#include "nft/names.hpp"
 #include "nft/netlink_message.hpp"
 
 struct nftnl_expr;
@@ -64,8 +65,9 @@ class RuleBuilder {
   // meta l4proto tcp: the headers of other protocols differ
   void only_protocol(Protocol protocol);
 
-  // Returns the first set number that is free.
-  std::uint32_t finish(const std::string& chain, std::string_view userdata);
+  // Returns the first set number that is free. `table`: of family inet.
+  std::uint32_t finish(const std::string& chain, std::string_view userdata,
+                       const char* table = kTable);
 
  private:
   Messages& messages_;

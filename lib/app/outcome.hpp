@@ -19,7 +19,8 @@ struct Outcome {
   // For an ADD that succeeded: undoes it and returns the log of that. A runtime that did not get
   // the result does not know that there is something to delete.
   std::function<std::string()> undo{};
-  bool watch = false;  // the ctl's: print, wait a little, do it again
+  bool watch = false;               // the ctl's: print, wait a little, do it again
+  std::function<Outcome()> next{};  // the ctl's: print, then go on with this, whose status counts
 };
 
 }  // namespace portmapper::app

@@ -125,21 +125,26 @@ std::vector<Element> join(std::vector<RawElement> raw, const Set& set) {
   return elements;
 }
 
+std::pair<Name, Set> parse_set(const nlmsghdr& reply) {
+  Name name{{family_of(reply), {}}, {}};
+  Set set;
+  for (const Attribute& attribute : Attributes(message_attributes(reply, sizeof(nfgenmsg)))) {
+    if (attribute.type == NFTA_SET_TABLE) name.first.name = attribute.text();
+    if (attribute.type == NFTA_SET_NAME) name.second = attribute.text();
+    if (attribute.type == NFTA_SET_KEY_LEN)
+      set.key_length = std::min<std::size_t>(attribute.number32(), NFT_DATA_VALUE_MAXLEN);
+    if (attribute.type == NFTA_SET_FLAGS)
+      set.is_interval = (attribute.number32() & NFT_SET_INTERVAL) != 0;
+  }
+  return {std::move(name), std::move(set)};
+}
+
 Status read_set_types(Transport& transport, Ruleset& ruleset) {
   Query query;
   query.everything(NFT_MSG_GETSET);
   return query.run(transport, [&](const nlmsghdr& reply) {
     if (!is_reply(reply, NFT_MSG_NEWSET)) return;
-    Name name{{family_of(reply), {}}, {}};
-    Set set;
-    for (const Attribute& attribute : Attributes(message_attributes(reply, sizeof(nfgenmsg)))) {
-      if (attribute.type == NFTA_SET_TABLE) name.first.name = attribute.text();
-      if (attribute.type == NFTA_SET_NAME) name.second = attribute.text();
-      if (attribute.type == NFTA_SET_KEY_LEN)
-        set.key_length = std::min<std::size_t>(attribute.number32(), NFT_DATA_VALUE_MAXLEN);
-      if (attribute.type == NFTA_SET_FLAGS)
-        set.is_interval = (attribute.number32() & NFT_SET_INTERVAL) != 0;
-    }
+    auto [name, set] = parse_set(reply);
     if (is_foreign(name.first)) ruleset.sets.emplace(std::move(name), std::move(set));
   });
 }
@@ -187,6 +192,37 @@ Result<Ruleset> read_ruleset(Transport& transport) {
       if (const Status status = read_elements(transport, name, set); !status) return status.error();
   if (const Status status = read_rules(transport, ruleset); !status) return status.error();
   return ruleset;
+}
+
+Result<std::map<Name, Chain>> read_every_chain(Transport& transport) {
+  std::map<Name, Chain> chains;
+  Query query;
+  query.everything(NFT_MSG_GETCHAIN);
+  const Status status = query.run(transport, [&chains](const nlmsghdr& reply) {
+    if (!is_reply(reply, NFT_MSG_NEWCHAIN)) return;
+    Chain chain = parse_chain(reply);
+    Name name(chain.table, chain.name);
+    chains.emplace(std::move(name), std::move(chain));
+  });
+  if (!status) return status.error();
+  return chains;
+}
+
+Status read_for_text(Transport& transport, std::map<Name, Set>& sets) {
+  if (sets.empty()) return {};
+  Query query;
+  query.everything(NFT_MSG_GETSET);
+  const Status listed = query.run(transport, [&sets](const nlmsghdr& reply) {
+    if (!is_reply(reply, NFT_MSG_NEWSET)) return;
+    auto [name, set] = parse_set(reply);
+    const auto wanted = sets.find(name);
+    if (wanted != sets.end()) wanted->second = std::move(set);
+  });
+  if (!listed) return listed;
+  for (auto& [name, set] : sets)
+    if (name.second.starts_with("__"))  // as nft and the kernel name anonymous ones
+      if (const Status read = read_elements(transport, name, set); !read) return read;
+  return {};
 }
 
 }  // namespace portmapper::nft::foreign

@@ -16,4 +16,9 @@ namespace portmapper::nft::foreign {
 
 Result<Ruleset> read_ruleset(Transport& transport);
 
+// The chains of every table of every family, ours too, without their rules.
+Result<std::map<Name, Chain>> read_every_chain(Transport& transport);
+// Of the sets whose names are there: what they hold where it is anonymous, else how long a key is.
+Status read_for_text(Transport& transport, std::map<Name, Set>& sets);
+
 }  // namespace portmapper::nft::foreign

@@ -76,6 +76,14 @@ void Query::foreign_elements(std::uint8_t family, const std::string& table,
   messages_.end();
 }
 
+void Query::foreign_rules(std::uint8_t family, const std::string& table, const std::string& chain) {
+  object_ = "chain " + chain + " of table " + table;
+  nlmsghdr* header = messages_.begin_of(family, NFT_MSG_GETRULE, NLM_F_DUMP);
+  mnl_attr_put_strz(header, NFTA_RULE_TABLE, table.c_str());
+  mnl_attr_put_strz(header, NFTA_RULE_CHAIN, chain.c_str());
+  messages_.end();
+}
+
 Status Query::run(Transport& transport, const OnReply& on_reply) {
   return ask(transport, &Transport::exchange, on_reply);
 }

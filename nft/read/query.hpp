@@ -44,6 +44,7 @@ class Query {
   // Of all tables, whoever made them: dumps of NFT_MSG_GETCHAIN, NFT_MSG_GETRULE, NFT_MSG_GETSET.
   void everything(std::uint16_t type);
   void foreign_elements(std::uint8_t family, const std::string& table, const std::string& set);
+  void foreign_rules(std::uint8_t family, const std::string& table, const std::string& chain);
 
   Status run(Transport& transport, const OnReply& on_reply);
   // Only the beginning of the answer, as Transport::peek.

@@ -18,6 +18,7 @@ app::Outcome release(const Arguments& arguments);
 app::Outcome restore(const Arguments& arguments);
 app::Outcome render(const Arguments& arguments);
 app::Outcome doctor(const Arguments& arguments);
+app::Outcome trace(const Arguments& arguments);
 app::Outcome flush(const Arguments& arguments);
 app::Outcome version(const Arguments& arguments);
 

@@ -36,6 +36,11 @@ constexpr std::array kRenderOptions = {
     Option{"--container", "ID", "the container's ID; default example"},
     Option{"--ifname", "NAME", "the container's interface; default eth0"},
 };
+constexpr std::array kTraceOptions = {
+    Option{"--from", "ADDRESS", "only packets of this client"},
+    Option{"--count", "N", "stop after N packets that begin a connection; default 1"},
+    Option{"--json", "", "print JSON, as schemas/trace.schema.json says"},
+};
 constexpr std::array kFlushOptions = {
     Option{"--network", "NAME", "remove only the ports and the chain of this network"}};
 
@@ -105,6 +110,17 @@ constexpr std::array kSubcommands = {
                {},
                0,
                doctor},
+    Subcommand{"trace", "PORT[/PROTOCOL] [OPTION...]",
+               "show which rules a connection to a port meets",
+               "Waits for a packet that begins a connection to the port, and shows its way through"
+               " this\n"
+               "host: each hook and chain, each rule that it fulfilled, with the verdict, the"
+               " addresses after\n"
+               "a translation, its answer's way, and what became of it. Ends after --count packets,"
+               " after two\n"
+               "minutes, or with Ctrl-C. If a packet did not get through, or none came, the exit"
+               " status is 1.\n",
+               kTraceOptions, 1, trace},
     Subcommand{"flush", "[--network NAME]", "remove the table, or the ports of one network",
                "Removes the table, and resets route_localnet on the interfaces towards the"
                " containers.\n"

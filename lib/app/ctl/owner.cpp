@@ -1,10 +1,10 @@
 #include <algorithm>
-#include <charconv>
 
 #include "lib/app/columns.hpp"
 #include "lib/app/ctl/commands.hpp"
 #include "lib/app/ctl/listed_processes.hpp"
 #include "lib/app/ctl/listing.hpp"
+#include "lib/app/ctl/port_word.hpp"
 #include "lib/base/escape.hpp"
 
 namespace portmapper::ctl {
@@ -18,21 +18,9 @@ struct Question {
 
 Result<Question> parse_question(const std::vector<std::string>& words) {
   if (words.empty()) return invalid_input("owner needs a port: owner 8080/tcp");
-  const std::string& word = words.front();
-  const std::size_t slash = word.find('/');
-  const auto protocol =
-      slash == std::string::npos ? Protocol::tcp : parse_protocol(word.substr(slash + 1));
-  const std::string digits = word.substr(0, slash);
-  int number = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
-  const auto port = error == std::errc() && end == digits.data() + digits.size()
-                        ? Port::from(number)
-                        : std::nullopt;
-  if (!protocol || !port)
-    return invalid_input(
-        "'" + word +
-        "' is not PORT/PROTOCOL, for example 8080/tcp; the protocols are tcp, udp and sctp");
-  Question question{*protocol, *port, std::nullopt};
+  const Result<PortWord> word = parse_port_word(words.front());
+  if (!word) return word.error();
+  Question question{word->protocol, word->port, std::nullopt};
   if (words.size() > 1) {
     question.address = IpAddress::parse(words[1]);
     if (!question.address) return invalid_input("'" + words[1] + "' is not an IP address");
@@ -92,9 +80,7 @@ std::string processes_of(const ListedPort& port, const Question& question) {
 
 // conmon too: whoever wants the port finds it taken.
 std::string nobody(const Question& question, std::vector<std::string>& notes) {
-  const std::string port =
-      std::to_string(question.port.value()) + "/" + std::string(to_string(question.protocol));
-  std::string text = "nobody publishes " + port +
+  std::string text = "nobody publishes " + to_string(PortWord{question.protocol, question.port}) +
                      (question.address ? " on " + question.address->to_string() : "") + ".\n";
   const nft::PublishedPort wanted[] = {
       {IpAddress::any(Family::ipv4), question.protocol, question.port}};
