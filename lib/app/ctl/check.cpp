@@ -1,5 +1,6 @@
 #include "lib/app/ctl/audit.hpp"
 #include "lib/app/ctl/commands.hpp"
+#include "lib/app/ctl/facts.hpp"
 #include "lib/app/host_effects.hpp"
 #include "lib/app/loopback_again.hpp"
 #include "lib/app/retry.hpp"
@@ -9,8 +10,27 @@
 namespace portmapper::ctl {
 namespace {
 
-app::Outcome report(const Audit& audit, bool repaired) {
+std::string json_of(const Audit& audit, bool repaired) {
+  json::Writer out;
+  out.begin_object().key("findings").begin_array();
+  for (const std::string& finding : audit.findings)
+    out.begin_object().member("what", finding).end_object();
+  out.end_array().key("notes");
+  write_texts(out, audit.notes);
+  out.member("mendable", static_cast<std::int64_t>(audit.mendable))
+      .member("mended", static_cast<std::int64_t>(repaired ? audit.mendable : 0))
+      .end_object();
+  return std::move(out).text() + "\n";
+}
+
+app::Outcome report(const Audit& audit, bool repaired, bool as_json) {
   app::Outcome outcome;
+  if (as_json) {
+    const std::size_t mended = repaired ? audit.mendable : 0;
+    outcome.status = audit.findings.size() == mended ? 0 : kProblem;
+    outcome.out = json_of(audit, repaired);
+    return outcome;
+  }
   for (const std::string& finding : audit.findings) outcome.out += finding + "\n";
   for (const std::string& note : audit.notes) outcome.out += "note: " + note + "\n";
   if (audit.findings.empty()) {
@@ -46,23 +66,28 @@ Status repair(Transport& transport, const Audit& audit) {
   return app::add_loopback_routes(audit.loopback6);
 }
 
-Result<app::Outcome> check_table(Transport& transport, bool repairs) {
+// `has_looked`: what was found is known, whatever becomes of its repair.
+Result<Audit> check_table(Transport& transport, bool repairs, bool& has_looked) {
   const Result<TableContents> contents = read_table(transport);
   if (!contents) return contents.error();
-  const Audit audit = audit_table(*contents);
+  Audit audit = audit_table(*contents);
+  has_looked = true;
   if (repairs && audit.mendable > 0)
     if (const Status mended = repair(transport, audit); !mended) return mended.error();
-  return report(audit, repairs);
+  return audit;
 }
 
 }  // namespace
 
 app::Outcome check(const Arguments& arguments) {
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
-  if (!netlink) return failure(netlink.error());
-  const Result<app::Outcome> done =
-      app::retried([&] { return check_table(*netlink, arguments.has("--repair")); });
-  return done ? *done : failure(done.error());
+  if (!netlink) return could_not_look(netlink.error());
+  const bool repairs = arguments.has("--repair");
+  bool has_looked = false;
+  const Result<Audit> done =
+      app::retried([&] { return check_table(*netlink, repairs, has_looked); });
+  if (done) return report(*done, repairs, arguments.has("--json"));
+  return has_looked ? failure(done.error()) : could_not_look(done.error());
 }
 
 }  // namespace portmapper::ctl
