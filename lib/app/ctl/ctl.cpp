@@ -75,7 +75,7 @@ constexpr std::array kSubcommands = {
         "\n"
         "'ls' is the same as 'list'.\n",
         kListOptions, 0, list, "ls"},
-    Subcommand{"owner", "PORT[/PROTOCOL] [ADDRESS]", "show who publishes a port",
+    Subcommand{"owner", "[OPTION...] PORT[/PROTOCOL] [ADDRESS]", "show who publishes a port",
                "Says which container publishes a port of the host, at ADDRESS or at any address. ss"
                " shows\n"
                "no listener for it: the kernel translates the packet before it looks for a socket."
@@ -84,13 +84,13 @@ constexpr std::array kSubcommands = {
                " there\n"
                "is named.\n",
                kOwnerOptions, 2, owner},
-    Subcommand{"check", "[--repair]", "check the table for damage",
+    Subcommand{"check", "[OPTION...]", "check the table for damage",
                "Checks that the three elements of every published port agree, that no owner is\n"
                "dead, that skeleton and network chains are intact, and that the guard exists"
                " where\n"
                "route_localnet is set. Prints every finding.\n",
                kCheckOptions, 0, check},
-    Subcommand{"prune", "[--dry-run]", "remove ports of containers that are dead",
+    Subcommand{"prune", "[OPTION...]", "remove ports of containers that are dead",
                "Removes the ports of attachments that are proven dead: their network namespace is"
                " gone, or\n"
                "nothing is left in it. Names those of which nobody can tell from here; they stay,"

@@ -2,7 +2,7 @@
 //
 //   const Result<std::vector<ListedPort>> ports = list_ports(transport);
 //   format_table(*ports, {});  // "PROTO  HOST  ENDPOINT ...", a line for each port
-//   format_table(*ports, {.columns = {*parse_column("pod"), *parse_column("host")}});
+//   format_table(*ports, {.columns = {parse_column("pod"), parse_column("host")}});
 //
 // The columns have the names that operators give in options, and the same in capitals as headings. What
 // is not known is "-", so a line has a word for each column but the last. Sorted as numbers and
