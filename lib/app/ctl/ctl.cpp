@@ -118,7 +118,7 @@ constexpr std::array kSubcommands = {
                " reads it,\n"
                "and prints an nft script that does what an ADD would do. Changes nothing.\n",
                kRenderOptions, 1, render},
-    Subcommand{"doctor", "", "find out why published ports do not work",
+    Subcommand{"doctor", "[OPTION...]", "find out why published ports do not work",
                "Checks privileges, kernel, forwarding, the rules of other tables, and sysctls. Each"
                " finding\n"
                "says what it is, why it matters, and which command repairs it. A problem prevents"
@@ -126,7 +126,7 @@ constexpr std::array kSubcommands = {
                "working, or is dangerous. A note may do so on some hosts. Changes nothing.\n",
                kDoctorOptions, 0, doctor},
     Subcommand{
-        "flush", "[--network NAME] [--yes]", "remove the table, or the ports of one network",
+        "flush", "[OPTION...]", "remove the table, or the ports of one network",
         "Removes the table, and resets route_localnet on the interfaces towards the"
         " containers.\n"
         "With --network it removes only the ports and the chain of that network. It says what"
