@@ -51,8 +51,8 @@ TEST_CASE("port table: long names are cut before addresses, and a line has 80 ch
   const std::vector<ListedPort> names = {
       listed("0.0.0.0", 8080, "10.22.0.2", kLongId.c_str(), "kubernetes-production-network")};
   CHECK(format_table(names, {}) ==
-        "PROTO  HOST          ENDPOINT        CONTAINER     NETWORK     CONNECTIONS  STATE\n"
-        "tcp    0.0.0.0:8080  10.22.0.2:8080  0123456789ab  kubern..ork  0            alive\n");
+        "PROTO  HOST          ENDPOINT        CONTAINER     NETWORK    CONNECTIONS  STATE\n"
+        "tcp    0.0.0.0:8080  10.22.0.2:8080  0123456789ab  kube..ork  0            alive\n");
 }
 
 TEST_CASE("port table: the longest addresses are cut in their middle, a port stays") {

@@ -162,7 +162,8 @@ app::Fit fit_of(const View& view) {
     std::size_t least;
   };
   constexpr std::array kFirst = {Step{"network", 15}, Step{"container", 15}, Step{"endpoint", 21},
-                                 Step{"host", 21},    Step{"network", 10},   Step{"container", 12}};
+                                 Step{"host", 21},    Step{"network", 10},   Step{"container", 12},
+                                 Step{"network", 7}};
   app::Fit fit{.width = view.screen.width, .cuts = {}};
   for (const Step& step : kFirst)
     for (std::size_t i = 0; i < view.columns.size(); ++i)
