@@ -1,12 +1,13 @@
 #include "nft/names.hpp"
 
+#include <algorithm>
+
 #include "lib/base/hash.hpp"
 
 namespace portmapper::nft {
 namespace {
 
-constexpr std::size_t kCommentLimit = 128;  // nft's own, for a comment it can read back
-constexpr std::string_view kCut = "...";    // in place of the end of what does not fit
+constexpr std::string_view kCut = "...";  // in place of the end of what does not fit
 constexpr char kContainerId[] = "container_id: ";
 
 std::string with_suffix(std::string_view prefix, Suffix suffix) {
@@ -21,6 +22,14 @@ constexpr std::size_t kShortestCut = 50;
 
 bool is_shortened(std::string_view comment) {
   return comment.size() > kShortestCut && comment.ends_with(kCut);
+}
+
+// As CNI has names; so neither a blank nor a parenthesis is in one.
+bool is_pod_name(std::string_view name) {
+  return !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
+  });
 }
 
 }  // namespace
@@ -56,16 +65,40 @@ std::string hairpin_set(Family family) {
 }
 
 std::string container_comment(std::string_view container_id) {
-  return shortened(kContainerId + std::string(container_id), kCommentLimit);
+  return shortened(kContainerId + std::string(container_id), kMostComment);
 }
 
 std::string network_comment(std::string_view network) {
-  return shortened("network: " + std::string(network), kCommentLimit);
+  return shortened("network: " + std::string(network), kMostComment);
 }
 
 std::string attachment_comment(const Attachment& attachment) {
   return shortened(attachment.network + "/" + attachment.container_id + "/" + attachment.ifname,
-                   kCommentLimit);
+                   kMostComment);
+}
+
+std::string to_string(const Pod& pod) {
+  return pod.space.empty() || !pod.is_known() ? pod.name : pod.space + ":" + pod.name;
+}
+
+Pod parse_pod(std::string_view text) {
+  const std::size_t colon = text.find(':');
+  const std::string_view name = colon == std::string_view::npos ? text : text.substr(colon + 1);
+  const std::string_view space = colon == std::string_view::npos ? "" : text.substr(0, colon);
+  if (!is_pod_name(name) || (colon != std::string_view::npos && !is_pod_name(space))) return {};
+  return {std::string(space), std::string(name)};
+}
+
+std::string pod_comment(const Pod& pod) {
+  return pod.is_known() ? " (" + to_string(pod) + ")" : "";
+}
+
+Pod take_pod(std::string& comment) {
+  const std::size_t begin = comment.rfind(" (");
+  if (!comment.ends_with(')') || begin == std::string::npos) return {};
+  Pod pod = parse_pod(std::string_view(comment).substr(begin + 2, comment.size() - begin - 3));
+  if (pod.is_known()) comment.resize(begin);
+  return pod;
 }
 
 bool is_of_network(std::string_view comment, std::string_view network) {

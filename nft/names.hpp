@@ -4,6 +4,8 @@
 //   claim_set(suffix_of(published));                             // "published-ip"
 //   target_map("MESOS-WEB", {Family::ipv6, AddressScope::one});  // "MESOS-WEB-hostip6"
 //   container_comment("abc");                                    // "container_id: abc"
+//   attachment_comment({"web", "abc", "eth0"}) + pod_comment({"default", "nginx"});
+//   // "web/abc/eth0 (default:nginx)"
 //
 // Comments are at most 128 bytes, nft's limit, so that a listing loads again; what
 // does not fit is shortened, and the owner hash keeps the exact identity. Parts that come from
@@ -73,6 +75,14 @@ std::optional<std::string> parse_container_comment(std::string_view comment);
 // network_hash and the container_hash: every comment longer than kLongComment may have been.
 bool is_of_network(std::string_view comment, std::string_view network);
 inline constexpr std::size_t kLongComment = 90;
+inline constexpr std::size_t kMostComment = 128;  // nft's own, of a comment that it reads again
+// " (default:nginx)", what follows the comment of an owner entry; empty for an unknown pod.
+std::string pod_comment(const Pod& pod);
+// The reverse: takes it off the comment, where it is one.
+Pod take_pod(std::string& comment);
+// "default:nginx", or the name alone.
+std::string to_string(const Pod& pod);
+Pod parse_pod(std::string_view text);
 std::string shortened(std::string text, std::size_t limit);
 // Of a network chain: "network: web".
 std::string network_comment(std::string_view network);

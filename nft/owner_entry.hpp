@@ -4,7 +4,7 @@
 //   for (const OwnerEntry& entry : *owners) use(entry.published);  // one for each published port
 //
 // What all entries of an attachment have in common is in each of them. A table that was saved and
-// loaded again has lost all but the comment, owner and port. Source: packaging/doc/design.md, "The
+// loaded again has lost all but the comment (and the pod in it), owner and port. Source: packaging/doc/design.md, "The
 // ruleset".
 #pragma once
 
@@ -31,6 +31,7 @@ struct OwnerEntry {
   std::optional<OwnerHash> container{};  // likewise
   std::optional<HairpinWish> wish{};     // nothing: an older version's, or loaded again
   std::optional<Endpoint> standby{};     // where it would lead, while a sibling publishes the port
+  Pod pod{};                             // what the container is called
 };
 
 bool is_of_network(const OwnerEntry& entry, std::string_view network);

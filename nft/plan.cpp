@@ -82,6 +82,7 @@ Plan make_plan(PlanInput input) {
   plan.netns = std::move(input.netns);
   plan.chain = std::move(input.chain);
   plan.close_connections = input.close_connections;
+  plan.pod = std::move(input.pod);
   note_open_family(plan);
   return plan;
 }

@@ -42,6 +42,7 @@ struct PlanInput {
   bool snat = true;
   bool masq_all = false;
   bool close_connections = true;
+  Pod pod{};
 };
 
 struct Translation {
@@ -70,6 +71,7 @@ struct Plan {
   std::vector<std::string> notes;  // what was left out, and why
   bool is_restored = false;        // from a runtime's record, not by its ADD
   bool close_connections = true;   // of ports that give way, of TCP and SCTP too
+  Pod pod{};                       // what the container is called, for who lists its ports
 };
 
 Plan make_plan(PlanInput input);

@@ -142,8 +142,8 @@ struct Print {
   }
   static std::string comment(const Elements& elements) {
     const auto* bytes = reinterpret_cast<const std::uint8_t*>(elements.userdata.data());
-    const ElementData parsed = parse_element_data({bytes, elements.userdata.size()});
-    return parsed.comment.empty() ? "" : " comment \"" + parsed.comment + "\"";
+    const std::string listed = listed_comment({bytes, elements.userdata.size()});
+    return listed.empty() ? "" : " comment \"" + listed + "\"";
   }
   static std::string data(const Elements& elements, const Element& element) {
     return element.data.empty() ? "" : " : " + format_key(elements.set.data, element.data.bytes());
@@ -173,7 +173,8 @@ Transaction insertion_of_ports(const Plan& plan) {
                     .hairpin = hairpin_tag(plan.hairpins),
                     .wish = hairpin_wish(plan.hairpins),
                     .restored = plan.is_restored,
-                    .count = static_cast<std::uint32_t>(plan.translations.size())};
+                    .count = static_cast<std::uint32_t>(plan.translations.size()),
+                    .pod = plan.pod};
   const OwnerHash container = container_hash(plan.attachment.container_id);
   if (owner.comment.size() > kLongComment) {
     owner.network = network_hash(plan.attachment.network);

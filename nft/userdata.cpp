@@ -25,6 +25,7 @@ enum Type : std::uint8_t {
   kContainer = 0xaa,     // a hash, as kOwner
   kRestrictions = 0xab,  // 8 bytes
   kHairpinWish = 0xac,   // kinds, length of IPv4, of IPv6: a byte each
+  kPod = 0xad,           // "default:nginx", where it is not in the comment
 };
 
 // NFT_USERDATA_MAXLEN is 256, but the kernel counts an element's userdata and its length in one byte:
@@ -92,17 +93,36 @@ std::string encode(const ElementData& data) {
   if (data.container) add(rest, kContainer, to_string(*data.container));
   if (data.restored) add(rest, kRestored, {});
   constexpr std::size_t kAround = 3;  // type, length, NUL
-  std::string bytes = encode_comment(shortened(data.comment, kMost - kAround - rest.size()));
-  bytes += rest;
+  constexpr std::size_t kHead = 2;    // type, length
+  std::string comment = shortened(data.comment, kMost - kAround - rest.size());
+  std::size_t size = kAround + comment.size() + rest.size();
   const std::string& path = data.netns.path;
-  if (!path.empty() && bytes.size() + 2 + path.size() <= kMost) add(bytes, kNamespacePath, path);
+  const bool has_path = !path.empty() && size + kHead + path.size() <= kMost;
+  if (has_path) size += kHead + path.size();  // which says who lives: it goes before a name
+  std::string pod = to_string(data.pod);
+  if (!pod.empty()) {
+    const std::string beside = pod_comment(data.pod);
+    if (comment.size() + beside.size() <= kMostComment && size + beside.size() <= kMost) {
+      comment += beside;
+      pod.clear();
+    } else if (size + kHead + pod.size() > kMost) {
+      pod.clear();
+    }
+  }
+  std::string bytes = encode_comment(comment);
+  bytes += rest;
+  if (has_path) add(bytes, kNamespacePath, path);
+  if (!pod.empty()) add(bytes, kPod, pod);
   return bytes;
 }
 
 ElementData parse_element_data(std::span<const std::uint8_t> bytes) {
   ElementData data;
   for_each(bytes, [&data](std::uint8_t type, std::string_view value) {
-    if (type == kComment) data.comment = value.substr(0, value.find('\0'));
+    if (type == kComment) {
+      data.comment = value.substr(0, value.find('\0'));
+      if (data.comment.ends_with(')')) data.pod = take_pod(data.comment);
+    }
     if (type == kOwner) data.owner = parse_hash(value);
     if (type == kNetwork) data.network = parse_hash(value);
     if (type == kContainer) data.container = parse_hash(value);
@@ -120,6 +140,7 @@ ElementData parse_element_data(std::span<const std::uint8_t> bytes) {
     }
     if (type == kNamespacePath) data.netns.path = value;
     if (type == kChain) data.chain = value;
+    if (type == kPod) data.pod = parse_pod(value);
     if (type == kHairpinWish && value.size() == 3)
       data.wish =
           HairpinWish{static_cast<std::uint8_t>(value[0]), static_cast<std::uint8_t>(value[1]),
@@ -127,6 +148,14 @@ ElementData parse_element_data(std::span<const std::uint8_t> bytes) {
     if (type == kHairpin && value.size() == 1) data.hairpin = static_cast<std::uint8_t>(value[0]);
   });
   return data;
+}
+
+std::string listed_comment(std::span<const std::uint8_t> bytes) {
+  std::string comment;
+  for_each(bytes, [&comment](std::uint8_t type, std::string_view value) {
+    if (type == kComment) comment = value.substr(0, value.find('\0'));
+  });
+  return comment;
 }
 
 std::string encode_comment(std::string_view comment) {

@@ -8,6 +8,8 @@
 // it lists; the others are ours, and nft skips them. So a table that was saved with `nft list` and
 // loaded again has lost ours: everything that reads them works without them. At most 254 bytes in
 // all, which is what the kernel takes: a comment is shortened for it, and a namespace path left out.
+// A pod's name follows the comment where both fit nft's own limit, is a type of its own where that
+// leaves room for it, and is left out elsewhere; `comment` is always without it.
 // Errors: what cannot be parsed is not there. Source: libnftnl udata.h, kernel nf_tables.h.
 #pragma once
 
@@ -34,6 +36,7 @@ struct ElementData {
   std::optional<OwnerHash>
       network{};  // on owner entries whose comment was shortened: whose network
   std::optional<OwnerHash> container{};  // likewise, and on standby elements: whose container
+  Pod pod{};                             // on owner entries: what the container is called
 
   bool operator==(const ElementData&) const = default;
 };
@@ -41,7 +44,8 @@ struct ElementData {
 std::string encode(const ElementData& data);
 ElementData parse_element_data(std::span<const std::uint8_t> bytes);
 
-std::string encode_comment(std::string_view comment);  // for the table
+std::string encode_comment(std::string_view comment);             // for the table
+std::string listed_comment(std::span<const std::uint8_t> bytes);  // as nft shows it, with the pod
 
 // On network chains: whose the chain is, and what it restricts. A saved and loaded listing keeps the
 // comment alone.

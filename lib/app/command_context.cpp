@@ -36,7 +36,8 @@ Result<nft::Plan> plan_of(const CommandContext& context, std::string_view result
                          .addresses = std::move(*addresses),
                          .snat = conf.snat,
                          .masq_all = conf.masq_all,
-                         .close_connections = conf.close_connections});
+                         .close_connections = conf.close_connections,
+                         .pod = context.request.pod});
 }
 
 Result<std::string> run_delegate(const CommandContext& context, cni::Command command,

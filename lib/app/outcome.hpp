@@ -7,6 +7,7 @@
 // Errors: none.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <string>
 
@@ -19,8 +20,14 @@ struct Outcome {
   // For an ADD that succeeded: undoes it and returns the log of that. A runtime that did not get
   // the result does not know that there is something to delete.
   std::function<std::string()> undo{};
-  bool watch = false;               // the ctl's: print, wait a little, do it again
-  std::function<Outcome()> next{};  // the ctl's: print, then go on with this, whose status counts
+  // The ctl's: print, wait so long, do it again. 0: once.
+  std::chrono::milliseconds watch{0};
+  // The ctl's: print, then go on with this, whose status counts.
+  std::function<Outcome()> next{};
+  // The ctl's: what is to be asked first, and what a yes does. Where nobody can be asked, `log` says
+  // what to do, and `status` stays.
+  std::string question{};
+  std::function<Outcome()> after_yes{};
 };
 
 }  // namespace portmapper::app

@@ -1,6 +1,7 @@
 #include "lib/cni/cache_entry.hpp"
 
 #include "lib/base/base64.hpp"
+#include "lib/cni/pod_arguments.hpp"
 #include "lib/cni/request.hpp"
 #include "lib/json/document.hpp"
 #include "lib/json/read.hpp"
@@ -29,6 +30,19 @@ std::string sandbox(const json::Value& result, std::string_view ifname) {
     if (interface.member("name").text() == ifname && !interface.member("sandbox").text().empty())
       return std::string(interface.member("sandbox").text());
   return {};
+}
+
+// Of pairs, [["K8S_POD_NAME", "nginx"], ...].
+Pod pod_in(const json::Value& arguments) {
+  Pod pod;
+  for (const json::Value pair : arguments) {
+    std::string_view key;
+    for (const json::Value part : pair) {
+      if (!key.empty()) note_argument(pod, key, part.text());
+      key = part.text();
+    }
+  }
+  return pod;
 }
 
 // The object of `plugin` in a list of plugins or a single configuration; missing where it is in
@@ -125,6 +139,7 @@ Result<CacheEntry> parse_cache_entry(std::string_view text, std::string_view plu
   entry.config = std::move(*config);
   entry.netns = root.member("netns").text();
   if (entry.netns.empty()) entry.netns = sandbox(root.member("result"), entry.attachment.ifname);
+  entry.pod = pod_in(root.member("cniArgs"));
   return entry;
 }
 

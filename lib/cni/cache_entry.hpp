@@ -28,6 +28,7 @@ struct CacheEntry {
   // As in CNI_NETNS. libcni before 1.2 does not keep it: then it is the sandbox of the interface.
   std::string netns;                  // empty: nothing tells
   std::optional<std::string> config;  // nothing: no such plugin in the configuration
+  Pod pod{};                          // of cniArgs, which libcni keeps where there are some
 };
 
 Result<CacheEntry> parse_cache_entry(std::string_view text, std::string_view plugin);

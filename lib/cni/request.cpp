@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "lib/base/escape.hpp"
+#include "lib/cni/pod_arguments.hpp"
 #include "lib/json/read.hpp"
 #include "lib/json/text.hpp"
 
@@ -100,6 +101,7 @@ Result<Request> read_request(const Environment& environment) {
             : variables.optional("CNI_NETNS");
   }
   if (!variables.problems().empty()) return invalid_input(variables.problems().text());
+  if (*command == Command::add) request.pod = pod_of(environment("CNI_ARGS"));
   return request;
 }
 

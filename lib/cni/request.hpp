@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 
+#include "lib/base/attachment.hpp"
 #include "lib/base/error.hpp"
 
 namespace portmapper::cni {
@@ -25,6 +26,7 @@ struct Request {
   std::string netns;         // CNI_NETNS; may be empty on DEL
   std::string ifname;
   std::string path;  // CNI_PATH
+  Pod pod{};         // as CNI_ARGS of an ADD names it
 };
 
 using Environment = std::function<const char*(const char* name)>;

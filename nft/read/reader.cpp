@@ -145,9 +145,18 @@ Result<Owners> read_owners_and_standby(Transport& transport) {
       const auto key = parse_owner_key(element.key);
       const auto published = parse_owner_data(element.data);
       if (!key || !published) return;
-      const ElementData data = parse_element_data(element.userdata);
-      owners.entries.push_back({key->owner, key->index, data.comment, data.netns, data.chain,
-                                *published, data.network, data.container, data.wish});
+      ElementData data = parse_element_data(element.userdata);
+      owners.entries.push_back({key->owner,
+                                key->index,
+                                std::move(data.comment),
+                                std::move(data.netns),
+                                std::move(data.chain),
+                                *published,
+                                data.network,
+                                data.container,
+                                data.wish,
+                                {},
+                                std::move(data.pod)});
     });
   });
   if (!status) return status.error();

@@ -3,7 +3,8 @@
 #include <array>
 
 #include "lib/app/ctl/audit.hpp"
-#include "lib/app/ctl/listing.hpp"
+#include "lib/app/ctl/facts.hpp"
+#include "lib/app/ctl/port_table.hpp"
 #include "lib/app/host_processes.hpp"
 #include "lib/host/conntrack.hpp"
 #include "lib/host/listeners.hpp"
@@ -46,8 +47,10 @@ void judge_listing(const Result<std::vector<ListedPort>>& ports) {
   judge(ports);
   if (!ports) return;
   demand_json("{\"ports\":" + format_json(*ports) + "}");
-  demand_printable(format_table(*ports, true), true);
-  demand_printable(format_table(*ports, false), true);
+  for (const bool whole : {true, false})
+    demand_printable(
+        format_table(*ports, {.columns = wide_columns(), .is_cut = !whole, .has_whole_ids = whole}),
+        true);
 }
 
 void judge_holding(Transport& kernel) {

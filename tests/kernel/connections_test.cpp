@@ -192,9 +192,11 @@ TEST_CASE("connections: prune, release, GC and both flushes end those of what th
        {"GC", [](Pair& pair, Connection&) { return gc_of_all(pair.lab, kOwnChain); }},
        {"flush --network",
         [&](Pair& pair, Connection&) {
-          return run_ctl(pair, {"flush", "--network", "web"});
+          return run_ctl(pair, {"flush", "--network", "web", "--yes"});
         }},
-       {"flush", [&](Pair& pair, Connection&) { return run_ctl(pair, {"flush"}); }}}};
+       {"flush", [&](Pair& pair, Connection&) {
+          return run_ctl(pair, {"flush", "--yes"});
+        }}}};
   for (const auto& [name, command] : commands) {
     const std::string what = name;
     CAPTURE(what);
@@ -238,7 +240,7 @@ TEST_CASE("connections: those of processes, of other owners and of other tables 
   }
   CHECK(lost(before, pair.tcp()) == "");
   for (const Connection& other : others) CHECK(other.works());
-  REQUIRE(ctl(lab, {"flush"}).status == 0);
+  REQUIRE(ctl(lab, {"flush", "--yes"}).status == 0);
   CHECK(lost(before, pair.tcp()) == to_port(6060));
 }
 

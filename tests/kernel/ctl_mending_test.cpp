@@ -127,12 +127,12 @@ TEST_CASE("ctl: flush removes all that is ours, or all of one network, sysctl in
   REQUIRE(Runtime(lab).add("abc", {{8080, 80}}) == done);
   REQUIRE(Runtime(lab, R"("chain":"MAIL")", "mail").add("def", {{25, 25}}) == done);
   REQUIRE(read_sysctl(lab.host(), "net/ipv4/conf/cni1/route_localnet") == "1");
-  CHECK(ctl(lab, {"flush", "--network", "mail"}) ==
+  CHECK(ctl(lab, {"flush", "--network", "mail", "--yes"}) ==
         "0\nremoved 1 published ports of network mail\n");
   CHECK(listing(lab.host()).find("MAIL") == std::string::npos);
   CHECK(read_sysctl(lab.host(), "net/ipv4/conf/cni1/route_localnet") == "0");
   CHECK(read_sysctl(lab.host(), "net/ipv4/conf/cni0/route_localnet") == "1");
-  CHECK(ctl(lab, {"flush"}) == "0\nremoved table inet nft-port-mapper\n");
+  CHECK(ctl(lab, {"flush", "--yes"}) == "0\nremoved table inet nft-port-mapper\n");
   CHECK(listing(lab.host()).empty());
   CHECK(read_sysctl(lab.host(), "net/ipv4/conf/cni0/route_localnet") == "0");
   CHECK(ctl(lab, {"flush"}) == "0\nthere is no table inet nft-port-mapper\n");
@@ -143,14 +143,15 @@ TEST_CASE("ctl: flush of a network leaves no target in a table that was saved an
   lab.container("abc", "10.22.0.2/16");
   REQUIRE(Runtime(lab).add("abc", {{8080, 80}, {9090, 90}}) == done);
   nft(lab.host(), "delete table inet nft-port-mapper\n" + listing(lab.host()));
-  CHECK(ctl(lab, {"flush", "--network", "web"}) == "0\nremoved 2 published ports of network web\n");
+  CHECK(ctl(lab, {"flush", "--network", "web", "--yes"}) ==
+        "0\nremoved 2 published ports of network web\n");
   CHECK(listing(lab.host()).find("MESOS-WEB") == std::string::npos);
 }
 
 TEST_CASE("ctl: list --watch prints again, without a terminal's codes, until it is stopped") {
   const Lab lab;
   const RunResult watched = run({"timeout", "3", CTL, "list", "--watch"}, {.ns = lab.host()});
-  const std::string once = "PROTO  HOST  ENDPOINT  CONTAINER  NETWORK  CONNECTIONS  OWNER STATE\n";
+  const std::string once = "PROTO  HOST  ENDPOINT  CONTAINER  NETWORK  CONNECTIONS  STATE\n";
   CHECK(watched.out == once + once);
   CHECK(watched.status == 124);
 }

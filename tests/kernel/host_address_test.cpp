@@ -71,10 +71,11 @@ TEST_CASE("host address: one that no interface has is published, and said everyw
   CHECK(published.err == not_here("192.0.2.99"));
   CHECK(ctl(lab, {"list"}) ==
         "0\n"
-        "PROTO  HOST             ENDPOINT      CONTAINER  NETWORK  CONNECTIONS  OWNER STATE  HOST "
-        "ADDRESS\n"
-        "tcp    192.0.2.99:8080  10.22.0.2:80  abc        web      0            alive        not "
-        "here\n");
+        "PROTO  HOST             ENDPOINT      CONTAINER  NETWORK  CONNECTIONS  STATE\n"
+        "tcp    192.0.2.99:8080  10.22.0.2:80  abc        web      0            alive\n"
+        "nft-port-mapperctl: no interface of this host has the address of 1 port; list -o wide"
+        " shows which\n");
+  CHECK(ctl(lab, {"list", "--columns", "port,here"}) == "0\nPORT      HERE\n8080/tcp  no\n");
   CHECK(ctl(lab, {"list", "--json"}).find(R"("hostPort":8080,"here":false,)") != std::string::npos);
   CHECK(ctl(lab, {"check"}) ==
         "0\nnote: port 192.0.2.99:8080/tcp of web/abc/eth0 does not answer: no interface of this "

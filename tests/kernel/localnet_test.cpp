@@ -118,7 +118,7 @@ TEST_CASE("localnet: ctl flush closes what was opened") {
   const Two two;
   const Lab& lab = two.lab;
   REQUIRE(two.runtime.add("abc", {{8080, 80}}) == done);
-  CHECK(ctl(lab, {"flush"}).out == "removed table inet nft-port-mapper\n");
+  CHECK(ctl(lab, {"flush", "--yes"}).out == "removed table inet nft-port-mapper\n");
   CHECK(is_open(lab) == "0");
 }
 
@@ -174,7 +174,7 @@ TEST_CASE("localnet: ctl flush closes a device that an ADD opens meanwhile") {
   const Lab& lab = two.lab;
   two.lab.network("cni1", "10.23.0.1/16", "fd01::1/64");
   REQUIRE(two.runtime.add("abc", {{8080, 80}}) == done);
-  const RunResult flushed = slow_ctl(lab, {"flush"}, [&] {
+  const RunResult flushed = slow_ctl(lab, {"flush", "--yes"}, [&] {
     REQUIRE(two.runtime.add("def", {{9090, 80}}, {.result = result_of("10.23.0.2/16", "")}) ==
             done);
   });

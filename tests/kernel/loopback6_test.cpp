@@ -218,7 +218,7 @@ TEST_CASE("loopback6: the route ends with the last port that needs the device") 
     CHECK(read_sysctl(lab.host(), "net/ipv4/conf/cni0/route_localnet") == "1");
   }
   SUBCASE("by ctl flush") {
-    CHECK(ctl(lab, {"flush"}).out == "removed table inet nft-port-mapper\n");
+    CHECK(ctl(lab, {"flush", "--yes"}).out == "removed table inet nft-port-mapper\n");
   }
   SUBCASE("with the device") {
     tool(lab.host(), "ip link del cni0");

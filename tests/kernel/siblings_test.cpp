@@ -212,7 +212,7 @@ TEST_CASE("siblings: list, owner and check know who stands by") {
   REQUIRE(two.add_web({{8080, 80, "tcp", "192.0.2.1"}}) == done);
   REQUIRE(two.add_db({{8080, 80, "tcp", "192.0.2.1"}}) == done);
   CHECK(ctl(two.lab, {"list"}).out ==
-        "PROTO  HOST            ENDPOINT      CONTAINER  NETWORK  CONNECTIONS  OWNER STATE\n"
+        "PROTO  HOST            ENDPOINT      CONTAINER  NETWORK  CONNECTIONS  STATE\n"
         "tcp    192.0.2.1:8080  10.22.0.2:80  abc        web      0            alive\n"
         "tcp    192.0.2.1:8080  10.23.0.2:80  abc        db       standby      alive\n");
   const std::string json = ctl(two.lab, {"list", "--json"}).out;
@@ -300,7 +300,7 @@ TEST_CASE("siblings: names too long for a comment stand by too, and are found by
   CHECK(two.answer() == "db db");
   CHECK(two.holds("tcp . 8080 comment \"container_id: abc\""));
   REQUIRE(two.add_web(kPorts) == done);
-  CHECK(ctl(two.lab, {"flush", "--network", db}).status == 0);
+  CHECK(ctl(two.lab, {"flush", "--network", db, "--yes"}).status == 0);
   CHECK(two.answer() == "web web");
   CHECK_FALSE(two.holds("ddd"));
 }

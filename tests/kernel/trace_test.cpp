@@ -23,9 +23,8 @@ const std::string publishers =
 const std::string translation = R"(    inet nft-port-mapper, chain prerouting (nat, priority -99)
       meta nfproto ipv4 meta l4proto . th dport @published-ip goto any-address
       chain any-address: goto networks
-      chain networks: ct label set 127  [continue]
       chain networks: jump MESOS-WEB
-      chain MESOS-WEB: meta nfproto ipv4 dnat ip to meta l4proto . th dport map @MESOS-WEB-ip  [accept]
+      chain MESOS-WEB: meta nfproto ipv4 ct label set 127 dnat ip to meta l4proto . th dport map @MESOS-WEB-ip  [accept]
     destination is now 10.22.0.2:80
 )";
 

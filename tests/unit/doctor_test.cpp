@@ -302,3 +302,34 @@ TEST_CASE("doctor: a long line is broken at blanks, a command never") {
   CHECK(format({{Finding::Level::note, "a\x1b[2J", "b", ""}}) ==
         "note     a?[2J\n         why:  b\n\nno problems, 1 note\n");
 }
+
+TEST_CASE("doctor: for programs each finding has the name of its check, which stays") {
+  Host host = healthy();
+  host.forwards = 0;
+  host.strict_devices = {"cni0"};
+  std::string names;
+  for (const Finding& finding : diagnose(host)) names += finding.check + " ";
+  CHECK(names ==
+        "privileges kernel forwarding forwarding filters translation portmap listeners "
+        "route_localnet "
+        "br_netfilter ::1 addresses services rp_filter conntrack ");
+  CHECK(
+      format_json({diagnose(host)[0], diagnose(host)[2]}) ==
+      R"([{"check":"privileges","level":"ok","what":"privileges: CAP_NET_ADMIN is present"},)"
+      R"({"check":"forwarding","level":"problem","what":"net.ipv4.ip_forward is 0",)"
+      R"("why":"the host forwards no IPv4 packet, so 1 published port does not answer anybody but)"
+      R"( the host itself","fix":"sysctl -w net.ipv4.ip_forward=1"}])"
+      "\n");
+  CHECK(format_json({}) == "[]\n");
+}
+
+TEST_CASE("doctor: a problem is red and a note yellow where there are colours") {
+  Host host = healthy();
+  host.forwards = 0;
+  host.strict_devices = {"cni0"};
+  const std::string text = format(diagnose(host), true);
+  CHECK(text.find("\033[31mproblem\033[0m  net.ipv4.ip_forward is 0\n") != std::string::npos);
+  CHECK(text.find("\033[33mnote   \033[0m  rp_filter is strict on cni0") != std::string::npos);
+  CHECK(text.find("\nok       kernel: ") != std::string::npos);
+  CHECK(format(diagnose(host)).find('\033') == std::string::npos);
+}

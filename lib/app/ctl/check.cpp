@@ -3,6 +3,7 @@
 
 #include "lib/app/ctl/audit.hpp"
 #include "lib/app/ctl/commands.hpp"
+#include "lib/app/ctl/facts.hpp"
 #include "lib/app/host_effects.hpp"
 #include "lib/app/loopback_again.hpp"
 #include "lib/app/retry.hpp"
@@ -17,25 +18,51 @@ struct Repair {
   std::vector<Error> left;
 };
 
-app::Outcome report(const Audit& audit, const std::optional<Repair>& repair) {
-  app::Outcome outcome;
-  for (const std::string& finding : audit.findings) outcome.out += finding + "\n";
-  for (const std::string& note : audit.notes) outcome.out += "note: " + note + "\n";
-  if (audit.findings.empty()) {
-    outcome.out += "no findings\n";
-    return outcome;
+struct Checked {
+  Audit audit;
+  std::optional<Repair> repair{};
+
+  [[nodiscard]] std::size_t mended() const {
+    return repair ? audit.mendable - std::min(audit.mendable, repair->left.size()) : 0;
   }
-  const std::size_t all = audit.findings.size();
-  const std::size_t mended =
-      repair ? audit.mendable - std::min(audit.mendable, repair->left.size()) : 0;
-  outcome.status = mended == all ? 0 : kProblem;
-  if (repair) {
-    outcome.out += "mended " + std::to_string(mended) + " of " + std::to_string(all) + "\n";
-    for (const Error& error : repair->left) outcome.log += failure(error).log;
-  } else if (audit.mendable > 0) {
+};
+
+std::string json_of(const Checked& checked) {
+  const Audit& audit = checked.audit;
+  json::Writer out;
+  out.begin_object().key("findings").begin_array();
+  for (const std::string& finding : audit.findings)
+    out.begin_object().member("what", finding).end_object();
+  out.end_array().key("notes");
+  write_texts(out, audit.notes);
+  out.member("mendable", static_cast<std::int64_t>(audit.mendable))
+      .member("mended", static_cast<std::int64_t>(checked.mended()))
+      .end_object();
+  return std::move(out).text() + "\n";
+}
+
+std::string text_of(const Checked& checked) {
+  const Audit& audit = checked.audit;
+  std::string text;
+  for (const std::string& finding : audit.findings) text += finding + "\n";
+  for (const std::string& note : audit.notes) text += "note: " + note + "\n";
+  if (audit.findings.empty()) return text + "no findings\n";
+  if (checked.repair)
+    text += "mended " + std::to_string(checked.mended()) + " of " +
+            std::to_string(audit.findings.size()) + "\n";
+  return text;
+}
+
+app::Outcome report(const Checked& checked, bool as_json) {
+  const Audit& audit = checked.audit;
+  app::Outcome outcome;
+  outcome.status = checked.mended() == audit.findings.size() ? 0 : kProblem;
+  outcome.out = as_json ? json_of(checked) : text_of(checked);
+  if (checked.repair)
+    for (const Error& error : checked.repair->left) outcome.log += failure(error).log;
+  else if (audit.mendable > 0 && !as_json)
     outcome.log = "nft-port-mapperctl check --repair repairs " + std::to_string(audit.mendable) +
                   " of these.\n";
-  }
   return outcome;
 }
 
@@ -58,25 +85,34 @@ Result<Repair> mend(Transport& transport, const Audit& audit) {
   return repair;
 }
 
-Result<app::Outcome> check_table(Transport& transport, bool repairs) {
+// `has_looked`: what was found is known, whatever becomes of its repair.
+Result<Checked> check_table(Transport& transport, bool repairs, bool& has_looked) {
   const Result<TableContents> contents = read_table(transport);
   if (!contents) return contents.error();
-  const Audit audit = audit_table(*contents);
-  if (!repairs) return report(audit, std::nullopt);
-  if (audit.mendable == 0) return report(audit, Repair());
-  const Result<Repair> repair = mend(transport, audit);
+  Checked checked{audit_table(*contents)};
+  has_looked = true;
+  if (!repairs) return checked;
+  if (checked.audit.mendable == 0) {
+    checked.repair.emplace();
+    return checked;
+  }
+  Result<Repair> repair = mend(transport, checked.audit);
   if (!repair) return repair.error();
-  return report(audit, *repair);
+  checked.repair = std::move(*repair);
+  return checked;
 }
 
 }  // namespace
 
 app::Outcome check(const Arguments& arguments) {
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
-  if (!netlink) return failure(netlink.error());
-  const Result<app::Outcome> done =
-      app::retried([&] { return check_table(*netlink, arguments.has("--repair")); });
-  return done ? *done : failure(done.error());
+  if (!netlink) return could_not_look(netlink.error());
+  const bool repairs = arguments.has("--repair");
+  bool has_looked = false;
+  const Result<Checked> done =
+      app::retried([&] { return check_table(*netlink, repairs, has_looked); });
+  if (done) return report(*done, arguments.has("--json"));
+  return has_looked ? failure(done.error()) : could_not_look(done.error());
 }
 
 }  // namespace portmapper::ctl

@@ -3,7 +3,7 @@
 //   const app::Outcome outcome = list(arguments);
 //
 // Each opens what it needs, changes only what its name says, and returns what to print. Errors: an
-// outcome of status 1. Source: packaging/doc/design.md, "The commands".
+// outcome of status 1 or 3. Source: packaging/doc/design.md, "The commands".
 #pragma once
 
 #include "lib/app/ctl/ctl.hpp"
@@ -21,5 +21,6 @@ app::Outcome doctor(const Arguments& arguments);
 app::Outcome trace(const Arguments& arguments);
 app::Outcome flush(const Arguments& arguments);
 app::Outcome version(const Arguments& arguments);
+app::Outcome help(const Arguments& arguments);
 
 }  // namespace portmapper::ctl

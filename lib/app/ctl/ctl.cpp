@@ -15,15 +15,32 @@ constexpr char kProgram[] = "nft-port-mapperctl";
 
 constexpr std::array kListOptions = {
     Option{"--json", "", "print JSON, as schemas/list.schema.json says"},
+    Option{"--output", "FORMAT",
+           "table, wide or json; short: -o. wide has more columns, and cuts nothing", "-o"},
+    Option{"--columns", "NAMES", "these columns, as in --columns host,pod; cuts nothing"},
+    Option{"--sort", "COLUMN", "sort by this column; with '-' before it, the highest first"},
+    Option{"--quiet", "", "no headings, and only whole container IDs or --columns; short: -q",
+           "-q"},
     Option{"--network", "NAME", "only ports of this network"},
     Option{"--container", "ID", "only ports of containers whose ID begins with ID"},
-    Option{"--no-trunc", "", "do not shorten container IDs"},
-    Option{"--watch", "", "print the list again every two seconds, until interrupted"},
+    Option{"--port", "PORT", "only this port, as in 8080 or 8080/tcp"},
+    Option{"--state", "STATE", "only ports of containers that are alive, dead or unknown"},
+    Option{"--no-trunc", "", "cut nothing, and do not shorten container IDs"},
+    Option{"--watch", "SECONDS", "print the list again every SECONDS (2), until interrupted", "",
+           "2"},
 };
+constexpr std::array kOwnerOptions = {
+    Option{"--json", "", "print JSON, as schemas/owner.schema.json says"}};
+constexpr std::array kDoctorOptions = {
+    Option{"--json", "", "print JSON, as schemas/doctor.schema.json says"}};
 constexpr std::array kCheckOptions = {
-    Option{"--repair", "", "repair in one batch what can be repaired"}};
+    Option{"--repair", "", "repair in one batch what can be repaired"},
+    Option{"--json", "", "print JSON, as schemas/check.schema.json says"},
+};
 constexpr std::array kPruneOptions = {
-    Option{"--dry-run", "", "print what would be removed, and change nothing"}};
+    Option{"--dry-run", "", "print what would be removed, and change nothing"},
+    Option{"--json", "", "print JSON, as schemas/prune.schema.json says"},
+};
 constexpr std::array kReleaseOptions = {
     Option{"--network", "NAME", "only what it publishes by this network"},
     Option{"--ifname", "NAME", "only what it publishes by this interface"},
@@ -31,6 +48,7 @@ constexpr std::array kReleaseOptions = {
 constexpr std::array kRestoreOptions = {
     Option{"--from", "DIR", "read only DIR: a libcni cache or a Mesos agent's directory"},
     Option{"--dry-run", "", "print what would be published, and change nothing"},
+    Option{"--json", "", "print JSON, as schemas/restore.schema.json says"},
 };
 constexpr std::array kRenderOptions = {
     Option{"--container", "ID", "the container's ID; default example"},
@@ -42,7 +60,9 @@ constexpr std::array kTraceOptions = {
     Option{"--json", "", "print JSON, as schemas/trace.schema.json says"},
 };
 constexpr std::array kFlushOptions = {
-    Option{"--network", "NAME", "remove only the ports and the chain of this network"}};
+    Option{"--network", "NAME", "remove only the ports and the chain of this network"},
+    Option{"--yes", "", "do not ask"},
+};
 
 constexpr std::array kSubcommands = {
     Subcommand{
@@ -50,11 +70,17 @@ constexpr std::array kSubcommands = {
         "Shows protocol, host address and port, the container address and port it leads to,\n"
         "container, network, the new connections since the port was published, and whether\n"
         "the container is alive, dead or unknown: unknown is what nobody can tell from here.\n"
-        "0.0.0.0 and [::] are any address of the host.\n",
-        kListOptions, 0, list},
-    Subcommand{"owner",
-               "PORT[/PROTOCOL] [ADDRESS]",
-               "show who publishes a port",
+        "0.0.0.0 and [::] are any address of the host. Names and addresses are cut so that a\n"
+        "line has 80 characters, or as many as the terminal is wide. If no port is of the\n"
+        "network, container, port or state that was asked for, the exit status is 1.\n"
+        "\n"
+        "Columns: proto, host, endpoint, container, network, connections, state, interface,\n"
+        "chain, namespace and pod (as Kubernetes or podman named them), here (whether the host\n"
+        "has the address now), processes (of the host, that listen there), and port.\n"
+        "\n"
+        "'ls' is the same as 'list'.\n",
+        kListOptions, 0, list, "ls"},
+    Subcommand{"owner", "[OPTION...] PORT[/PROTOCOL] [ADDRESS]", "show who publishes a port",
                "Says which container publishes a port of the host, at ADDRESS or at any address. ss"
                " shows\n"
                "no listener for it: the kernel translates the packet before it looks for a socket."
@@ -62,16 +88,14 @@ constexpr std::array kSubcommands = {
                "nobody publishes it, the exit status is 1, and a process of the host that listens"
                " there\n"
                "is named.\n",
-               {},
-               2,
-               owner},
-    Subcommand{"check", "[--repair]", "check the table for damage",
+               kOwnerOptions, 2, owner},
+    Subcommand{"check", "[OPTION...]", "check the table for damage",
                "Checks that the three elements of every published port agree, that no owner is\n"
                "dead, that skeleton and network chains are intact, and that the guard exists"
                " where\n"
                "route_localnet is set. Prints every finding.\n",
                kCheckOptions, 0, check},
-    Subcommand{"prune", "[--dry-run]", "remove ports of containers that are dead",
+    Subcommand{"prune", "[OPTION...]", "remove ports of containers that are dead",
                "Removes the ports of attachments that are proven dead: their network namespace is"
                " gone, or\n"
                "nothing is left in it. Names those of which nobody can tell from here; they stay,"
@@ -99,18 +123,14 @@ constexpr std::array kSubcommands = {
                " reads it,\n"
                "and prints an nft script that does what an ADD would do. Changes nothing.\n",
                kRenderOptions, 1, render},
-    Subcommand{"doctor",
-               "",
-               "find out why published ports do not work",
+    Subcommand{"doctor", "[OPTION...]", "find out why published ports do not work",
                "Checks privileges, kernel, forwarding, the rules of other tables, and sysctls. Each"
                " finding\n"
                "says what it is, why it matters, and which command repairs it. A problem prevents"
                " ports from\n"
                "working, or is dangerous. A note may do so on some hosts. Changes nothing.\n",
-               {},
-               0,
-               doctor},
-    Subcommand{"trace", "PORT[/PROTOCOL] [OPTION...]",
+               kDoctorOptions, 0, doctor},
+    Subcommand{"trace", "[OPTION...] PORT[/PROTOCOL]",
                "show which rules a connection to a port meets",
                "Waits for a packet that begins a connection to the port, and shows its way through"
                " this\n"
@@ -121,14 +141,32 @@ constexpr std::array kSubcommands = {
                "minutes, or with Ctrl-C. If a packet did not get through, or none came, the exit"
                " status is 1.\n",
                kTraceOptions, 1, trace},
-    Subcommand{"flush", "[--network NAME]", "remove the table, or the ports of one network",
-               "Removes the table, and resets route_localnet on the interfaces towards the"
-               " containers.\n"
-               "With --network it removes only the ports and the chain of that network.\n",
-               kFlushOptions, 0, flush},
+    Subcommand{
+        "flush", "[OPTION...]", "remove the table, or the ports of one network",
+        "Removes the table, and resets route_localnet on the interfaces towards the"
+        " containers.\n"
+        "With --network it removes only the ports and the chain of that network. It says what"
+        " it\n"
+        "would remove, and asks. Where standard input is no terminal it wants --yes.\n",
+        kFlushOptions, 0, flush},
     Subcommand{
         "version", "", "show the version", "Shows the version of this program.\n", {}, 0, version},
+    Subcommand{"help",
+               "[COMMAND]",
+               "explain a command",
+               "Explains a command, as COMMAND --help does, or lists all of them.\n",
+               {},
+               1,
+               help},
 };
+
+const Subcommand* find_command(const std::string& name) {
+  const auto* found =
+      std::find_if(kSubcommands.begin(), kSubcommands.end(), [&name](const Subcommand& s) {
+        return s.name == name || (!s.alias.empty() && s.alias == name);
+      });
+  return found == kSubcommands.end() ? nullptr : found;
+}
 
 std::string usage() {
   std::string text =
@@ -143,8 +181,11 @@ std::string usage() {
             std::string(command.summary) + "\n";
   return text +
          "\n"
-         "COMMAND --help explains a command. The exit status is 0, 1 if a problem was found,"
-         " 2 for wrong usage.\n"
+         "COMMAND --help explains a command. The exit status is 0 if all is well or what was asked"
+         " for\n"
+         "was found; 1 if there is a problem, or nobody has what was asked for; 2 for wrong usage;"
+         " 3 if\n"
+         "it could not look, because it is not root or the kernel has no nf_tables.\n"
          "The table itself: nft list table inet nft-port-mapper\n";
 }
 
@@ -157,6 +198,12 @@ std::string help_of(const Subcommand& command) {
   return text;
 }
 
+app::Outcome unknown_command(const std::string& name) {
+  std::vector<std::string_view> names;
+  for (const Subcommand& command : kSubcommands) names.push_back(command.name);
+  return wrong_usage("there is no command '" + printable(name) + "'" + did_you_mean(name, names));
+}
+
 }  // namespace
 
 std::span<const Subcommand> subcommands() {
@@ -167,7 +214,17 @@ app::Outcome failure(const Error& error) {
   app::Outcome outcome;
   outcome.status = kProblem;
   outcome.log = std::string(kProgram) + ": " + printable(error.message()) + "\n";
-  if (error.error_number == EPERM) outcome.log += "It needs CAP_NET_ADMIN: run it as root.\n";
+  const int number = error.error_number;
+  if (number == EPERM) outcome.log += "It needs CAP_NET_ADMIN: run it as root.\n";
+  if (number == EPROTONOSUPPORT || number == EAFNOSUPPORT || number == EOPNOTSUPP)
+    outcome.log +=
+        "The kernel has no nf_tables, or its module is not loaded: modprobe nf_tables.\n";
+  return outcome;
+}
+
+app::Outcome could_not_look(const Error& error) {
+  app::Outcome outcome = failure(error);
+  outcome.status = kCouldNotLook;
   return outcome;
 }
 
@@ -191,7 +248,19 @@ app::Outcome version(const Arguments&) {
   return outcome;
 }
 
-app::Outcome run_ctl(std::span<const std::string> words) {
+app::Outcome help(const Arguments& arguments) {
+  app::Outcome outcome;
+  if (arguments.words.empty()) {
+    outcome.out = usage();
+    return outcome;
+  }
+  const Subcommand* const command = find_command(arguments.words.front());
+  if (command == nullptr) return unknown_command(arguments.words.front());
+  outcome.out = help_of(*command);
+  return outcome;
+}
+
+app::Outcome run_ctl(std::span<const std::string> words, const Screen& screen) {
   app::Outcome outcome;
   if (words.empty()) {
     outcome.status = kWrongUsage;
@@ -201,22 +270,22 @@ app::Outcome run_ctl(std::span<const std::string> words) {
   const std::string& name = words.front();
   const std::span<const std::string> rest = words.subspan(1);
   if (name == "--version") return version({});
-  if (name == "--help" || name == "-h") {
-    outcome.out = usage();
-    return outcome;
-  }
-  const auto* command = std::find_if(kSubcommands.begin(), kSubcommands.end(),
-                                     [&name](const Subcommand& s) { return s.name == name; });
-  if (command == kSubcommands.end()) return wrong_usage("there is no command '" + name + "'");
-  if (std::find(rest.begin(), rest.end(), "--help") != rest.end()) {
+  if (name == "--help" || name == "-h") return help({});
+  const Subcommand* const command = find_command(name);
+  if (command == nullptr) return unknown_command(name);
+  if (std::any_of(rest.begin(), rest.end(),
+                  [](const std::string& word) { return word == "--help" || word == "-h"; })) {
     outcome.out = help_of(*command);
     return outcome;
   }
-  const Result<Arguments> arguments = parse_arguments(rest, command->options, command->most_words);
-  if (arguments) return command->run(*arguments);
+  Result<Arguments> arguments = parse_arguments(rest, command->options, command->most_words);
+  if (arguments) {
+    arguments->screen = screen;
+    return command->run(*arguments);
+  }
   outcome.status = kWrongUsage;
-  outcome.log = std::string(kProgram) + " " + name + ": " + arguments.error().message() + "\n\n" +
-                help_of(*command);
+  outcome.log = std::string(kProgram) + " " + std::string(command->name) + ": " +
+                arguments.error().message() + "\n\n" + help_of(*command);
   return outcome;
 }
 

@@ -3,8 +3,9 @@
 //   const app::Outcome outcome = run_ctl(words);  // "list", "--json"
 //   write_all(STDOUT_FILENO, outcome.out);        // main prints it, and exits with outcome.status
 //
-// Exit status: 0 all right, 1 a problem was found, 2 wrong usage. Errors: in `log`, with the next
-// step. Does not promise: a stable output of anything but --json. Source: packaging/doc/design.md,
+// Exit status: 0 all is well, or what was asked for was found; 1 there is a problem, or nobody has what
+// was asked for; 2 wrong usage; 3 it could not look, so neither is known. Errors: in `log`, with the
+// next step. Does not promise: a stable output of anything but --json. Source: packaging/doc/design.md,
 // "The commands".
 #pragma once
 
@@ -20,6 +21,7 @@ namespace portmapper::ctl {
 
 inline constexpr int kProblem = 1;
 inline constexpr int kWrongUsage = 2;
+inline constexpr int kCouldNotLook = 3;
 
 struct Subcommand {
   std::string_view name;
@@ -29,13 +31,16 @@ struct Subcommand {
   std::span<const Option> options;
   std::size_t most_words;
   app::Outcome (*run)(const Arguments& arguments);
+  std::string_view alias{};
 };
 
 std::span<const Subcommand> subcommands();
-app::Outcome run_ctl(std::span<const std::string> words);
+app::Outcome run_ctl(std::span<const std::string> words, const Screen& screen = {});
 
-// For the subcommands: an outcome of status 1 that says what went wrong and what to do next.
+// For the subcommands: an outcome that says what went wrong and what to do next. Of status 1 where
+// something was refused, of status 3 where the kernel, or a file, could not be read.
 app::Outcome failure(const Error& error);
+app::Outcome could_not_look(const Error& error);
 app::Outcome wrong_usage(const std::string& what);
 // Notes for standard error, a line each.
 std::string log_lines(const std::vector<std::string>& notes);

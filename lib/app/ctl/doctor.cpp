@@ -143,34 +143,36 @@ Status read_tables(Transport& transport, doctor::Host& host) {
   return read_service_ports(transport, *ports, host);
 }
 
-app::Outcome report(const doctor::Host& host) {
+app::Outcome report(const doctor::Host& host, const Arguments& arguments) {
   const std::vector<doctor::Finding> findings = doctor::diagnose(host);
   app::Outcome outcome;
-  outcome.out = doctor::format(findings);
+  outcome.out = arguments.has("--json") ? doctor::format_json(findings)
+                                        : doctor::format(findings, arguments.screen.has_colours);
   const bool has_problem = std::any_of(
       findings.begin(), findings.end(),
       [](const doctor::Finding& f) { return f.level == doctor::Finding::Level::problem; });
   outcome.status = has_problem ? kProblem : 0;
+  if (!host.may_administer) outcome.status = kCouldNotLook;
   return outcome;
 }
 
 }  // namespace
 
-app::Outcome doctor(const Arguments&) {
+app::Outcome doctor(const Arguments& arguments) {
   doctor::Host host;
   host.may_administer = host::may_administer_network();
-  if (!host.may_administer) return report(host);
+  if (!host.may_administer) return report(host, arguments);
   read_network(host);
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
-  if (!netlink) return failure(netlink.error());
+  if (!netlink) return could_not_look(netlink.error());
   const Status tried = app::try_network(*netlink, nft::NetworkChain{nft::kSharedChain, {}});
   if (!tried) host.refusal = tried.error().message();
   for (app::Retry retry; retry.again();) {
     const Status read = read_tables(*netlink, host);
-    if (read) return report(host);
-    if (!app::changed_concurrently(read.error().error_number)) return failure(read.error());
+    if (read) return report(host, arguments);
+    if (!app::changed_concurrently(read.error().error_number)) return could_not_look(read.error());
   }
-  return failure(app::Retry::exhausted());
+  return could_not_look(app::Retry::exhausted());
 }
 
 }  // namespace portmapper::ctl

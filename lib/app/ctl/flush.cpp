@@ -1,4 +1,7 @@
 #include <cerrno>
+#include <map>
+#include <memory>
+#include <numeric>
 #include <set>
 
 #include "lib/app/ctl/commands.hpp"
@@ -7,6 +10,7 @@
 #include "lib/app/host_effects.hpp"
 #include "lib/app/publish.hpp"
 #include "lib/app/retry.hpp"
+#include "lib/base/escape.hpp"
 #include "lib/host/loopback_route.hpp"
 #include "lib/host/route_localnet.hpp"
 #include "nft/read/reader.hpp"
@@ -115,13 +119,85 @@ app::Outcome flush_network(Transport& transport, const std::string& network) {
   return outcome;
 }
 
+// "would remove web/abc/eth0 (2 ports)", a line for each of these owners.
+std::string lines_of(const std::vector<nft::OwnerEntry>& entries,
+                     const std::set<nft::OwnerHash>& owners) {
+  std::map<nft::OwnerHash, std::pair<std::string, std::size_t>> attachments;
+  for (const nft::OwnerEntry& entry : entries) {
+    if (!owners.contains(entry.owner)) continue;
+    auto& [comment, ports] = attachments[entry.owner];
+    comment = printable(entry.comment);
+    ++ports;
+  }
+  std::multiset<std::string> lines;
+  for (const auto& [owner, attachment] : attachments)
+    lines.insert("would remove " + attachment.first + " (" + std::to_string(attachment.second) +
+                 (attachment.second == 1 ? " port)\n" : " ports)\n"));
+  return std::accumulate(lines.begin(), lines.end(), std::string());
+}
+
+std::set<nft::OwnerHash> owners_of(const std::vector<nft::OwnerEntry>& entries,
+                                   const std::optional<std::string>& network) {
+  std::set<nft::OwnerHash> owners;
+  if (!network)
+    for (const nft::OwnerEntry& entry : entries) owners.insert(entry.owner);
+  else
+    for (const nft::Withdrawal& one :
+         nft::decide_gc(entries, *network, {}, nft::derived_chain(*network)))
+      owners.insert(one.owner);
+  return owners;
+}
+
+Result<std::string> preview_network(Transport& transport, const std::string& network) {
+  const Result<std::vector<nft::OwnerEntry>> entries = nft::read_owners(transport);
+  if (!entries) return entries.error();
+  return lines_of(*entries, owners_of(*entries, network));
+}
+
+// A table whose elements cannot be read, since somebody put another object in the place of one of
+// ours, is one more reason to remove it.
+Result<std::string> preview_all(Transport& transport) {
+  const Result<bool> exists = nft::has_table(transport);
+  if (!exists) return exists.error();
+  if (!*exists) return std::string();
+  std::string text;
+  if (const Result<std::vector<nft::OwnerEntry>> entries = nft::read_owners(transport))
+    text = lines_of(*entries, owners_of(*entries, {}));
+  else if (app::changed_concurrently(entries.error().error_number))
+    return entries.error();
+  else
+    text = "the published ports cannot be read: " + printable(entries.error().message()) + "\n";
+  if (const Result<std::set<std::string>> devices = opened_devices(transport))
+    for (const std::string& device : *devices)
+      text += "would reset route_localnet of " + printable(device) + "\n";
+  return text + "would remove table inet nft-port-mapper\n";
+}
+
+app::Outcome flush_now(Transport& transport, const std::optional<std::string>& network) {
+  return network ? flush_network(transport, *network) : flush_all(transport);
+}
+
 }  // namespace
 
 app::Outcome flush(const Arguments& arguments) {
-  Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
-  if (!netlink) return failure(netlink.error());
   const auto network = arguments.value("--network");
-  return network ? flush_network(*netlink, *network) : flush_all(*netlink);
+  Result<Netlink> opened = Netlink::open(NETLINK_NETFILTER);
+  if (!opened) return could_not_look(opened.error());
+  const auto netlink = std::make_shared<Netlink>(std::move(*opened));
+  const Result<std::string> preview = app::retried([&netlink, &network] {
+    return network ? preview_network(*netlink, *network) : preview_all(*netlink);
+  });
+  if (!preview) return could_not_look(preview.error());
+  // Without ports nothing is lost: what may be left are traces.
+  if (arguments.has("--yes") || preview->empty()) return flush_now(*netlink, network);
+  app::Outcome outcome;
+  outcome.status = kWrongUsage;
+  outcome.out = *preview;
+  outcome.log = log_lines({"nothing was removed: nobody can be asked here; flush --yes does it"});
+  outcome.question = network ? "Close the ports of network " + printable(*network) + "?"
+                             : "Close all published ports?";
+  outcome.after_yes = [netlink, network] { return flush_now(*netlink, network); };
+  return outcome;
 }
 
 }  // namespace portmapper::ctl

@@ -6,11 +6,9 @@
 #include <set>
 #include <tuple>
 
-#include "lib/app/columns.hpp"
 #include "lib/app/look.hpp"
 #include "lib/app/retry.hpp"
 #include "lib/host/local_addresses.hpp"
-#include "lib/json/writer.hpp"
 
 namespace portmapper::ctl {
 namespace {
@@ -72,52 +70,6 @@ const nft::TargetEntry* find_target(const Targets& targets, nft::OwnerEntry& own
   return nullptr;
 }
 
-std::size_t common_length(const std::string& a, const std::string& b) {
-  const auto [end, other] = std::mismatch(a.begin(), a.end(), b.begin(), b.end());
-  return static_cast<std::size_t>(end - a.begin());
-}
-
-// How many characters distinguish all container IDs; at least 12, as runtimes print them.
-std::size_t unique_length(const std::vector<ListedPort>& ports) {
-  std::set<std::string> ids;
-  for (const ListedPort& port : ports) ids.insert(port.attachment.container_id);
-  std::size_t length = 12;
-  const std::string* previous = nullptr;
-  for (const std::string& id : ids) {  // in order: only neighbours can share the most
-    if (previous != nullptr) length = std::max(length, common_length(*previous, id) + 1);
-    previous = &id;
-  }
-  return length;
-}
-
-// "hides nginx (812) on 0.0.0.0:8080, dnsmasq (7) keeps 10.22.0.1:8080"
-std::string processes_of(const ListedPort& port) {
-  std::string text;
-  for (const app::HostProcess& process : port.processes) {
-    const host::Listener& listener = process.listener;
-    const std::string who = listener.pid == 0
-                                ? "a process that cannot be seen here"
-                                : listener.process + " (" + std::to_string(listener.pid) + ")";
-    std::string place = app::place_of(listener);
-    place.resize(place.rfind('/'));
-    if (!text.empty()) text += ", ";
-    text += process.is_hidden ? "hides " + who + " on " + place : who + " keeps " + place;
-  }
-  return text;
-}
-
-void write_processes(const ListedPort& port, json::Writer& out) {
-  if (port.processes.empty()) return;
-  out.key("hostProcesses").begin_array();
-  for (const app::HostProcess& process : port.processes) {
-    out.begin_object().member("address", process.listener.address.to_string());
-    if (process.listener.pid != 0)
-      out.member("process", process.listener.process).member("pid", process.listener.pid);
-    out.member("hidden", process.is_hidden).end_object();
-  }
-  out.end_array();
-}
-
 struct Entries {
   std::vector<nft::OwnerEntry> owners;
   Targets targets;
@@ -172,7 +124,8 @@ Result<Listing> read_listing(Transport& transport) {
                     .attachment = nft::known_parts(owner.comment),
                     .standby = owner.standby.has_value(),
                     .network = owner.network,
-                    .container = owner.container};
+                    .container = owner.container,
+                    .pod = owner.pod};
     if (owner.standby) addresses[owner.owner].push_back(owner.standby->address);
     const nft::TargetEntry* target = find_target(targets, owner);
     // Not what an older version's DEL left behind, for a port that it has published since.
@@ -211,57 +164,6 @@ bool is_of_network(const ListedPort& port, const std::string& network) {
 bool is_of_container(const ListedPort& port, const std::string& id) {
   return port.attachment.container_id.starts_with(id) ||
          (port.container && *port.container == nft::container_hash(id));
-}
-
-std::string format_table(const std::vector<ListedPort>& ports, bool whole_ids) {
-  const bool is_one_absent =
-      std::any_of(ports.begin(), ports.end(), [](const ListedPort& port) { return !port.is_here; });
-  const std::size_t length = whole_ids ? std::string::npos : unique_length(ports);
-  std::vector<app::Row> rows = {
-      {"PROTO", "HOST", "ENDPOINT", "CONTAINER", "NETWORK", "CONNECTIONS", "OWNER STATE"}};
-  if (is_one_absent) rows.front().emplace_back("HOST ADDRESS");
-  for (const ListedPort& port : ports) {
-    const std::string host = to_string(port.published);
-    rows.push_back({std::string(to_string(port.published.protocol)),
-                    host.substr(0, host.rfind('/')),
-                    port.endpoint ? to_string(*port.endpoint) : "missing",
-                    port.attachment.container_id.substr(0, length), port.attachment.network,
-                    port.standby ? "standby" : std::to_string(port.connections),
-                    std::string(to_string(port.owner))});
-    if (is_one_absent) rows.back().emplace_back(port.is_here ? "here" : "not here");
-    if (port.processes.empty()) continue;
-    rows.front().resize(rows.back().size());
-    rows.front().emplace_back("HOST PROCESSES");
-    rows.back().push_back(processes_of(port));
-  }
-  return app::format_columns(std::move(rows));
-}
-
-std::string format_json(const std::vector<ListedPort>& ports) {
-  json::Writer out;
-  out.begin_object().key("ports").begin_array();
-  for (const ListedPort& port : ports) {
-    out.begin_object()
-        .member("protocol", to_string(port.published.protocol))
-        .member("hostAddress", port.published.address.to_string())
-        .member("hostPort", port.published.port.value())
-        .member("here", port.is_here);
-    if (port.endpoint)
-      out.member("containerAddress", port.endpoint->address.to_string())
-          .member("containerPort", port.endpoint->port.value());
-    out.member("containerID", port.attachment.container_id)
-        .member("network", port.attachment.network)
-        .member("interface", port.attachment.ifname)
-        .member("chain", port.chain)
-        .member("connections", static_cast<std::int64_t>(port.connections))
-        .member("standby", port.standby)
-        .member("alive", port.owner != nft::Liveness::dead)
-        .member("state", to_string(port.owner));
-    write_processes(port, out);
-    out.end_object();
-  }
-  out.end_array().end_object();
-  return std::move(out).text() + "\n";
 }
 
 }  // namespace portmapper::ctl

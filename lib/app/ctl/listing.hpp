@@ -1,8 +1,7 @@
-// Listing: every published port of this host, as an operator wants to see it.
+// Listing: every published port of this host, with what an operator wants to know of it.
 //
 //   const Result<std::vector<ListedPort>> ports = list_ports(transport);
-//   format_table(*ports, false);  // "PROTO  HOST  ENDPOINT ...", a line for each port
-//   format_json(*ports);          // as schemas/list.schema.json says
+//   for (const ListedPort& port : *ports) use(port.published, to_string(port.owner));
 //
 // Sorted by protocol, port, address. `connections` counts new connections since the port was
 // published. Names come from the kernel's comments, where whoever has CAP_NET_ADMIN can write, so
@@ -36,6 +35,7 @@ struct ListedPort {
   bool standby = false;  // a sibling publishes it; `endpoint` is where it would lead
   std::optional<nft::OwnerHash> network{};    // where the comment may not tell
   std::optional<nft::OwnerHash> container{};  // likewise
+  Pod pod{};                                  // what the container is called
   nft::Liveness owner = nft::Liveness::unknown;
   std::vector<app::HostProcess> processes{};  // that listen there; listed_processes finds them
 };
@@ -55,10 +55,5 @@ struct Listing {
 Result<Listing> read_listing(Transport& transport);
 
 std::string_view to_string(nft::Liveness liveness);  // "alive", "dead", "unknown"
-
-// Container IDs are shortened to what is unique among them, unless `whole_ids`. The column of the
-// host's processes is there where a port has some.
-std::string format_table(const std::vector<ListedPort>& ports, bool whole_ids);
-std::string format_json(const std::vector<ListedPort>& ports);
 
 }  // namespace portmapper::ctl

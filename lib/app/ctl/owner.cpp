@@ -1,10 +1,9 @@
 #include <algorithm>
 
-#include "lib/app/columns.hpp"
 #include "lib/app/ctl/commands.hpp"
+#include "lib/app/ctl/facts.hpp"
 #include "lib/app/ctl/listed_processes.hpp"
-#include "lib/app/ctl/listing.hpp"
-#include "lib/app/ctl/port_word.hpp"
+#include "lib/app/ctl/service.hpp"
 #include "lib/base/escape.hpp"
 
 namespace portmapper::ctl {
@@ -18,18 +17,19 @@ struct Question {
 
 Result<Question> parse_question(const std::vector<std::string>& words) {
   if (words.empty()) return invalid_input("owner needs a port: owner 8080/tcp");
-  const Result<PortWord> word = parse_port_word(words.front());
-  if (!word) return word.error();
-  Question question{word->protocol, word->port, std::nullopt};
+  const Result<Service> service = parse_service(words.front());
+  if (!service) return service.error();
+  Question question{service->protocol.value_or(Protocol::tcp), service->port, std::nullopt};
   if (words.size() > 1) {
     question.address = IpAddress::parse(words[1]);
-    if (!question.address) return invalid_input("'" + words[1] + "' is not an IP address");
+    if (!question.address)
+      return invalid_input("'" + printable(words[1]) + "' is not an IP address");
     question.address = question.address->unmapped();
   }
   return question;
 }
 
-bool answers(const ListedPort& port, const Question& question) {
+bool is_asked_for(const ListedPort& port, const Question& question) {
   if (port.published.protocol != question.protocol || port.published.port != question.port)
     return false;
   if (!question.address) return true;
@@ -48,10 +48,17 @@ void keep_winner(std::vector<ListedPort>& ports, const Question& question) {
     std::erase_if(ports, [](const ListedPort& port) { return port.published.address.is_any(); });
 }
 
+// "; pod nginx of namespace default"
+std::string text_of(const Pod& pod) {
+  if (!pod.is_known()) return "";
+  return "; pod " + pod.name + (pod.space.empty() ? "" : " of namespace " + pod.space);
+}
+
 std::string sentence(const ListedPort& port) {
   const Attachment& owner = port.attachment;
   const std::string who = "container " + printable(owner.container_id) + " of network " +
-                          printable(owner.network) + " (" + printable(owner.ifname) + ")";
+                          printable(owner.network) + " (" + printable(owner.ifname) +
+                          text_of(port.pod) + ")";
   std::string text = "for " + to_string(port.published) + " stands by " + who +
                      (port.endpoint ? ", to lead it to " + to_string(*port.endpoint) : "");
   if (!port.standby) text = to_string(port.published) + " is published by " + who;
@@ -78,21 +85,67 @@ std::string processes_of(const ListedPort& port, const Question& question) {
   return text;
 }
 
-// conmon too: whoever wants the port finds it taken.
-std::string nobody(const Question& question, std::vector<std::string>& notes) {
-  std::string text = "nobody publishes " + to_string(PortWord{question.protocol, question.port}) +
-                     (question.address ? " on " + question.address->to_string() : "") + ".\n";
+// What the answer is made of. Nobody publishes the port: who listens there, conmon too, since whoever
+// wants the port finds it taken.
+struct Answer {
+  std::vector<ListedPort> publishers;
+  std::vector<host::Listener> listeners;
+  std::vector<std::string> notes;
+};
+
+void find_listeners(const Question& question, Answer& answer) {
   const nft::PublishedPort wanted[] = {
       {IpAddress::any(Family::ipv4), question.protocol, question.port}};
   Result<std::vector<host::Listener>> listeners = app::listeners_on(wanted);
   if (!listeners) {
-    notes.push_back(listeners.error().message());
-    return text;
+    answer.notes.push_back(listeners.error().message());
+    return;
   }
   host::name_processes(*listeners);
-  for (const host::Listener& listener : *listeners)
+  answer.listeners = std::move(*listeners);
+}
+
+Result<Answer> ask(Transport& transport, const Question& question) {
+  Result<std::vector<ListedPort>> ports = list_ports(transport);
+  if (!ports) return ports.error();
+  Answer answer{std::move(*ports), {}, {}};
+  std::erase_if(answer.publishers,
+                [&](const ListedPort& port) { return !is_asked_for(port, question); });
+  keep_winner(answer.publishers, question);
+  if (const Status found = find_host_processes(transport, answer.publishers); !found)
+    answer.notes.push_back(found.error().message());
+  if (answer.publishers.empty()) find_listeners(question, answer);
+  return answer;
+}
+
+std::string text_of(const Question& question, const Answer& answer) {
+  std::string text;
+  for (const ListedPort& port : answer.publishers) text += sentence(port);
+  for (const ListedPort& port : answer.publishers) text += processes_of(port, question);
+  if (!answer.publishers.empty()) return text;
+  text = "nobody publishes " + to_string(Service{question.port, question.protocol}) +
+         (question.address ? " on " + question.address->to_string() : "") + ".\n";
+  for (const host::Listener& listener : answer.listeners)
     text += app::name_of(listener) + " listens on " + app::place_of(listener) + ".\n";
   return text;
+}
+
+std::string json_of(const Question& question, const Answer& answer) {
+  json::Writer out;
+  out.begin_object()
+      .member("protocol", to_string(question.protocol))
+      .member("port", question.port.value());
+  if (question.address) out.member("address", question.address->to_string());
+  out.key("publishers").begin_array();
+  for (const ListedPort& port : answer.publishers) write_port(out, port);
+  out.end_array().key("listeners").begin_array();
+  for (const host::Listener& listener : answer.listeners) {
+    out.begin_object();
+    write_listener(out, listener);
+    out.end_object();
+  }
+  out.end_array().end_object();
+  return std::move(out).text() + "\n";
 }
 
 }  // namespace
@@ -101,22 +154,13 @@ app::Outcome owner(const Arguments& arguments) {
   const Result<Question> question = parse_question(arguments.words);
   if (!question) return wrong_usage(question.error().message());
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
-  if (!netlink) return failure(netlink.error());
-  Result<std::vector<ListedPort>> ports = list_ports(*netlink);
-  if (!ports) return failure(ports.error());
-  std::erase_if(*ports, [&](const ListedPort& port) { return !answers(port, *question); });
-  keep_winner(*ports, *question);
-  std::vector<std::string> notes;
-  if (const Status found = find_host_processes(*netlink, *ports); !found)
-    notes.push_back(found.error().message());
+  if (!netlink) return could_not_look(netlink.error());
+  const Result<Answer> answer = ask(*netlink, *question);
+  if (!answer) return could_not_look(answer.error());
   app::Outcome outcome;
-  for (const ListedPort& port : *ports) outcome.out += sentence(port);
-  for (const ListedPort& port : *ports) outcome.out += processes_of(port, *question);
-  if (ports->empty()) {
-    outcome.status = kProblem;
-    outcome.out = nobody(*question, notes);
-  }
-  outcome.log = log_lines(notes);
+  outcome.status = answer->publishers.empty() ? kProblem : 0;
+  outcome.out = arguments.has("--json") ? json_of(*question, *answer) : text_of(*question, *answer);
+  outcome.log = log_lines(answer->notes);
   return outcome;
 }
 

@@ -64,9 +64,9 @@ app::Outcome release(const Arguments& arguments) {
   const Wanted wanted{arguments.words.front(), arguments.value("--network"),
                       arguments.value("--ifname")};
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
-  if (!netlink) return failure(netlink.error());
+  if (!netlink) return could_not_look(netlink.error());
   const Result<Listing> listing = read_listing(*netlink);
-  if (!listing) return failure(listing.error());
+  if (!listing) return could_not_look(listing.error());
   std::map<nft::OwnerHash, nft::Withdrawal> meant;
   for (const nft::OwnerEntry& entry : listing->owners)
     if (is_meant(entry, wanted))

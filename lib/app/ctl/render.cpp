@@ -60,7 +60,7 @@ app::Outcome render(const Arguments& arguments) {
     return wrong_usage("--container or --ifname is not a name that CNI allows");
   const Result<std::string> text =
       read_config(arguments.words.empty() ? "-" : arguments.words.front());
-  if (!text) return failure(text.error());
+  if (!text) return could_not_look(text.error());
   Result<nft::Plan> plan = plan_from(*text, arguments);
   if (!plan) return failure(plan.error());
   app::Outcome outcome;

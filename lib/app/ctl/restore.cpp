@@ -1,7 +1,7 @@
 #include "lib/app/restore/restore.hpp"
 
-#include "lib/app/columns.hpp"
 #include "lib/app/ctl/commands.hpp"
+#include "lib/app/ctl/facts.hpp"
 #include "lib/base/escape.hpp"
 
 namespace portmapper::ctl {
@@ -18,6 +18,30 @@ std::string lines(const std::string& what, const std::vector<restore::Restored::
     text += what + " " + printable(line.attachment) + " (" + counted(line.ports, "port") + ")" +
             why + "\n";
   return text;
+}
+
+void write_lines(json::Writer& out, std::string_view key,
+                 const std::vector<restore::Restored::Line>& list) {
+  out.key(key).begin_array();
+  for (const restore::Restored::Line& line : list) {
+    out.begin_object();
+    write_attachment(out, line.names);
+    out.member("ports", static_cast<std::int64_t>(line.ports)).end_object();
+  }
+  out.end_array();
+}
+
+std::string json_of(const restore::Restored& restored, bool dry_run) {
+  json::Writer out;
+  out.begin_object().member("dryRun", dry_run);
+  write_lines(out, "restored", restored.restored);
+  write_lines(out, "takenBack", restored.taken_back);
+  write_lines(out, "gone", restored.gone);
+  out.member("published", static_cast<std::int64_t>(restored.published)).key("notes");
+  write_texts(out, restored.notes);
+  write_texts(out.key("problems"), restored.problems);
+  out.end_object();
+  return std::move(out).text() + "\n";
 }
 
 app::Outcome report(const restore::Restored& restored, bool dry_run) {
@@ -41,14 +65,18 @@ app::Outcome report(const restore::Restored& restored, bool dry_run) {
 
 app::Outcome restore(const Arguments& arguments) {
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
-  if (!netlink) return failure(netlink.error());
+  if (!netlink) return could_not_look(netlink.error());
   const std::optional<std::string> from = arguments.value("--from");
   const bool dry_run = arguments.has("--dry-run");
   const Result<restore::Restored> restored = restore::restore(
       *netlink, from ? std::vector{restore::source_of(*from)} : restore::default_sources(),
       dry_run ? restore::Mode::dry_run : restore::Mode::publish);
-  if (!restored) return failure(restored.error());
-  return report(*restored, dry_run);
+  if (!restored) return could_not_look(restored.error());
+  app::Outcome outcome = report(*restored, dry_run);
+  if (!arguments.has("--json")) return outcome;
+  outcome.out = json_of(*restored, dry_run);
+  outcome.log.clear();
+  return outcome;
 }
 
 }  // namespace portmapper::ctl

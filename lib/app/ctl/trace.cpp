@@ -11,6 +11,7 @@
 
 #include "lib/app/ctl/commands.hpp"
 #include "lib/app/ctl/held_signals.hpp"
+#include "lib/app/ctl/service.hpp"
 #include "lib/app/ctl/trace_facts.hpp"
 #include "lib/app/retry.hpp"
 #include "lib/app/trace/format.hpp"
@@ -32,27 +33,32 @@ constexpr std::chrono::milliseconds kPatience{4000};
 constexpr std::chrono::milliseconds kTurn{50};
 
 struct TraceOptions {
-  PortWord port;
+  Protocol protocol;
+  Port port;
   std::optional<IpAddress> from{};
   std::uint32_t count = 1;
   bool json = false;
+
+  [[nodiscard]] std::string service() const { return to_string(Service{port, protocol}); }
 };
 
 Result<TraceOptions> parse_trace_options(const Arguments& arguments) {
   if (arguments.words.empty()) return invalid_input("trace needs a port: trace 8080/tcp");
-  const Result<PortWord> port = parse_port_word(arguments.words.front());
-  if (!port) return port.error();
-  TraceOptions options{.port = *port, .json = arguments.has("--json")};
+  const Result<Service> service = parse_service(arguments.words.front());
+  if (!service) return service.error();
+  TraceOptions options{.protocol = service->protocol.value_or(Protocol::tcp),
+                       .port = service->port,
+                       .json = arguments.has("--json")};
   if (const auto from = arguments.value("--from")) {
     options.from = IpAddress::parse(*from);
-    if (!options.from) return invalid_input("'" + *from + "' is not an IP address");
+    if (!options.from) return invalid_input("'" + printable(*from) + "' is not an IP address");
     options.from = options.from->unmapped();
   }
   if (const auto count = arguments.value("--count")) {
     const char* end = count->data() + count->size();
     const auto [rest, error] = std::from_chars(count->data(), end, options.count);
     if (error != std::errc() || rest != end || options.count < 1 || options.count > kMostPackets)
-      return invalid_input("'" + *count + "' is not a number from 1 to " +
+      return invalid_input("'" + printable(*count) + "' is not a number from 1 to " +
                            std::to_string(kMostPackets));
   }
   return options;
@@ -85,8 +91,8 @@ class Tracing {
   }
 
   Status install() {
-    nft::trace::Wish wish{.protocol = options_.port.protocol,
-                          .port = options_.port.port,
+    nft::trace::Wish wish{.protocol = options_.protocol,
+                          .port = options_.port,
                           .from = options_.from,
                           .count = options_.count,
                           .answers = known_.sees_answers};
@@ -104,7 +110,7 @@ class Tracing {
     outcome.log = "Waiting for " +
                   (options_.count == 1 ? std::string("a packet that begins")
                                        : std::to_string(options_.count) + " packets that begin") +
-                  " a connection to " + to_string(options_.port) +
+                  " a connection to " + options_.service() +
                   (options_.from ? ", from " + options_.from->to_string() : "") + ", at most " +
                   std::to_string(nft::trace::kLifetime.count()) + " seconds.\n";
     return outcome;
@@ -124,7 +130,7 @@ class Tracing {
       if (part.is_last) return finish(std::move(part));
       if (!part.outcome.out.empty()) return part;
       if (const Status listened = listen(); !listened) {
-        part.outcome = failure(listened.error());
+        part.outcome = could_not_look(listened.error());
         part.is_last = true;
         return part;
       }
@@ -181,7 +187,7 @@ class Tracing {
 
   [[nodiscard]] std::string nothing_came() const {
     std::string text =
-        "\nNothing came: no packet that begins a connection to " + to_string(options_.port) +
+        "\nNothing came: no packet that begins a connection to " + options_.service() +
         (options_.from ? " came from " + options_.from->to_string() : " came") +
         " to an address of this host, nor did the host send one.\n"
         "It is lost before: in the client's network, at another firewall, or on the way here."
@@ -229,21 +235,22 @@ app::Outcome trace(const Arguments& arguments) {
   Result<TraceOptions> options = parse_trace_options(arguments);
   if (!options) return wrong_usage(options.error().message());
   Result<Netlink> owner = Netlink::open(NETLINK_NETFILTER);
-  if (!owner) return failure(owner.error());
-  Result<trace::Known> known = read_publishers(*owner, options->port);
-  if (!known) return failure(known.error());
+  if (!owner) return could_not_look(owner.error());
+  Result<trace::Known> known = read_publishers(*owner, options->protocol, options->port);
+  if (!known) return could_not_look(known.error());
   // Answers are told by conntrack, which a host without our table may not use.
   const Result<bool> has_table = nft::has_table(*owner);
-  if (!has_table) return failure(has_table.error());
+  if (!has_table) return could_not_look(has_table.error());
   known->sees_answers = *has_table;
   Result<Netlink> events = listen_to_trace();
-  if (!events) return failure(events.error());
+  if (!events) return could_not_look(events.error());
   Result<trace::Chains> chains = read_chains_again(*owner);
-  if (!chains) return failure(chains.error());
+  if (!chains) return could_not_look(chains.error());
   const auto tracing =
       std::make_shared<Tracing>(std::move(*options), std::move(*owner), std::move(*events),
                                 std::move(*known), std::move(*chains));
-  if (const Status installed = tracing->install(); !installed) return failure(installed.error());
+  if (const Status installed = tracing->install(); !installed)
+    return could_not_look(installed.error());
   app::Outcome outcome = tracing->begin();
   outcome.next = [tracing] { return go_on(tracing); };
   return outcome;

@@ -61,12 +61,12 @@ void learn_legacy(Family family, trace::Known& known) {
 
 }  // namespace
 
-Result<trace::Known> read_publishers(Transport& transport, const PortWord& port) {
+Result<trace::Known> read_publishers(Transport& transport, Protocol protocol, Port port) {
   const Result<std::vector<ListedPort>> ports = list_ports(transport);
   if (!ports) return ports.error();
-  trace::Known known{.protocol = port.protocol, .port = port.port};
+  trace::Known known{.protocol = protocol, .port = port};
   for (const ListedPort& one : *ports)
-    if (one.published.protocol == port.protocol && one.published.port == port.port && !one.standby)
+    if (one.published.protocol == protocol && one.published.port == port && !one.standby)
       known.publishers.push_back({one.published, one.endpoint, one.attachment.container_id,
                                   one.attachment.network, one.attachment.ifname});
   return known;

@@ -6,6 +6,7 @@
 
 #include "lib/app/columns.hpp"
 #include "lib/host/ipvs.hpp"
+#include "lib/json/writer.hpp"
 
 namespace portmapper::doctor {
 namespace {
@@ -180,8 +181,11 @@ Findings check_services(const Host& host) {
 }
 
 struct Check {
-  const char* well;  // what is said when there is nothing to find
+  std::string_view well;  // "NAME: ", and what is said when there is nothing to find
   Findings (*run)(const Host& host);
+
+  // Programs read it: it stays, whatever else the text says.
+  [[nodiscard]] std::string name() const { return std::string(well.substr(0, well.find(": "))); }
 };
 
 constexpr std::array kChecks = {
@@ -225,13 +229,18 @@ std::vector<std::string> wrapped(const std::string& text, std::size_t width) {
   return lines;
 }
 
-void add_rows(std::vector<app::Row>& rows, const Finding& finding) {
+app::Colour colour_of(Level level) {
+  if (level == Level::problem) return app::Colour::red;
+  return level == Level::note ? app::Colour::yellow : app::Colour::none;
+}
+
+void add_rows(std::vector<app::Row>& rows, const Finding& finding, bool has_colours) {
   constexpr std::size_t kWidth = 84;
   // As wide as the longest, so that the columns do not depend on the findings.
   std::string head(to_string(finding.level));
   head.resize(to_string(Level::problem).size(), ' ');
   for (const std::string& line : wrapped(finding.what, kWidth)) {
-    rows.push_back({head, line});
+    rows.push_back({{head, has_colours ? colour_of(finding.level) : app::Colour::none}, line});
     head.clear();
   }
   std::string label = "why:  ";
@@ -253,24 +262,43 @@ std::vector<Finding> diagnose(const Host& host) {
   std::vector<Finding> findings;
   for (const Check& check : kChecks) {
     Findings found = check.run(host);
-    if (found.empty()) found.push_back({Level::ok, check.well});
-    for (Finding& finding : found) findings.push_back(std::move(finding));
+    if (found.empty()) found.push_back({Level::ok, std::string(check.well)});
+    for (Finding& finding : found) {
+      finding.check = check.name();
+      findings.push_back(std::move(finding));
+    }
     if (!host.may_administer) break;
   }
   return findings;
 }
 
-std::string format(const std::vector<Finding>& findings) {
+std::string format(const std::vector<Finding>& findings, bool has_colours) {
   std::vector<app::Row> rows;
   std::size_t problems = 0;
   std::size_t notes = 0;
   for (const Finding& finding : findings) {
-    add_rows(rows, finding);
+    add_rows(rows, finding, has_colours);
     if (finding.level == Level::problem) ++problems;
     if (finding.level == Level::note) ++notes;
   }
   return app::format_columns(std::move(rows)) + "\n" + counted(problems, "problem") + ", " +
          counted(notes, "note") + "\n";
+}
+
+std::string format_json(const std::vector<Finding>& findings) {
+  json::Writer out;
+  out.begin_array();
+  for (const Finding& finding : findings) {
+    out.begin_object()
+        .member("check", finding.check)
+        .member("level", to_string(finding.level))
+        .member("what", finding.what);
+    if (!finding.why.empty()) out.member("why", finding.why);
+    if (!finding.command.empty()) out.member("fix", finding.command);
+    out.end_object();
+  }
+  out.end_array();
+  return std::move(out).text() + "\n";
 }
 
 std::string some_of(const std::vector<std::string>& names) {

@@ -36,6 +36,8 @@ struct Finding {
   std::string what;
   std::string why{};
   std::string command{};
+  std::string
+      check{};  // the name of the check that found it, such as "forwarding": diagnose sets it
 };
 
 struct RoutedPort {
@@ -68,7 +70,9 @@ struct Host {
 };
 
 std::vector<Finding> diagnose(const Host& host);
-std::string format(const std::vector<Finding>& findings);
+std::string format(const std::vector<Finding>& findings, bool has_colours = false);
+// For programs, as schemas/doctor.schema.json says.
+std::string format_json(const std::vector<Finding>& findings);
 
 // The checks that read other tables' rules, each with its findings; none if there is no problem.
 std::vector<Finding> find_forward_drops(const Host& host);

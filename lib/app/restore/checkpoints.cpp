@@ -33,8 +33,11 @@ Result<std::optional<CachedAttachment>> read_libcni(const host::Directory& resul
   const std::string expected = cni::cache_file_name(entry->attachment);
   if (name != expected) return problem(path, "it is about " + expected + ", which is not its name");
   if (!entry->config) return std::optional<CachedAttachment>();
-  return std::optional(CachedAttachment{
-      std::move(entry->attachment), std::move(entry->netns), std::move(*entry->config), {}});
+  return std::optional(CachedAttachment{std::move(entry->attachment),
+                                        std::move(entry->netns),
+                                        std::move(*entry->config),
+                                        {},
+                                        std::move(entry->pod)});
 }
 
 Result<std::optional<CachedAttachment>> read_mesos(const host::Directory& network,

@@ -53,6 +53,7 @@ struct CachedAttachment {
   std::string netns;   // empty: nothing tells
   std::string config;  // what our plugin got on stdin
   std::string result;  // the delegate's; empty where it is the prevResult of `config`
+  Pod pod{};
 };
 
 struct Reading {

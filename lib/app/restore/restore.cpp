@@ -60,6 +60,7 @@ Result<nft::Plan> plan_again(const CachedAttachment& cached, const Result<config
   request.container_id = cached.attachment.container_id;
   request.ifname = cached.attachment.ifname;
   request.netns = cached.netns;
+  request.pod = cached.pod;
   delegate::PluginRunner runner({});
   std::string log;
   NetworkNamespace netns = host::identify_netns(cached.netns);
@@ -363,7 +364,7 @@ class Restorer {
   }
 
   static Restored::Line line_of(const nft::Plan& plan) {
-    return {nft::attachment_comment(plan.attachment), plan.translations.size()};
+    return {nft::attachment_comment(plan.attachment), plan.translations.size(), plan.attachment};
   }
 
   Restored report() {

@@ -30,6 +30,7 @@ struct Restored {
   struct Line {
     std::string attachment;  // "web/abc/eth0"
     std::size_t ports = 0;
+    Attachment names{};
   };
   std::vector<Line> restored;  // or, of a dry run, what would be
   std::vector<Line> taken_back;
