@@ -319,9 +319,9 @@ Result<NetConf> parse_net_conf(std::string_view text, cni::Command command) {
   reader.read_valid_attachments();
   if (command == cni::Command::add) notes_on_keys(root, reader.conf.notes);
   if (reader.problems().empty()) return std::move(reader.conf);
-  std::string text = reader.problems().text();
-  for (const std::string& note : reader.conf.notes) text += "; " + note;  // often the reason
-  return invalid_input(std::move(text));
+  std::string complaint = reader.problems().text();
+  for (const std::string& note : reader.conf.notes) complaint += "; " + note;  // often the reason
+  return invalid_input(std::move(complaint));
 }
 
 std::string answer_version(std::string_view text) {

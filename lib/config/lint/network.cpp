@@ -15,8 +15,9 @@ void set_place(std::string_view text, std::size_t offset, Finding& finding) {
 
 Network::Network(const Source& source, const json::Value& root, std::vector<Finding>& findings)
     : source_(source), root_(root), is_list_(cni::is_list(root)), findings_(findings) {
-  if (!is_list_) return plugins_.push_back(root);
-  for (const json::Value plugin : root.member("plugins")) plugins_.push_back(plugin);
+  if (!is_list_) plugins_.push_back(root);
+  for (const json::Value plugin : root.member("plugins"))
+    if (is_list_) plugins_.push_back(plugin);
 }
 
 void Network::add(const json::Value& where, Finding finding) {
