@@ -165,6 +165,8 @@ TEST_CASE("lint: the form of a list, and the name of its file") {
         "a.conflist:1:1 problem file-name : its name ends in .conflist, and it has no list of "
         "plugins\n");
   CHECK(told("a.conf", R"({"name":"n","type":"bridge"})") == "");
+  CHECK(told("a.conflist", R"({"name":"n"})") ==
+        "a.conflist:1:1 note form : it has no list of plugins\n");
 }
 
 TEST_CASE("lint: other port mappers beside ours") {

@@ -31,9 +31,15 @@ bool makes_interface(const json::Value& plugin) {
   return std::find(kNoMakers.begin(), kNoMakers.end(), type_of(plugin)) == kNoMakers.end();
 }
 
+// A list whose plugins are elsewhere, or misspelt.
+bool is_list_by_name(const Network& network) {
+  return !network.is_list() && network.source().name.ends_with(".conflist");
+}
+
 void check_types(Network& network) {
-  for (const json::Value plugin : network.plugins()) {
+  for (const json::Value& plugin : network.plugins()) {
     const json::Value type = plugin.member("type");
+    if (type.kind() == json::Kind::missing && is_list_by_name(network)) continue;
     if (plugin.kind() != json::Kind::object)
       network.problem(plugin, kForm, path_of(plugin) + " is " + json::describe(plugin),
                       "a plugin is an object with a type; no runtime takes this list",
@@ -49,18 +55,23 @@ void check_types(Network& network) {
   }
 }
 
+// libcni tells lists from single configurations by the name of the file.
 void check_file_name(Network& network) {
   const std::string& name = network.source().name;
-  const bool for_lists = name.ends_with(".conflist");
   if (network.is_list() && (name.ends_with(".conf") || name.ends_with(".json")))
     network.problem(
         network.root(), "file-name", "it is a list, and its name does not end in .conflist",
         "libcni reads lists from such files alone", "rename the file to end in .conflist");
-  if (!network.is_list() && for_lists)
-    network.problem(network.root(), "file-name",
-                    "its name ends in .conflist, and it has no list of plugins",
-                    "libcni takes nothing else from such a file",
-                    "put it into \"plugins\": [ ... ], or rename the file to end in .conf");
+  if (network.is_list() || !name.ends_with(".conflist")) return;
+  if (network.root().member("type").present())
+    return network.problem(network.root(), "file-name",
+                           "its name ends in .conflist, and it has no list of plugins",
+                           "libcni takes it for a list, and finds no plugin in it",
+                           "put it into \"plugins\": [ ... ], or rename the file to end in .conf");
+  network.note(network.root(), kForm, "it has no list of plugins",
+               "libcni before 1.3 refuses it; later ones read the plugins from a directory of the"
+               " network's name, where lint does not look",
+               "write \"plugins\": [ ... ]");
 }
 
 // Of a bridge or another plugin that makes the interface.
