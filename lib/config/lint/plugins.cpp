@@ -69,7 +69,7 @@ void check_file_name(Network& network) {
                            "libcni takes it for a list, and finds no plugin in it",
                            "put it into \"plugins\": [ ... ], or rename the file to end in .conf");
   network.note(network.root(), kForm, "it has no list of plugins",
-               "libcni before 1.3 refuses it; later ones read the plugins from a directory of the"
+               "older libcni refuses it; newer reads the plugins from files in a directory of the"
                " network's name, where lint does not look",
                "write \"plugins\": [ ... ]");
 }
