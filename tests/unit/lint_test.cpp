@@ -58,13 +58,13 @@ TEST_CASE("lint: what is found is printed with its place, its reason and what he
                   Source{"b.conf", "{\"type\":\"bridge\"}"}},
                  {});
   CHECK(format(report) ==
-        "a.conflist:3:85: problem: plugins[1].excludedDevices is not a key of nft-port-mapper\n"
+        "a.conflist:3:82: problem: plugins[1].excludedDevices is not a key of nft-port-mapper\n"
         "    why: it has no effect; excludeDevices was probably meant\n"
         "    fix: rename it to excludeDevices\n"
         "1 problem and no notes in 2 files, 1 of them with nft-port-mapper\n");
   CHECK(format_json(report) ==
         R"({"files":2,"ours":1,"findings":[{"level":"problem","rule":"unknown-key",)"
-        R"("file":"a.conflist","line":3,"column":85,"path":"plugins[1].excludedDevices",)"
+        R"("file":"a.conflist","line":3,"column":82,"path":"plugins[1].excludedDevices",)"
         R"("what":"plugins[1].excludedDevices is not a key of nft-port-mapper",)"
         R"("why":"it has no effect; excludeDevices was probably meant",)"
         R"("fix":"rename it to excludeDevices"}]})"
@@ -111,14 +111,14 @@ TEST_CASE("lint: without the capability the runtime hands no ports on") {
   CHECK(second(R"({"type":"nft-port-mapper","capabilities":{}})") ==
         "f:3:1 problem capability plugins[1]: plugins[1] has no capabilities.portMappings\n");
   CHECK(second(R"({"type":"nft-port-mapper","capabilities":{"portMappings":false}})") ==
-        "f:3:60 problem capability plugins[1].capabilities.portMappings: "
+        "f:3:58 problem capability plugins[1].capabilities.portMappings: "
         "plugins[1].capabilities.portMappings: false is not true\n");
   // One finding, not two.
   CHECK(second(R"({"type":"nft-port-mapper","capability":{"portMappings":true}})") ==
         "f:3:40 problem unknown-key plugins[1].capability: "
         "plugins[1].capability is not a key of nft-port-mapper\n");
   CHECK(second(R"({"type":"nft-port-mapper","capabilities":{"portMapping":true}})") ==
-        "f:3:59 problem unknown-key plugins[1].capabilities.portMapping: "
+        "f:3:57 problem unknown-key plugins[1].capabilities.portMapping: "
         "plugins[1].capabilities.portMapping is not a key of nft-port-mapper\n");
   CHECK(
       lint::lint({Source{"f", list({bridge, R"({"type":"nft-port-mapper","capability":{}})"})}}, {})
@@ -133,16 +133,16 @@ TEST_CASE("lint: keys of ours that are unknown, near to a known one or not") {
     return told("f", list({bridge, ours_with(members)}));
   };
   CHECK(second(R"("conditionV4":[],"chain":"C")") ==
-        "f:3:81 problem unknown-key plugins[1].conditionV4: plugins[1].conditionV4 is not a key of "
+        "f:3:78 problem unknown-key plugins[1].conditionV4: plugins[1].conditionV4 is not a key of "
         "nft-port-mapper\n");
   CHECK(second(R"("hairpinMode":true)") ==
-        "f:3:81 note unknown-key plugins[1].hairpinMode: plugins[1].hairpinMode is not a key of "
+        "f:3:78 note unknown-key plugins[1].hairpinMode: plugins[1].hairpinMode is not a key of "
         "nft-port-mapper\n");
   CHECK(second(R"("$comment":"x","_was":1,"example.com/owner":2,"comment":3,"//":4)") == "");
   const std::string entry = R"("runtimeConfig":{"portMappings":[{"HostPort":1,"ContainerPort":2,)";
   CHECK(second(entry + R"("Protocol":"tcp","hostIp":"","Label":""}]})") == "");
   CHECK(second(entry + R"("protocl":"udp"}]})") ==
-        "f:3:144 problem unknown-key plugins[1].runtimeConfig.portMappings[0].protocl: "
+        "f:3:139 problem unknown-key plugins[1].runtimeConfig.portMappings[0].protocl: "
         "plugins[1].runtimeConfig.portMappings[0].protocl is not a key of nft-port-mapper\n");
   CHECK(told("f", "{\"name\":\"n\",\"plugin\":[]}") ==
         "f:1:1 problem form : the configuration has no type\n"
@@ -201,7 +201,7 @@ TEST_CASE("lint: a bridge without hairpinMode, where br_netfilter is on") {
   CHECK(told("f",
              R"({"name":"n","type":"nft-port-mapper","chain":"C","delegate":{"type":"bridge"}})",
              on) ==
-        "f:1:64 problem hairpin delegate: delegate is a bridge without hairpinMode, and "
+        "f:1:61 problem hairpin delegate: delegate is a bridge without hairpinMode, and "
         "br_netfilter is on\n");
 }
 
@@ -215,8 +215,8 @@ TEST_CASE("lint: ipMasq where there is no iptables") {
       "in "
       "PATH\n";
   CHECK(first(R"("type":"bridge","ipMasq":true)", {}) == "");
-  CHECK(first(R"("type":"bridge","ipMasq":true)", without) == "f:2:26 " + found);
-  CHECK(first(R"("type":"ptp","ipMasq":true)", without) == "f:2:23 " + found);
+  CHECK(first(R"("type":"bridge","ipMasq":true)", without) == "f:2:27 " + found);
+  CHECK(first(R"("type":"ptp","ipMasq":true)", without) == "f:2:24 " + found);
   CHECK(first(R"("type":"bridge","ipMasq":false)", without) == "");
   CHECK(first(R"("type":"bridge","ipMasq":true,"ipMasqBackend":"nftables")", without) == "");
   CHECK(first(R"("type":"macvlan","ipMasq":true)", without) == "");
@@ -260,7 +260,7 @@ TEST_CASE("lint: a chain that two networks restrict differently") {
     return told(lint::lint({network("a", "x", first), network("b", "y", second)}, {}));
   };
   const std::string found =
-      "b:1:76 problem chain chain: chain C is named by network x in a, too, with other ";
+      "b:1:72 problem chain chain: chain C is named by network x in a, too, with other ";
   CHECK(compare("", "") == "");
   CHECK(compare("", R"(,"excludeDevices":["lo"])") == found + "excludeDevices\n");
   CHECK(compare(R"(,"excludeDevices":["a","b"])", R"(,"excludeDevices":["b","a","b"])") == "");
