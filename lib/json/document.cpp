@@ -293,8 +293,12 @@ std::size_t first_control_inside_string(std::string_view text) {
 Complaint explain(std::string_view text, simdjson::error_code error, std::size_t last_offset) {
   if (error == simdjson::CAPACITY || error == simdjson::MEMALLOC)
     return {"does not fit into memory"};
-  if (error == simdjson::UNESCAPED_CHARS)
-    return {"has a control character inside a string", first_control_inside_string(text)};
+  // An odd number of quotes is called an unclosed string, whichever quote is missing.
+  if (error == simdjson::UNESCAPED_CHARS || error == simdjson::UNCLOSED_STRING) {
+    const std::size_t control = first_control_inside_string(text);
+    if (error == simdjson::UNESCAPED_CHARS || control < text.size())
+      return {"has a control character inside a string", control};
+  }
   Complaint end = misplaced_end(text);
   return end.text.empty() ? not_json(text, last_offset) : end;
 }
