@@ -10,8 +10,10 @@ namespace {
 
 constexpr std::size_t kLongest = 100;  // a longer word was not meant to be a name
 
-// How many changes of one letter make `a` of `b`. Three rows of the table are enough.
-std::size_t distance(std::string_view a, std::string_view b) {
+}  // namespace
+
+// Three rows of the table are enough.
+std::size_t changes_between(std::string_view a, std::string_view b) {
   std::array<std::vector<std::size_t>, 3> rows;
   for (std::vector<std::size_t>& row : rows) row.resize(b.size() + 1);
   for (std::size_t j = 0; j <= b.size(); ++j) rows[0][j] = j;
@@ -29,15 +31,13 @@ std::size_t distance(std::string_view a, std::string_view b) {
   return rows[a.size() % 3][b.size()];
 }
 
-}  // namespace
-
 std::optional<std::string_view> nearest(std::string_view word,
                                         std::span<const std::string_view> names) {
   if (word.empty() || word.size() > kLongest) return std::nullopt;
   std::size_t least = std::max<std::size_t>(word.size() / 3, 1) + 1;
   std::optional<std::string_view> found;
   for (const std::string_view name : names) {
-    const std::size_t changes = distance(word, name);
+    const std::size_t changes = changes_between(word, name);
     if (changes >= least) continue;
     least = changes;
     found = name;

@@ -11,11 +11,15 @@
 // Wagner and R. Lowrance, "An Extension of the String-to-String Correction Problem" (1975).
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <span>
 #include <string_view>
 
 namespace portmapper {
+
+// How many letters were put in, left out, changed, or exchanged with their neighbour.
+std::size_t changes_between(std::string_view word, std::string_view other);
 
 std::optional<std::string_view> nearest(std::string_view word,
                                         std::span<const std::string_view> names);

@@ -1,11 +1,11 @@
 #include "lib/cni/cache_entry.hpp"
 
 #include "lib/base/base64.hpp"
+#include "lib/cni/plugin_input.hpp"
 #include "lib/cni/pod_arguments.hpp"
 #include "lib/cni/request.hpp"
 #include "lib/json/document.hpp"
 #include "lib/json/read.hpp"
-#include "lib/json/writer.hpp"
 
 namespace portmapper::cni {
 namespace {
@@ -45,52 +45,6 @@ Pod pod_in(const json::Value& arguments) {
   return pod;
 }
 
-// The object of `plugin` in a list of plugins or a single configuration; missing where it is in
-// neither.
-json::Value find_plugin(const json::Value& config, std::string_view plugin) {
-  const json::Value plugins = config.member("plugins");
-  if (plugins.kind() != json::Kind::array)
-    return config.member("type").text() == plugin ? config : json::Value();
-  json::Value found;
-  for (const json::Value candidate : plugins)
-    if (candidate.member("type").text() == plugin) found = candidate;
-  return found;
-}
-
-// The capability arguments that the plugin asks for, as JSON; empty for none.
-std::string runtime_config(const json::Value& plugin, const json::Value& arguments) {
-  json::Writer out;
-  out.begin_object();
-  bool any = false;
-  for (const json::Value capability : plugin.member("capabilities")) {
-    const json::Value argument = arguments.member(capability.key());
-    if (capability.text() != "true" || argument.kind() == json::Kind::missing) continue;
-    out.key(capability.key()).raw(argument.raw());
-    any = true;
-  }
-  out.end_object();
-  return any ? std::move(out).text() : std::string();
-}
-
-std::string build_config(const json::Value& config, const json::Value& plugin,
-                         const json::Value& root) {
-  const std::string runtime = runtime_config(plugin, root.member("capabilityArgs"));
-  json::Writer out;
-  out.begin_object();
-  for (const json::Value member : plugin) {
-    const std::string_view key = member.key();
-    if (key == "name" || key == "cniVersion" || key == "prevResult") continue;
-    if (key == "runtimeConfig" && !runtime.empty()) continue;
-    out.key(key).raw(member.raw());
-  }
-  for (const std::string_view key : {"name", "cniVersion"})
-    if (config.member(key).present()) out.key(key).raw(config.member(key).raw());
-  if (!runtime.empty()) out.key("runtimeConfig").raw(runtime);
-  out.key("prevResult").raw(root.member("result").raw());
-  out.end_object();
-  return std::move(out).text();
-}
-
 Result<std::optional<std::string>> read_config(const json::Value& root, std::string_view plugin,
                                                const std::string& network) {
   const json::Value value = root.member("config");
@@ -111,7 +65,8 @@ Result<std::optional<std::string>> read_config(const json::Value& root, std::str
   else
     (void)json::is_object(root.member("result"), problems);
   if (!problems.empty()) return invalid_input(problems.text());
-  return std::optional(build_config(config, found, root));
+  return std::optional(
+      plugin_input(config, found, root.member("capabilityArgs"), root.member("result").raw()));
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "lib/config/conditions.hpp"
 #include "lib/config/delegate_input.hpp"
 #include "lib/config/excluded.hpp"
+#include "lib/config/known_keys.hpp"
 #include "lib/config/port_mappings.hpp"
 #include "lib/json/document.hpp"
 #include "lib/json/read.hpp"
@@ -316,8 +317,11 @@ Result<NetConf> parse_net_conf(std::string_view text, cni::Command command) {
   reader.read_options();
   reader.read_mappings();
   reader.read_valid_attachments();
-  if (!reader.problems().empty()) return invalid_input(reader.problems().text());
-  return std::move(reader.conf);
+  if (command == cni::Command::add) notes_on_keys(root, reader.conf.notes);
+  if (reader.problems().empty()) return std::move(reader.conf);
+  std::string complaint = reader.problems().text();
+  for (const std::string& note : reader.conf.notes) complaint += "; " + note;  // often the reason
+  return invalid_input(std::move(complaint));
 }
 
 std::string answer_version(std::string_view text) {

@@ -7,7 +7,8 @@
 // after this knows which one it was, except through `delegate` and `prev_result`. Ports are in host
 // byte order. Errors: invalid_input (101) that lists every problem found, each with its key path,
 // its value and what would be right; unsupported_version (1). DEL is lenient where ADD is not:
-// entries of port mappings that ADD refuses are ignored, since DEL does not need them. Source: CNI
+// entries of port mappings that ADD refuses are ignored, since DEL does not need them. A key that is
+// unknown is no error; an ADD notes it where it is like a known one. Source: CNI
 // SPEC.md section 1, CONVENTIONS.md (portMappings), portmap's README, Mesos' cni.md (port mapper),
 // packaging/doc/design.md, "Configuration".
 #pragma once
@@ -58,6 +59,7 @@ struct NetConf {
   std::vector<Match> conditions_v6;
   std::optional<std::string> prev_result;                         // its JSON, untouched
   std::optional<std::vector<ValidAttachment>> valid_attachments;  // GC only
+  std::vector<std::string> notes;  // ADD only: keys that were meant to be others
 };
 
 Result<NetConf> parse_net_conf(std::string_view text, cni::Command command);

@@ -22,6 +22,12 @@ namespace ondemand = simdjson::ondemand;
 // Objects with more members than this are sorted to find duplicate keys.
 constexpr std::size_t kFewMembers = 16;
 
+// What is wrong with a text, and the offset that it is about.
+struct Complaint {
+  std::string text{};  // empty: nothing is wrong
+  std::size_t offset = 0;
+};
+
 std::string at_byte(std::size_t offset) {
   return "at byte " + std::to_string(offset + 1);
 }
@@ -205,12 +211,13 @@ std::uint32_t duplicate_member(const std::vector<Node>& nodes, std::uint32_t obj
 }
 
 // Two readers of a document with duplicate keys may act on different members.
-std::string find_duplicate(const Tree& tree) {
+Complaint find_duplicate(const Tree& tree) {
   std::vector<std::uint32_t> members;
   for (std::uint32_t at = 0; at < tree.nodes.size(); ++at) {
     if (tree.nodes[at].kind != Kind::object) continue;
     const std::uint32_t second = duplicate_member(tree.nodes, at, members);
-    if (second != 0) return "has the key " + Value(&tree, second).path() + " twice";
+    if (second != 0)
+      return {"has the key " + Value(&tree, second).path() + " twice", tree.nodes[second].start};
   }
   return {};
 }
@@ -237,42 +244,66 @@ std::string_view other_top_level(std::string_view text) {
   }
 }
 
-std::string not_json(std::string_view text, std::size_t offset) {
-  return "is not JSON, " + at_byte(offset) + ": " + quoted(text.substr(offset));
+Complaint not_json(std::string_view text, std::size_t offset) {
+  return {"is not JSON, " + at_byte(offset) + ": " + quoted(text.substr(offset)), offset};
 }
 
-// What is wrong with a text before it is parsed; empty if nothing is.
-std::string precheck(std::string_view text) {
-  if (text.size() > kMaxBytes) return "is longer than " + std::to_string(kMaxBytes) + " bytes";
+// What is wrong with a text before it is parsed.
+Complaint precheck(std::string_view text) {
+  if (text.size() > kMaxBytes) return {"is longer than " + std::to_string(kMaxBytes) + " bytes"};
   const std::size_t start = text.find_first_not_of(kWhiteSpace);
-  if (start == std::string_view::npos) return "is empty";
+  if (start == std::string_view::npos) return {"is empty"};
   const std::size_t nul = text.find('\0');
-  if (nul != std::string_view::npos) return "has a NUL byte, " + at_byte(nul);
-  if (!simdjson::validate_utf8(text.data(), text.size()))
-    return "is not UTF-8, " + at_byte(first_invalid_utf8(text));
+  if (nul != std::string_view::npos) return {"has a NUL byte, " + at_byte(nul), nul};
+  if (!simdjson::validate_utf8(text.data(), text.size())) {
+    const std::size_t invalid = first_invalid_utf8(text);
+    return {"is not UTF-8, " + at_byte(invalid), invalid};
+  }
   if (text[start] == '{') return {};
   const std::string_view other = other_top_level(trimmed(text.substr(start)));
   if (other.empty()) return not_json(text, start);
-  return "is " + std::string(other) + ", not an object";
+  return {"is " + std::string(other) + ", not an object", start};
 }
 
-// What is behind the top-level object, or that it has no end; empty if neither is so.
-std::string misplaced_end(std::string_view text) {
+// What is behind the top-level object, or that it has no end.
+Complaint misplaced_end(std::string_view text) {
   const std::size_t end = skip_value(text, text.find('{'));
-  if (end == std::string_view::npos) return "ends before its last object or string does";
+  if (end == std::string_view::npos)
+    return {"ends before its last object or string does", text.size()};
   const std::size_t behind = text.find_first_not_of(kWhiteSpace, end);
   if (behind == std::string_view::npos) return {};
-  return "continues after its end, " + at_byte(behind) + ": " + quoted(text.substr(behind));
+  return {"continues after its end, " + at_byte(behind) + ": " + quoted(text.substr(behind)),
+          behind};
 }
 
-std::string explain(std::string_view text, simdjson::error_code error, std::size_t last_offset) {
-  if (error == simdjson::CAPACITY || error == simdjson::MEMALLOC) return "does not fit into memory";
-  if (error == simdjson::UNESCAPED_CHARS) return "has a control character inside a string";
-  const std::string end = misplaced_end(text);
-  return end.empty() ? not_json(text, last_offset) : end;
+// Mostly the end of the line on which somebody forgot the quote.
+std::size_t first_control_inside_string(std::string_view text) {
+  bool inside = false;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (text[at] == '"')
+      inside = !inside;
+    else if (inside && text[at] == '\\')
+      ++at;
+    else if (inside && static_cast<unsigned char>(text[at]) < 0x20)
+      return at;
+  }
+  return text.size();
 }
 
-std::string fill(Tree& tree) {
+Complaint explain(std::string_view text, simdjson::error_code error, std::size_t last_offset) {
+  if (error == simdjson::CAPACITY || error == simdjson::MEMALLOC)
+    return {"does not fit into memory"};
+  // An odd number of quotes is called an unclosed string, whichever quote is missing.
+  if (error == simdjson::UNESCAPED_CHARS || error == simdjson::UNCLOSED_STRING) {
+    const std::size_t control = first_control_inside_string(text);
+    if (error == simdjson::UNESCAPED_CHARS || control < text.size())
+      return {"has a control character inside a string", control};
+  }
+  Complaint end = misplaced_end(text);
+  return end.text.empty() ? not_json(text, last_offset) : end;
+}
+
+Complaint fill(Tree& tree) {
   const std::string_view text(tree.text.get(), tree.size);
   const std::size_t start = text.find('{');
   ondemand::parser parser;
@@ -289,7 +320,7 @@ std::string fill(Tree& tree) {
       {.start = static_cast<std::uint32_t>(start), .end = 1, .kind = Kind::object});
   Walk walk(tree);
   const bool complete = walk.object(root, 1);
-  if (!walk.complaint.empty()) return walk.complaint;
+  if (!walk.complaint.empty()) return {walk.complaint, walk.last_offset};
   const char* behind = nullptr;  // simdjson calls it out of bounds where there is nothing
   if (!complete || document.current_location().get(behind) != simdjson::OUT_OF_BOUNDS)
     return explain(text, simdjson::TAPE_ERROR, std::max(start, walk.last_offset));
@@ -310,18 +341,19 @@ void choose_implementation(std::size_t size) {
 
 }  // namespace
 
-Result<Document> Document::parse(std::string_view text, std::string_view what) {
+Result<Document> Document::parse(std::string_view text, std::string_view what, std::size_t* place) {
   choose_implementation(text.size());
-  std::string complaint = precheck(text);
+  Complaint complaint = precheck(text);
   auto tree = std::make_unique<Tree>();
-  if (complaint.empty()) {
+  if (complaint.text.empty()) {
     tree->text = std::make_unique<char[]>(text.size() + simdjson::SIMDJSON_PADDING);
     tree->size = text.size();
     std::copy(text.begin(), text.end(), tree->text.get());
     complaint = fill(*tree);
   }
-  if (complaint.empty()) return Document(std::move(tree));
-  return invalid_input(std::string(what) + " " + complaint);
+  if (complaint.text.empty()) return Document(std::move(tree));
+  if (place != nullptr) *place = complaint.offset;
+  return invalid_input(std::string(what) + " " + complaint.text);
 }
 
 }  // namespace portmapper::json

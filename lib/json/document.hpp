@@ -69,6 +69,7 @@ class Value {
   [[nodiscard]] std::string_view key() const;
   [[nodiscard]] std::string_view text() const;
   [[nodiscard]] std::string_view raw() const;  // byte for byte, without surrounding white space
+  [[nodiscard]] std::size_t offset() const;    // of its first byte in the document
   [[nodiscard]] Value member(std::string_view key) const;
   // `args."org.apache.mesos".network_info.port_mappings[1]`; empty for the root. Takes time: it is
   // looked for from the root, which only errors pay for.
@@ -101,8 +102,10 @@ class Value::Iterator {
 
 class Document {
  public:
-  // Copies `text`. `what` names the document in errors: "the configuration".
-  static Result<Document> parse(std::string_view text, std::string_view what);
+  // Copies `text`. `what` names the document in errors: "the configuration". Where there is an error,
+  // `place` gets the offset of what it is about: for somebody who edits the text.
+  static Result<Document> parse(std::string_view text, std::string_view what,
+                                std::size_t* place = nullptr);
 
   [[nodiscard]] Value root() const { return {tree_.get(), 0}; }
 

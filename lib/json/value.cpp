@@ -40,6 +40,10 @@ std::string_view Value::raw() const {
   return document.substr(node().start, skip_value(document, node().start) - node().start);
 }
 
+std::size_t Value::offset() const {
+  return tree_ == nullptr ? 0 : node().start;
+}
+
 Value Value::member(std::string_view key) const {
   if (kind() == Kind::object)
     for (const Value child : *this)

@@ -182,9 +182,13 @@ TEST_CASE("ctl: a plugin without privileges fails, and says so") {
                              "CNI_PATH=/usr/lib/cni"},
              .ns = lab.host()});
     CHECK(refused.status == 1);
-    CHECK(refused.out == R"({"cniVersion":"1.0.0","code":103,"msg":"cannot read: )"
-                         R"(table inet nft-port-mapper: Operation not permitted"})"
-                         "\n");
+    CHECK(
+        refused.out ==
+        R"({"cniVersion":"1.0.0","code":103,"msg":"CAP_NET_ADMIN is missing, and nf_tables needs it: )"
+        R"(run the runtime as root, or give it this capability (AmbientCapabilities= of systemd, )"
+        R"(--cap-add=NET_ADMIN of a container): cannot read: table inet nft-port-mapper: Operation )"
+        R"(not permitted"})"
+        "\n");
     CHECK(listing(lab.host()).empty());
   }
 }

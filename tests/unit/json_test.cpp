@@ -39,6 +39,32 @@ struct Case {
 
 }  // namespace
 
+TEST_CASE("the place of what is wrong with a text, for somebody who edits it") {
+  const auto place = [](std::string_view text) {
+    std::size_t offset = 1000;
+    CHECK_FALSE(json::Document::parse(text, "it", &offset));
+    return offset;
+  };
+  CHECK(place("") == 0);
+  CHECK(place("\n []") == 2);
+  CHECK(place(R"({"a":1 "b":2})") == 5);
+  CHECK(place(R"({"a":1,})") == 5);
+  CHECK(place(R"({"a":tru})") == 5);
+  CHECK(place("{}\n}") == 3);
+  CHECK(place("{\"a\":\"x") == 7);
+  CHECK(place("{\"a\":\"\\\"x\n\"}") == 9);  // a quote inside the string does not end it
+  CHECK(place("{\"a\":\"\xff\"}") == 6);
+  CHECK(place(std::string_view("{\"a\":\0}", 7)) == 5);
+  CHECK(place(R"({"a":1,"b":{"c":1,"c":2}})") == 22);
+  std::size_t untouched = 7;
+  CHECK(json::Document::parse("{}", "it", &untouched));
+  CHECK(untouched == 7);
+  const json::Document document = parsed(" {\"a\": [1, {\"b\":2}]}");
+  CHECK(document.root().offset() == 1);
+  CHECK(document.root().member("a").offset() == 7);
+  CHECK(json::Value().offset() == 0);
+}
+
 TEST_CASE("what is not one JSON object is refused in one sentence") {
   const std::vector<Case> cases = {
       {"", "it is empty"},

@@ -17,6 +17,7 @@ app::Outcome prune(const Arguments& arguments);
 app::Outcome release(const Arguments& arguments);
 app::Outcome restore(const Arguments& arguments);
 app::Outcome render(const Arguments& arguments);
+app::Outcome lint(const Arguments& arguments);
 app::Outcome doctor(const Arguments& arguments);
 app::Outcome trace(const Arguments& arguments);
 app::Outcome flush(const Arguments& arguments);

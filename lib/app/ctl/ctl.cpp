@@ -53,12 +53,18 @@ constexpr std::array kRestoreOptions = {
 constexpr std::array kRenderOptions = {
     Option{"--container", "ID", "the container's ID; default example"},
     Option{"--ifname", "NAME", "the container's interface; default eth0"},
+    Option{"--publish", "PORTS", "what the runtime publishes, as 8080:80/tcp,5353:53/udp"},
+    Option{"--address", "ADDRESSES", "the container's, as 10.22.0.2/16,fd00::2/64"},
 };
 constexpr std::array kTraceOptions = {
     Option{"--from", "ADDRESS", "only packets of this client"},
     Option{"--count", "N", "stop after N packets that begin a connection; default 1"},
     Option{"--json", "", "print JSON, as schemas/trace.schema.json says"},
 };
+constexpr std::array kLintOptions = {
+    Option{"--json", "", "print JSON, as schemas/lint.schema.json says"}};
+// As many files as a directory may have.
+constexpr std::size_t kManyWords = 1000000;
 constexpr std::array kFlushOptions = {
     Option{"--network", "NAME", "remove only the ports and the chain of this network"},
     Option{"--yes", "", "do not ask"},
@@ -121,8 +127,21 @@ constexpr std::array kSubcommands = {
     Subcommand{"render", "[CONFIG.json|-]", "print what an ADD would put into the kernel",
                "Reads a network configuration with prevResult and port mappings, as the plugin"
                " reads it,\n"
-               "and prints an nft script that does what an ADD would do. Changes nothing.\n",
+               "and prints an nft script that does what an ADD would do. Of a list (.conflist) it"
+               " takes the\n"
+               "plugin's part, with the ports and addresses of the options or, without, of an"
+               " example.\n"
+               "Changes nothing.\n",
                kRenderOptions, 1, render},
+    Subcommand{"lint", "[OPTION...] [FILE...]", "find mistakes in configuration files",
+               "Reads lists and single configurations; - is standard input, and without FILE it"
+               " reads those\n"
+               "of /etc/cni/net.d. Says where a key is misspelt, what keeps ports from being"
+               " published, and\n"
+               "what an ADD refuses. The exit status is 1 if anything is found, 3 if a file cannot"
+               " be read.\n"
+               "Changes nothing.\n",
+               kLintOptions, kManyWords, lint},
     Subcommand{"doctor", "[OPTION...]", "find out why published ports do not work",
                "Checks privileges, kernel, forwarding, the rules of other tables, and sysctls. Each"
                " finding\n"

@@ -1,25 +1,14 @@
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <array>
-#include <cerrno>
 
 #include "lib/app/command_context.hpp"
 #include "lib/app/ctl/commands.hpp"
+#include "lib/app/ctl/input_file.hpp"
+#include "lib/app/ctl/render_input.hpp"
 #include "lib/app/host_effects.hpp"
-#include "lib/base/read_all.hpp"
-#include "lib/base/unique_fd.hpp"
 #include "nft/transaction.hpp"
 
 namespace portmapper::ctl {
 namespace {
-
-Result<std::string> read_config(const std::string& name) {
-  if (name == "-") return read_all(STDIN_FILENO, "standard input");
-  const UniqueFd file(open(name.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file) return unreadable_input("cannot open", name, errno);
-  return read_all(file.get(), name);
-}
 
 std::string container_of(const Arguments& arguments) {
   return arguments.value("--container").value_or("example");
@@ -29,11 +18,15 @@ std::string ifname_of(const Arguments& arguments) {
   return arguments.value("--ifname").value_or("eth0");
 }
 
-Result<nft::Plan> plan_from(const std::string& text, const Arguments& arguments) {
+// `notes` gets what the ADD would say of the configuration.
+Result<nft::Plan> plan_from(const std::string& text, const Arguments& arguments,
+                            std::vector<std::string>& notes) {
   Result<config::NetConf> conf = config::parse_net_conf(text, cni::Command::add);
   if (!conf) return conf.error();
   if (!conf->prev_result)
-    return invalid_input("prevResult is missing: it holds the container's address");
+    return invalid_input(
+        "prevResult is missing: it holds the container's address; --address gives one");
+  notes.insert(notes.end(), conf->notes.begin(), conf->notes.end());
   cni::Request request;
   request.command = cni::Command::add;
   request.container_id = container_of(arguments);
@@ -59,11 +52,14 @@ app::Outcome render(const Arguments& arguments) {
   if (!cni::is_cni_name(container_of(arguments)) || !cni::is_interface_name(ifname_of(arguments)))
     return wrong_usage("--container or --ifname is not a name that CNI allows");
   const Result<std::string> text =
-      read_config(arguments.words.empty() ? "-" : arguments.words.front());
+      read_input_file(arguments.words.empty() ? "-" : arguments.words.front());
   if (!text) return could_not_look(text.error());
-  Result<nft::Plan> plan = plan_from(*text, arguments);
+  Result<RenderInput> input = render_input(*text, arguments);
+  if (!input) return failure(input.error());
+  Result<nft::Plan> plan = plan_from(input->config, arguments, input->notes);
   if (!plan) return failure(plan.error());
   app::Outcome outcome;
+  for (const std::string& note : input->notes) outcome.out += "# " + note + "\n";
   for (const std::string& note : plan->notes) outcome.out += "# " + note + "\n";
   if (plan->translations.empty()) {
     outcome.out += "# no port to publish: an ADD would not touch nftables\n";

@@ -64,6 +64,7 @@ void take_back(const app::CommandContext& context) {
 }  // namespace
 
 Result<std::string> add(const app::CommandContext& context) {
+  context.note_all(context.conf.notes);
   Result<std::string> result = context.conf.delegate
                                    ? app::run_delegate(context, cni::Command::add, nullptr)
                                    : Result<std::string>(*context.conf.prev_result);

@@ -1,9 +1,12 @@
 #include "lib/app/plugin/plugin.hpp"
 
+#include <cerrno>
+
 #include "lib/app/plugin/commands.hpp"
 #include "lib/cni/output.hpp"
 #include "lib/cni/versions.hpp"
 #include "lib/host/netns.hpp"
+#include "lib/host/sysctl.hpp"
 #include "lib/json/text.hpp"
 
 namespace portmapper::plugin {
@@ -81,6 +84,18 @@ Result<std::string> answer(const Result<cni::Request>& request, const Result<std
   return run(*request, *input, log);
 }
 
+// The kernel says EPERM, and not that it wants a capability. A table that another program owns is EPERM
+// too, so it is looked whether we have it.
+Error with_missing_capability(Error error) {
+  if (error.kind == ErrorKind::mapping_failed && error.error_number == EPERM &&
+      !host::may_administer_network())
+    error.what =
+        "CAP_NET_ADMIN is missing, and nf_tables needs it: run the runtime as root, or give it this"
+        " capability (AmbientCapabilities= of systemd, --cap-add=NET_ADMIN of a container): " +
+        error.what;
+  return error;
+}
+
 std::string undo_add(cni::Request request, const std::string& input) {
   request.command = cni::Command::del;
   std::string log;
@@ -107,8 +122,9 @@ app::Outcome run_plugin(const cni::Environment& environment, const ReadInput& re
     return outcome;
   }
   outcome.status = 1;
-  outcome.out = cni::error_object(version_of(input), out.error());
-  outcome.log += app::log_line(out.error().message());
+  const Error error = with_missing_capability(out.error());
+  outcome.out = cni::error_object(version_of(input), error);
+  outcome.log += app::log_line(error.message());
   return outcome;
 }
 
