@@ -15,9 +15,19 @@
 namespace portmapper::nft::foreign {
 namespace {
 
+bool is_own(const TableId& table) {
+  return table.family == NFPROTO_INET && table.name == kTable;
+}
+
 bool is_foreign(const TableId& table) {
-  if (table.family == NFPROTO_INET) return table.name != kTable;
-  return table.family == NFPROTO_IPV4 || table.family == NFPROTO_IPV6;
+  return !is_own(table) && table.family != NFPROTO_ARP;
+}
+
+// Which tables are read.
+enum class Whose : std::uint8_t { others, own };
+
+bool is_wanted(Whose whose, const TableId& table) {
+  return whose == Whose::own ? is_own(table) : is_foreign(table);
 }
 
 Hook parse_hook(Bytes attributes) {
@@ -25,7 +35,14 @@ Hook parse_hook(Bytes attributes) {
   for (const Attribute& part : Attributes(attributes)) {
     if (part.type == NFTA_HOOK_HOOKNUM) hook.number = part.number32();
     if (part.type == NFTA_HOOK_PRIORITY) hook.priority = static_cast<std::int32_t>(part.number32());
+    if (part.type == NFTA_HOOK_DEV) hook.devices.emplace_back(part.text());
+    if (part.type == NFTA_HOOK_DEVS)
+      for (const Attribute& device : Attributes(part.payload))
+        hook.devices.emplace_back(device.text());
   }
+  // The kernel names one device twice.
+  std::sort(hook.devices.begin(), hook.devices.end());
+  hook.devices.erase(std::unique(hook.devices.begin(), hook.devices.end()), hook.devices.end());
   return hook;
 }
 
@@ -48,20 +65,20 @@ Chain parse_chain(const nlmsghdr& reply) {
 }
 
 bool is_on_the_way(const Chain& chain) {
-  return chain.hook &&
-         (chain.hook->number == NF_INET_FORWARD || chain.hook->number == NF_INET_PRE_ROUTING ||
-          chain.hook->number == NF_INET_LOCAL_OUT);
+  if (!chain.hook) return false;
+  const bool is_ip = chain.table.family != NFPROTO_BRIDGE && chain.table.family != NFPROTO_NETDEV;
+  return !is_ip || chain.hook->number != NF_INET_LOCAL_IN;
 }
 
-Status read_chains(Transport& transport, Ruleset& ruleset) {
+Status read_chains(Transport& transport, Whose whose, Ruleset& ruleset) {
   std::set<TableId> tables;
   Query query;
   query.everything(NFT_MSG_GETCHAIN);
   Status status = query.run(transport, [&](const nlmsghdr& reply) {
     if (!is_reply(reply, NFT_MSG_NEWCHAIN)) return;
     Chain chain = parse_chain(reply);
-    if (!is_foreign(chain.table)) return;
-    if (is_on_the_way(chain)) tables.insert(chain.table);
+    if (!is_wanted(whose, chain.table)) return;
+    if (whose == Whose::own || is_on_the_way(chain)) tables.insert(chain.table);
     Name name(chain.table, chain.name);
     ruleset.chains.emplace(std::move(name), std::move(chain));
   });
@@ -125,22 +142,30 @@ std::vector<Element> join(std::vector<RawElement> raw, const Set& set) {
   return elements;
 }
 
-Status read_set_types(Transport& transport, Ruleset& ruleset) {
+bool is_small(const std::string& own_set, std::uint32_t flags) {
+  return (flags & NFT_SET_ANONYMOUS) != 0 || own_set == hairpin_set(Family::ipv4) ||
+         own_set == hairpin_set(Family::ipv6);
+}
+
+Status read_set_types(Transport& transport, Whose whose, Ruleset& ruleset) {
   Query query;
   query.everything(NFT_MSG_GETSET);
   return query.run(transport, [&](const nlmsghdr& reply) {
     if (!is_reply(reply, NFT_MSG_NEWSET)) return;
     Name name{{family_of(reply), {}}, {}};
     Set set;
+    std::uint32_t flags = 0;
     for (const Attribute& attribute : Attributes(message_attributes(reply, sizeof(nfgenmsg)))) {
       if (attribute.type == NFTA_SET_TABLE) name.first.name = attribute.text();
       if (attribute.type == NFTA_SET_NAME) name.second = attribute.text();
       if (attribute.type == NFTA_SET_KEY_LEN)
         set.key_length = std::min<std::size_t>(attribute.number32(), NFT_DATA_VALUE_MAXLEN);
-      if (attribute.type == NFTA_SET_FLAGS)
-        set.is_interval = (attribute.number32() & NFT_SET_INTERVAL) != 0;
+      if (attribute.type == NFTA_SET_FLAGS) flags = attribute.number32();
     }
-    if (is_foreign(name.first)) ruleset.sets.emplace(std::move(name), std::move(set));
+    set.is_interval = (flags & NFT_SET_INTERVAL) != 0;
+    if (!is_wanted(whose, name.first)) return;
+    if (whose == Whose::others || is_small(name.second, flags))
+      ruleset.sets.emplace(std::move(name), std::move(set));
   });
 }
 
@@ -174,12 +199,11 @@ Status read_rules(Transport& transport, Ruleset& ruleset) {
   });
 }
 
-}  // namespace
-
-Result<Ruleset> read_ruleset(Transport& transport) {
+Result<Ruleset> read(Transport& transport, Whose whose) {
   Ruleset ruleset;
-  if (const Status status = read_chains(transport, ruleset); !status) return status.error();
-  if (const Status status = read_set_types(transport, ruleset); !status) return status.error();
+  if (const Status status = read_chains(transport, whose, ruleset); !status) return status.error();
+  if (const Status status = read_set_types(transport, whose, ruleset); !status)
+    return status.error();
   std::set<TableId> tables;
   for (const auto& [name, chain] : ruleset.chains) tables.insert(name.first);
   for (auto& [name, set] : ruleset.sets)
@@ -187,6 +211,31 @@ Result<Ruleset> read_ruleset(Transport& transport) {
       if (const Status status = read_elements(transport, name, set); !status) return status.error();
   if (const Status status = read_rules(transport, ruleset); !status) return status.error();
   return ruleset;
+}
+
+}  // namespace
+
+Result<Ruleset> read_ruleset(Transport& transport) {
+  return read(transport, Whose::others);
+}
+
+Result<Ruleset> read_own_ruleset(Transport& transport) {
+  return read(transport, Whose::own);
+}
+
+Result<std::map<TableId, std::uint64_t>> read_table_handles(Transport& transport) {
+  std::map<TableId, std::uint64_t> handles;
+  Query query;
+  query.everything(NFT_MSG_GETTABLE);
+  const Status status = query.run(transport, [&handles](const nlmsghdr& reply) {
+    if (!is_reply(reply, NFT_MSG_NEWTABLE)) return;
+    const Attributes attributes(message_attributes(reply, sizeof(nfgenmsg)));
+    const auto name = attributes.find(NFTA_TABLE_NAME);
+    const auto handle = attributes.find(NFTA_TABLE_HANDLE);
+    if (name && handle) handles[{family_of(reply), std::string(name->text())}] = handle->number64();
+  });
+  if (!status) return status.error();
+  return handles;
 }
 
 }  // namespace portmapper::nft::foreign
