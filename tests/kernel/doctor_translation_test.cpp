@@ -127,9 +127,8 @@ TEST_CASE("doctor: a translation at our own priority, for one address only") {
 TEST_CASE("doctor: what portmap left, by iptables and by nft") {
   const Patient patient;
   const std::string why = R"(
-         why:  portmap's rules are evaluated before ours: a port in one of them still leads
-               to its old container; delete them when portmap no longer publishes any
-               container of this host
+         why:  portmap's rules are evaluated before ours: a port in one of them leads to its
+               container; no namespace of this host has the addresses that they lead to
          fix:  )";
   patient.portmap("gone", 9090);
   const std::string chain =

@@ -16,6 +16,7 @@
 #include <map>
 #include <sstream>
 
+#include "tests/support/first_mounts.hpp"
 #include "tests/support/runtime.hpp"
 #include "tests/support/tool.hpp"
 
@@ -84,7 +85,10 @@ class Patient {
     if (!ports.empty()) REQUIRE(runtime_.add("abc", ports) == done);
   }
 
-  [[nodiscard]] RunResult doctor() const { return run({CTL, "doctor"}, {.ns = lab.host()}); }
+  // As on the host itself, where it can be told who is gone.
+  [[nodiscard]] RunResult doctor() const {
+    return run(in_first_mounts({CTL, "doctor"}), {.ns = lab.host()});
+  }
   [[nodiscard]] bool is_well() const {
     const RunResult result = doctor();
     std::string expected;
