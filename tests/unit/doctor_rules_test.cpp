@@ -227,6 +227,19 @@ TEST_CASE("doctor: answers come in by the container's end of a bridge, and may b
   CHECK(found(NFPROTO_BRIDGE, NF_INET_FORWARD, to_80) == "");
 }
 
+TEST_CASE("doctor: what a bridge forwards by itself is a note, where br_netfilter translates it") {
+  Host host = with(two_uplinks(), chain(NFPROTO_BRIDGE, {"filter", NF_INET_FORWARD, 0},
+                                        {ends(7, Kind::drop, {to_80})}));
+  CHECK(told(find_forward_drops(host)) == "");
+  host.bridge_calls = 1;
+  CHECK(told(find_forward_drops(host)) == "");  // there is no neighbour
+  host.ports_of["cni0"].push_back("veth2");
+  CHECK(told(find_forward_drops(host)) ==
+        "note: table bridge t, chain c, rule handle 7: drops packets to 0.0.0.0:8080/tcp |"
+        " br_netfilter is on, so what a container sends to the published port of another on its"
+        " bridge passes this chain | \n");
+}
+
 TEST_CASE("doctor: behind the forward chains, answers have the host's port again") {
   const auto found = [](std::int32_t priority, const Condition& condition) {
     return told(find_departure_drops(

@@ -146,6 +146,9 @@ class ChainJudge {
              (stretch_ == Stretch::middle ? "; this bypasses it:" : "");
     if (culprit.kind == Kind::divert)
       return "they go to another device, or to a process of the host, and not to the container";
+    if (culprit.is_partial && stretch_ == Stretch::middle)
+      return "br_netfilter is on, so what a container sends to the published port of another on its"
+             " bridge passes this chain";
     if (culprit.is_partial)
       return "the chain sees only some of these packets: which, is not known here";
     if (!culprit.is_certain)
@@ -167,14 +170,14 @@ class ChainJudge {
   // Before the translation, what depends on the client is a ban as a rule, which nothing undoes.
   [[nodiscard]] std::string command_of(const Culprit& culprit, const Ports& ports) const {
     if (stretch_ != Stretch::middle && !culprit.is_certain) return {};
-    if (culprit.kind == Kind::divert) return {};
+    if (culprit.kind == Kind::divert || culprit.is_partial) return {};
     const bool is_ip = base_.table.family != NFPROTO_BRIDGE && base_.hook->devices.empty();
     const bool is_translated = stretch_ != Stretch::before ||
                                (culprit.are_answers && base_.hook->priority > kConntrackPriority);
+    const bool by_host_port = stretch_ == (culprit.are_answers ? Stretch::behind : Stretch::before);
     const Wording match = is_ip && is_translated
                               ? translated_match()
-                              : port_match(ports, culprit.are_answers,
-                                           culprit.are_answers == (stretch_ == Stretch::behind));
+                              : port_match(ports, culprit.are_answers, by_host_port);
     return accept_command(host_.others, base_, culprit.chain, culprit.handle, match);
   }
 

@@ -5,6 +5,8 @@
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/rtnetlink.h>
 
+#include <array>
+
 #include "nft/netlink_message.hpp"
 
 namespace portmapper::doctor {
@@ -53,7 +55,12 @@ Packet packet_of(const nft::PublishedPort& port, bool is_answer) {
   constexpr std::uint8_t kSynEcn = 0xc2;
   constexpr std::uint8_t kSynAck = 0x12;
   constexpr std::uint8_t kSynAckEcn = 0x52;
+  // Ports of clients, from the ranges that operating systems and address translators take them of.
+  constexpr std::array<std::uint16_t, 4> kClientPorts = {1024, 32768, 49152, 65535};
+  std::vector<Blob> ports;
+  for (const std::uint16_t number : kClientPorts) ports.push_back(number16(number));
   Packet packet;
+  packet.set(is_answer ? PacketField::dport : PacketField::sport, std::move(ports));
   packet.set(PacketField::nfproto, {{nft::protocol_family(port.address.family())}});
   packet.set(PacketField::ether_type, {number16(is_ipv4 ? ETH_P_IP : ETH_P_IPV6)});
   packet.set(PacketField::l4proto, {{static_cast<std::uint8_t>(port.protocol)}});

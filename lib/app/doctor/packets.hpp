@@ -4,8 +4,8 @@
 //   const nft::foreign::Packet packet =
 //       packet_at(host, port, {.is_translated = true, .has_output = true}, clients);
 //
-// What a client chooses (its address and port) is not set, unless the operator named one; it comes
-// by any of the devices that are given. Bytes as nft/foreign/foreign says. Errors: none. Source:
+// A client's address is not set, unless the operator named one; its port is one that clients have, and
+// it comes by any of the devices that are given. Bytes as nft/foreign/foreign says. Errors: none. Source:
 // kernel nf_conntrack_common.h, rtnetlink.h, net/netfilter/nft_meta.c (a device that a hook does not
 // have has an empty name and index 0).
 #pragma once

@@ -73,6 +73,8 @@ class Passage {
   std::vector<Passing> run() {
     if (is_at_devices(base_))
       pass_devices();
+    else if (is_of_bridge(base_) && base_.hook->number == NF_INET_FORWARD)
+      pass_between_ports();
     else if (is_of_bridge(base_))
       pass_bridge();
     else if (base_.hook->number == NF_INET_PRE_ROUTING)
@@ -138,6 +140,24 @@ class Passage {
     set_device_names(packet, field, ports.size() == 1 ? ports : std::vector<std::string>{});
   }
 
+  // With br_netfilter, what a container sends to the port of another on its bridge is translated there,
+  // and the bridge forwards it by itself.
+  void pass_between_ports() {
+    const auto& calls =
+        port_.endpoint.address.family() == Family::ipv4 ? host_.bridge_calls : host_.bridge_calls6;
+    if (calls.value_or(0) != 1 || ports_of(host_, port_.device.name).size() < 2) return;
+    for (const bool is_answer : {false, true}) {
+      add({.is_answer = is_answer, .is_translated = !is_answer, .has_output = true},
+          /*is_partial=*/true);
+      nft::foreign::Packet& packet = passings_.back().packet;
+      for (const PacketField field : {PacketField::ibrname, PacketField::obrname})
+        set_device_names(packet, field, {port_.device.name});
+      for (const PacketField field :
+           {PacketField::iifname, PacketField::oifname, PacketField::iif, PacketField::oif})
+        packet.forget(field);
+    }
+  }
+
   void pass_prerouting() {
     const std::int32_t priority = base_.hook->priority;
     const bool is_nat = base_.hook->type == "nat";
@@ -187,8 +207,6 @@ std::optional<Stretch> stretch_of(const nft::foreign::Chain& base) {
     case NF_INET_PRE_ROUTING:
       return Stretch::before;
     case NF_INET_FORWARD:
-      // What a bridge forwards by itself, the host neither translates nor sees.
-      if (is_of_bridge(base)) return std::nullopt;
       return Stretch::middle;
     case NF_INET_POST_ROUTING:
       return Stretch::behind;
