@@ -380,7 +380,7 @@ TEST_CASE(
   const TableId own{NFPROTO_INET, nft::kTable};
   OtherChain ours = chain(NFPROTO_INET, {"nat", NF_INET_PRE_ROUTING, -99}, {}, nft::kPrerouting);
   ours.table = own;
-  ours.handle = 16;
+  ours.handle = 30;
   host.own.chains.emplace(nft::foreign::Name{own, nft::kPrerouting}, ours);
   host.table_handles = {{own, 3}, {{NFPROTO_IPV4, "t"}, 4}};
   CHECK(heads(find_earlier_translations(host)) == "problem" + translates);

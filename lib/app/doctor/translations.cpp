@@ -68,7 +68,7 @@ bool translates_before_us(const Chain& chain) {
 // table if it was among the first objects there; a chain that was made again has a higher number
 // than all that the first batch made.
 bool is_asked_first(const Host& host, const Chain& other) {
-  constexpr std::uint64_t kFirstObjects = 24;
+  constexpr std::uint64_t kFirstObjects = 40;
   const TableId own{NFPROTO_INET, nft::kTable};
   const auto base = host.own.chains.find(
       {own, other.hook->number == NF_INET_PRE_ROUTING ? nft::kPrerouting : nft::kOutput});
