@@ -1,9 +1,9 @@
 // A table of iptables-legacy, from what getsockopt(2) gives to chains and rules.
 //
 //   LegacyTable table{.family = Family::ipv4, .name = "filter", .valid_hooks = 1U << NF_INET_FORWARD};
-//   table.entries = blob_of(bytes);  // as legacy_reader reads them
+//   table.entries = blob_of(info);  // as legacy_reader reads them
 //   std::vector<Chain> chains;
-//   if (!parse_legacy(table, chains)) return;  // not to be judged
+//   const bool is_understood = parse_legacy(table, chains);
 //
 // The bytes are the kernel's own: entry behind entry, each with its matches and its target; a chain
 // of the user begins behind an entry whose target is ERROR, a base chain at its hook, and its policy

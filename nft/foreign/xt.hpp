@@ -2,6 +2,7 @@
 // structs, iptables-legacy in tables of its own.
 //
 //   const std::optional<std::vector<Condition>> conditions = xt_match("multiport", 1, info);
+//   Rule rule;
 //   xt_target("DNAT", 2, info, Family::ipv4, rule);  // its verdict, and what else it does
 //
 // Understood: conntrack by state or status, addrtype of the destination, tcp and udp by ports and

@@ -1,9 +1,10 @@
 // Cures: commands against what other tables do, who keeps those tables, and where a change to them
 // lasts.
 //
-//   finding.command = accept_command(host.others, base, "forward", 7, translated_match());
+//   Finding finding;
+//   finding.command = accept_command(others, chain, "forward", 7, translated_match());
 //   // "nft insert rule inet filter forward handle 7 ct status dnat accept"
-//   finding.keep = keep_of(host.others, base);
+//   finding.keep = keep_of(others, chain);
 //   // "it lasts until the ruleset is loaded again; write it into /etc/nftables.conf, ..."
 //
 // No command where a name in it is not plain, and none that deletes what a living program made: a

@@ -2,7 +2,7 @@
 //
 //   // The first of a connection, at forward, where it is translated already.
 //   const nft::foreign::Packet packet =
-//       packet_at(host, port, {.is_translated = true, .has_output = true}, clients);
+//       packet_at(Host(), port, {.is_translated = true, .has_output = true}, devices);
 //
 // A client's address is not set, unless the operator named one; its port is one that clients have, and
 // it comes by any of the devices that are given. Bytes as nft/foreign/foreign says. Errors: none. Source:

@@ -1,9 +1,10 @@
 // Passings: which base chains of others the packets of a published port meet on their way, and as
 // what.
 //
-//   if (stretch_of(base) == Stretch::before)
-//     for (const Passing& passing : passings(host, base, port, Clients::main))
-//       use(travel(host.others, base, passing.packet), passing.is_answer);
+//   const Host host;  // ctl::doctor reads it
+//   if (stretch_of(chain) == Stretch::before)
+//     for (const Passing& passing : passings(host, chain, port, Clients::main))
+//       use(travel(host.others, chain, passing.packet), passing.is_answer);
 //
 //   client > ingress, bridge > raw, conntrack, mangle > TRANSLATION > forward > postrouting > egress
 //                        before                                       middle        behind
