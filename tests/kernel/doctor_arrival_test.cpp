@@ -10,8 +10,8 @@ using namespace portmapper::test;
 namespace {
 
 const std::string keep_nft = R"(
-         keep: it lasts until the ruleset is loaded again; write it into /etc/nftables.conf, or
-               whatever loads this table
+         keep: it lasts until the ruleset is loaded again; write it into /etc/nftables.conf,
+               or whatever loads this table
 )";
 
 struct Row {
@@ -63,14 +63,13 @@ TEST_CASE("doctor: drops in raw, in mangle, at ingress and on the bridge") {
         "ip fw", "drop", arrival,
         "problem  table ip fw, chain pre, rule handle HANDLE: drops packets to 0.0.0.0:8080/tcp" +
             before("ip fw", "pre")});
-  show(
-      {"ingress",
-       "table netdev fw { chain in { type filter hook ingress device lan0 priority 0;\n"
-       " ip protocol tcp tcp dport 8080 drop\n }\n }",
-       "netdev fw", "drop", arrival,
-       "problem  table netdev fw, chain in, rule handle HANDLE: drops packets to 0.0.0.0:8080/tcp\n"
-       "         on lan0" +
-           before("netdev fw", "in")});
+  show({"ingress",
+        "table netdev fw { chain in { type filter hook ingress device lan0 priority 0;\n"
+        " ip protocol tcp tcp dport 8080 drop\n }\n }",
+        "netdev fw", "drop", arrival,
+        "problem  table netdev fw, chain in, rule handle HANDLE: drops packets to 0.0.0.0:8080/tcp"
+        " on lan0" +
+            before("netdev fw", "in")});
 }
 
 TEST_CASE("doctor: answers that are dropped before they are translated back") {
@@ -107,8 +106,8 @@ TEST_CASE("doctor: connections that are not tracked are not translated") {
       {{tracking,
         with_handle(
             patient, "ip fw", "notrack",
-            R"(problem  table ip fw, chain pre, rule handle HANDLE: keeps packets to 0.0.0.0:8080/tcp from
-         being tracked
+            R"(problem  table ip fw, chain pre, rule handle HANDLE: keeps packets to 0.0.0.0:8080/tcp from being
+         tracked
          why:  only tracked connections are translated, so nothing reaches the container
          fix:  nft insert rule ip fw pre handle HANDLE tcp dport 8080 accept)") +
             keep_nft}},
@@ -146,9 +145,9 @@ TEST_CASE("doctor: a conntrack zone for the clients' packets alone") {
             patient, "ip fw", "zone",
             R"(problem  table ip fw, chain pre, rule handle HANDLE: puts packets to 0.0.0.0:8080/tcp into
          conntrack zone 5
-         why:  requests are in zone 5 and replies in zone 0: a reply in another zone belongs to
-               no connection, and is not translated back; what the container sends needs the
-               zone that the clients' packets have
+         why:  requests are in zone 5 and replies in zone 0: a reply in another zone belongs
+               to no connection, and is not translated back; what the container sends needs
+               the zone that the clients' packets have
 )")}},
       "1 problem, no notes");
   // As the reason says.
@@ -168,8 +167,7 @@ TEST_CASE("doctor: a rule that rewrites the port before our maps see it") {
       {{tracking,
         with_handle(
             patient, "ip fw", "set 8081",
-            R"(problem  table ip fw, chain pre, rule handle HANDLE: rewrites dport of packets to
-         0.0.0.0:8080/tcp
+            R"(problem  table ip fw, chain pre, rule handle HANDLE: rewrites dport of packets to 0.0.0.0:8080/tcp
          why:  it does so before they are translated, by what it wrote
          fix:  nft insert rule ip fw pre handle HANDLE tcp dport 8080 accept)") +
             keep_nft}},

@@ -10,8 +10,8 @@ using namespace portmapper::test;
 namespace {
 
 const std::string keep_nft =
-    R"(         keep: it lasts until the ruleset is loaded again; write it into /etc/nftables.conf, or
-               whatever loads this table
+    R"(         keep: it lasts until the ruleset is loaded again; write it into /etc/nftables.conf,
+               or whatever loads this table
 )";
 
 }  // namespace
@@ -112,9 +112,9 @@ TEST_CASE("doctor: another table's masquerade loses the client's address") {
         with_handle(
             patient, "ip other", "counter packets 0 bytes 0 masquerade",
             R"(note     table ip other, chain post, rule handle HANDLE: hides who connects to 0.0.0.0:8080/tcp
-         why:  it masquerades what goes to the containers, so they see an address of this host
-               in place of the client's; a condition on the outgoing interface (oifname) or the
-               source would leave published ports alone
+         why:  it masquerades what goes to the containers, so they see an address of this
+               host in place of the client's; a condition on the outgoing interface (oifname)
+               or the source would leave published ports alone
 )")}},
       "no problems, 1 note");
 }
@@ -126,10 +126,10 @@ TEST_CASE("doctor: a network whose excludeDevices name the clients' interface") 
   const Server server(patient.lab.ns("abc"), "abc", Protocol::tcp, "0.0.0.0", 80);
   CHECK(patient.failure() == "refused");
   const std::string text =
-      R"(problem  chain WEB leaves out what comes by lan0: clients there do not reach 0.0.0.0:8080/tcp,
-         [::]:8080/tcp
-         why:  the interface is in the key excludeDevices of the network's configuration; name
-               the container's own there, and start the network's containers again
+      R"(problem  chain WEB leaves out what comes by lan0: clients there do not reach
+         0.0.0.0:8080/tcp, [::]:8080/tcp
+         why:  the interface is in the key excludeDevices of the network's configuration;
+               name the container's own there, and start the network's containers again
 )";
   patient.finds({{networks, text}}, "1 problem, no notes");
   // Another interface by which clients may come: then it may be meant so.

@@ -9,8 +9,8 @@ using namespace portmapper::test;
 namespace {
 
 const std::string keep_iptables =
-    R"(         keep: it lasts until the host boots; netfilter-persistent save, or whatever loads your
-               iptables rules, keeps it
+    R"(         keep: it lasts until the host boots; netfilter-persistent save, or whatever loads
+               your iptables rules, keeps it
 )";
 
 void iptables(const Patient& patient, const std::string& words) {
@@ -83,11 +83,11 @@ TEST_CASE("doctor: iptables-legacy that translates the port, and tracks it not")
       {{translation,
         R"(problem  table ip nat of iptables-legacy, chain PREROUTING, rule number 1: translates
          0.0.0.0:8080/tcp
-         why:  chain PREROUTING of that table has priority -100, ours have -99: connections go
-               where that rule says, not to our container
+         why:  chain PREROUTING of that table has priority -100, ours have -99: connections
+               go where that rule says, not to our container
          fix:  iptables-legacy -t nat -D PREROUTING 1
-         keep: it comes back when the host boots, if it is saved: netfilter-persistent save, or
-               whatever loads your iptables rules, forgets it
+         keep: it comes back when the host boots, if it is saved: netfilter-persistent save,
+               or whatever loads your iptables rules, forgets it
 )"}},
       "1 problem, no notes");
   patient.mend();
