@@ -43,12 +43,28 @@ std::optional<std::string> address_text(Family family, const std::uint8_t* bytes
   return IpPrefix{address, static_cast<std::uint8_t>(length * 8)}.to_string();
 }
 
+bool is_address(PacketField field) {
+  return field == PacketField::ip_saddr || field == PacketField::ip_daddr ||
+         field == PacketField::ip6_saddr || field == PacketField::ip6_daddr;
+}
+
+// How many bits a mask keeps, if they are the first; nothing for others.
+std::optional<std::uint8_t> prefix_length(const Blob& mask) {
+  std::size_t bits = 0;
+  while (bits < mask.size() * 8 && (mask[bits / 8] >> (7 - bits % 8) & 1) != 0) ++bits;
+  for (std::size_t bit = bits; bit < mask.size() * 8; ++bit)
+    if ((mask[bit / 8] >> (7 - bit % 8) & 1) != 0) return std::nullopt;
+  return static_cast<std::uint8_t>(bits);
+}
+
 // One value in nft's form; nothing for fields whose values only nft's own tables name.
 std::optional<std::string> value_text(PacketField field, const std::uint8_t* bytes,
                                       std::size_t length) {
   switch (field) {
     case PacketField::iifname:
-    case PacketField::oifname: {
+    case PacketField::oifname:
+    case PacketField::ibrname:
+    case PacketField::obrname: {
       const std::string_view all(reinterpret_cast<const char*>(bytes), length);
       const bool is_prefix = length > 0 && length < 16 && all.find('\0') == std::string_view::npos;
       return '"' + std::string(all.substr(0, all.find('\0'))) + (is_prefix ? "*\"" : "\"");
@@ -77,7 +93,8 @@ std::optional<std::string> value_text(PacketField field, const std::uint8_t* byt
 }  // namespace
 
 std::string to_string(const TableId& table) {
-  return family_name(table.family) + " " + table.name;
+  return family_name(table.family) + " " + table.name +
+         (table.is_legacy ? " of iptables-legacy" : "");
 }
 
 std::optional<std::string> to_string(const Element& element, const std::vector<Operand>& key) {
@@ -89,6 +106,12 @@ std::optional<std::string> to_string(const Element& element, const std::vector<O
     const auto value = value_text(operand.field, element.first.data() + at, operand.length);
     if (!value) return std::nullopt;
     text += (text.empty() ? "" : " . ") + *value;
+    if (!operand.mask.empty()) {
+      const auto bits = prefix_length(operand.mask);
+      if (!bits || !is_address(operand.field) || operand.mask.size() != operand.length)
+        return std::nullopt;
+      text += "/" + std::to_string(*bits);
+    }
     at += padded(operand.length);
   }
   return text;

@@ -6,8 +6,10 @@
 // A rule is a list of conditions and a verdict. A condition is "this part of the packet is one of
 // these values"; what we do not understand keeps nft's word for it and no values, and is neither
 // true nor false. Values are bytes as the kernel compares them: network order, but host order for
-// numbers that the host has (states, types, indexes). Errors: none. Does not promise: what a rule
-// does besides, such as marks and counters. Source: kernel nf_tables.h; nft --debug=netlink.
+// numbers that the host has (states, types, indexes). What a rule does besides is kept as far as it
+// decides about connections (Deed); marks and counters are not. Tables of iptables-legacy are here
+// too; a rule of theirs has its number in place of a handle. Errors: none. Source: kernel
+// nf_tables.h; nft --debug=netlink.
 #pragma once
 
 #include <compare>
@@ -20,6 +22,7 @@
 #include <vector>
 
 #include "lib/base/bytes.hpp"
+#include "lib/base/ip_address.hpp"
 
 namespace portmapper::nft::foreign {
 
@@ -32,12 +35,15 @@ enum class PacketField : std::uint8_t {
   oif,                //
   iifname,            // 16 bytes, filled with NUL
   oifname,            //
+  ibrname,            // 16 bytes, filled with NUL: the bridge
+  obrname,            //
   ip_saddr,           // 4 bytes
   ip_daddr,           //
   ip6_saddr,          // 16 bytes
   ip6_daddr,          //
   sport,              // 2 bytes
   dport,              //
+  tcp_flags,          // 1 byte
   ct_state,           // 4 bytes, host order: nft's bits
   ct_status,          // 4 bytes, host order: IPS_*
   ct_direction,       // 1 byte
@@ -53,6 +59,8 @@ struct Operand {
   std::string text;        // nft's word: "iifname", "limit"
   std::size_t length = 0;  // bytes compared; from the field's beginning
   Blob mask{};             // of "field and mask"; empty: the whole field
+
+  bool operator==(const Operand&) const = default;
 };
 
 struct Verdict {
@@ -66,6 +74,8 @@ struct Verdict {
     jump,
     go,  // goto
     translate,
+    masquerade,  // or snat
+    divert,      // to another device, or to a process of the host
   };
   Kind kind = Kind::none;
   std::string chain{};  // of jump and go
@@ -84,24 +94,43 @@ struct Condition {
   bool inverted = false;
 };
 
+// What a rule does to packets that go on.
+struct Deed {
+  enum class Kind : std::uint8_t {
+    untrack,  // notrack
+    zone,     // ct zone set
+    rewrite,  // tcp dport set 81
+  };
+  Kind kind = Kind::untrack;
+  // Of a zone, where the rule says one for packets of both directions.
+  std::optional<std::uint16_t> zone{};
+  Operand field{};  // of rewrite
+
+  bool operator==(const Deed&) const = default;
+};
+
 struct Rule {
   std::uint64_t handle = 0;
   std::vector<Condition> conditions{};
   Verdict verdict{};
   std::optional<Condition> verdict_map{};  // instead of `verdict`: that of the element
+  std::vector<Deed> deeds{};
+  std::optional<IpAddress> target{};  // of translate, where the rule says one
 };
 
 struct TableId {
   std::uint8_t family = 0;  // NFPROTO_*
   std::string name;
+  bool is_legacy = false;  // of iptables-legacy, outside nf_tables
   auto operator<=>(const TableId&) const = default;
 };
 
 struct Hook {
-  std::string type;  // "nat"
-  std::uint32_t number = 0;
+  std::string type;          // "nat"
+  std::uint32_t number = 0;  // NF_INET_*; of netdev NF_NETDEV_*
   std::int32_t priority = 0;
   bool policy_drop = false;
+  std::vector<std::string> devices{};  // of ingress and egress
 };
 
 struct Chain {
@@ -125,7 +154,7 @@ struct Ruleset {
   std::map<Name, Set> sets;
 };
 
-std::string to_string(const TableId& table);  // "ip nat"
+std::string to_string(const TableId& table);  // "ip nat", "ip nat of iptables-legacy"
 // "iifname \"eth0\"", "ip saddr @blocked": a condition in nft's words, as far as they are known.
 std::string to_string(const Condition& condition);
 // "tcp . 8080": an element as nft reads it; nothing where a part of the key has no such form.

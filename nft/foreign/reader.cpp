@@ -15,9 +15,19 @@
 namespace portmapper::nft::foreign {
 namespace {
 
+bool is_own(const TableId& table) {
+  return table.family == NFPROTO_INET && table.name == kTable;
+}
+
 bool is_foreign(const TableId& table) {
-  if (table.family == NFPROTO_INET) return table.name != kTable;
-  return table.family == NFPROTO_IPV4 || table.family == NFPROTO_IPV6;
+  return !is_own(table) && table.family != NFPROTO_ARP;
+}
+
+// Which tables are read.
+enum class Whose : std::uint8_t { others, own };
+
+bool is_wanted(Whose whose, const TableId& table) {
+  return whose == Whose::own ? is_own(table) : is_foreign(table);
 }
 
 Hook parse_hook(Bytes attributes) {
@@ -25,7 +35,14 @@ Hook parse_hook(Bytes attributes) {
   for (const Attribute& part : Attributes(attributes)) {
     if (part.type == NFTA_HOOK_HOOKNUM) hook.number = part.number32();
     if (part.type == NFTA_HOOK_PRIORITY) hook.priority = static_cast<std::int32_t>(part.number32());
+    if (part.type == NFTA_HOOK_DEV) hook.devices.emplace_back(part.text());
+    if (part.type == NFTA_HOOK_DEVS)
+      for (const Attribute& device : Attributes(part.payload))
+        hook.devices.emplace_back(device.text());
   }
+  // The kernel names one device twice.
+  std::sort(hook.devices.begin(), hook.devices.end());
+  hook.devices.erase(std::unique(hook.devices.begin(), hook.devices.end()), hook.devices.end());
   return hook;
 }
 
@@ -48,20 +65,20 @@ Chain parse_chain(const nlmsghdr& reply) {
 }
 
 bool is_on_the_way(const Chain& chain) {
-  return chain.hook &&
-         (chain.hook->number == NF_INET_FORWARD || chain.hook->number == NF_INET_PRE_ROUTING ||
-          chain.hook->number == NF_INET_LOCAL_OUT);
+  if (!chain.hook) return false;
+  const bool is_ip = chain.table.family != NFPROTO_BRIDGE && chain.table.family != NFPROTO_NETDEV;
+  return !is_ip || chain.hook->number != NF_INET_LOCAL_IN;
 }
 
-Status read_chains(Transport& transport, Ruleset& ruleset) {
+Status read_chains(Transport& transport, Whose whose, Ruleset& ruleset) {
   std::set<TableId> tables;
   Query query;
   query.everything(NFT_MSG_GETCHAIN);
   Status status = query.run(transport, [&](const nlmsghdr& reply) {
     if (!is_reply(reply, NFT_MSG_NEWCHAIN)) return;
     Chain chain = parse_chain(reply);
-    if (!is_foreign(chain.table)) return;
-    if (is_on_the_way(chain)) tables.insert(chain.table);
+    if (!is_wanted(whose, chain.table)) return;
+    if (whose == Whose::own || is_on_the_way(chain)) tables.insert(chain.table);
     Name name(chain.table, chain.name);
     ruleset.chains.emplace(std::move(name), std::move(chain));
   });
@@ -125,27 +142,40 @@ std::vector<Element> join(std::vector<RawElement> raw, const Set& set) {
   return elements;
 }
 
-std::pair<Name, Set> parse_set(const nlmsghdr& reply) {
-  Name name{{family_of(reply), {}}, {}};
+struct SetReply {
+  Name name;
   Set set;
+  bool is_anonymous = false;
+};
+
+SetReply parse_set(const nlmsghdr& reply) {
+  SetReply parsed{{{family_of(reply), {}}, {}}, {}};
   for (const Attribute& attribute : Attributes(message_attributes(reply, sizeof(nfgenmsg)))) {
-    if (attribute.type == NFTA_SET_TABLE) name.first.name = attribute.text();
-    if (attribute.type == NFTA_SET_NAME) name.second = attribute.text();
+    if (attribute.type == NFTA_SET_TABLE) parsed.name.first.name = attribute.text();
+    if (attribute.type == NFTA_SET_NAME) parsed.name.second = attribute.text();
     if (attribute.type == NFTA_SET_KEY_LEN)
-      set.key_length = std::min<std::size_t>(attribute.number32(), NFT_DATA_VALUE_MAXLEN);
-    if (attribute.type == NFTA_SET_FLAGS)
-      set.is_interval = (attribute.number32() & NFT_SET_INTERVAL) != 0;
+      parsed.set.key_length = std::min<std::size_t>(attribute.number32(), NFT_DATA_VALUE_MAXLEN);
+    if (attribute.type != NFTA_SET_FLAGS) continue;
+    parsed.set.is_interval = (attribute.number32() & NFT_SET_INTERVAL) != 0;
+    parsed.is_anonymous = (attribute.number32() & NFT_SET_ANONYMOUS) != 0;
   }
-  return {std::move(name), std::move(set)};
+  return parsed;
 }
 
-Status read_set_types(Transport& transport, Ruleset& ruleset) {
+// Of our own sets those of ports may have tens of thousands of elements.
+bool is_small(const SetReply& own) {
+  return own.is_anonymous || own.name.second == hairpin_set(Family::ipv4) ||
+         own.name.second == hairpin_set(Family::ipv6);
+}
+
+Status read_set_types(Transport& transport, Whose whose, Ruleset& ruleset) {
   Query query;
   query.everything(NFT_MSG_GETSET);
   return query.run(transport, [&](const nlmsghdr& reply) {
     if (!is_reply(reply, NFT_MSG_NEWSET)) return;
-    auto [name, set] = parse_set(reply);
-    if (is_foreign(name.first)) ruleset.sets.emplace(std::move(name), std::move(set));
+    SetReply parsed = parse_set(reply);
+    if (is_wanted(whose, parsed.name.first) && (whose == Whose::others || is_small(parsed)))
+      ruleset.sets.emplace(std::move(parsed.name), std::move(parsed.set));
   });
 }
 
@@ -179,12 +209,11 @@ Status read_rules(Transport& transport, Ruleset& ruleset) {
   });
 }
 
-}  // namespace
-
-Result<Ruleset> read_ruleset(Transport& transport) {
+Result<Ruleset> read(Transport& transport, Whose whose) {
   Ruleset ruleset;
-  if (const Status status = read_chains(transport, ruleset); !status) return status.error();
-  if (const Status status = read_set_types(transport, ruleset); !status) return status.error();
+  if (const Status status = read_chains(transport, whose, ruleset); !status) return status.error();
+  if (const Status status = read_set_types(transport, whose, ruleset); !status)
+    return status.error();
   std::set<TableId> tables;
   for (const auto& [name, chain] : ruleset.chains) tables.insert(name.first);
   for (auto& [name, set] : ruleset.sets)
@@ -192,6 +221,31 @@ Result<Ruleset> read_ruleset(Transport& transport) {
       if (const Status status = read_elements(transport, name, set); !status) return status.error();
   if (const Status status = read_rules(transport, ruleset); !status) return status.error();
   return ruleset;
+}
+
+}  // namespace
+
+Result<Ruleset> read_ruleset(Transport& transport) {
+  return read(transport, Whose::others);
+}
+
+Result<Ruleset> read_own_ruleset(Transport& transport) {
+  return read(transport, Whose::own);
+}
+
+Result<std::map<TableId, std::uint64_t>> read_table_handles(Transport& transport) {
+  std::map<TableId, std::uint64_t> handles;
+  Query query;
+  query.everything(NFT_MSG_GETTABLE);
+  const Status status = query.run(transport, [&handles](const nlmsghdr& reply) {
+    if (!is_reply(reply, NFT_MSG_NEWTABLE)) return;
+    const Attributes attributes(message_attributes(reply, sizeof(nfgenmsg)));
+    const auto name = attributes.find(NFTA_TABLE_NAME);
+    const auto handle = attributes.find(NFTA_TABLE_HANDLE);
+    if (name && handle) handles[{family_of(reply), std::string(name->text())}] = handle->number64();
+  });
+  if (!status) return status.error();
+  return handles;
 }
 
 Result<std::map<Name, Chain>> read_every_chain(Transport& transport) {
@@ -214,9 +268,9 @@ Status read_for_text(Transport& transport, std::map<Name, Set>& sets) {
   query.everything(NFT_MSG_GETSET);
   const Status listed = query.run(transport, [&sets](const nlmsghdr& reply) {
     if (!is_reply(reply, NFT_MSG_NEWSET)) return;
-    auto [name, set] = parse_set(reply);
-    const auto wanted = sets.find(name);
-    if (wanted != sets.end()) wanted->second = std::move(set);
+    SetReply parsed = parse_set(reply);
+    const auto wanted = sets.find(parsed.name);
+    if (wanted != sets.end()) wanted->second = std::move(parsed.set);
   });
   if (!listed) return listed;
   for (auto& [name, set] : sets)

@@ -1,13 +1,17 @@
 // read_ruleset: the chains and rules of all tables but ours, with the sets that their rules look
-// into.
+// into; read_own_ruleset: those of our own table, as anybody would read them.
 //
 //   const Result<Ruleset> others = read_ruleset(transport);
 //
-// Dumps everything, so it is for the ctl alone. Only tables of the families ip, ip6 and inet that
-// have a base chain at forward, prerouting or output are read. Errors: mapping_failed with object
+// Dumps everything, so it is for the ctl alone. Of the others' tables, those are read that have a
+// base chain where packets of published ports can pass: of all families but arp, and not at input
+// of the IP families. Of our own sets, those are read that are small: without a name, and the
+// hairpin pairs. A lookup in another is a condition that is not known. Errors: mapping_failed with object
 // and errno; EINTR when somebody changed the ruleset meanwhile: read it again. Does not promise: a
 // consistent picture across the dumps. Source: kernel nf_tables_api.c.
 #pragma once
+
+#include <map>
 
 #include "lib/base/netlink.hpp"
 #include "nft/foreign/foreign.hpp"
@@ -15,6 +19,9 @@
 namespace portmapper::nft::foreign {
 
 Result<Ruleset> read_ruleset(Transport& transport);
+Result<Ruleset> read_own_ruleset(Transport& transport);
+// The kernel's numbers of all tables, which count up as tables are made.
+Result<std::map<TableId, std::uint64_t>> read_table_handles(Transport& transport);
 
 // The chains of every table of every family, ours too, without their rules.
 Result<std::map<Name, Chain>> read_every_chain(Transport& transport);

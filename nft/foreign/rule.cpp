@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "nft/foreign/xt.hpp"
 #include "nft/key.hpp"
@@ -42,6 +43,8 @@ Operand meta_operand(std::uint32_t key) {
       Loadable{NFT_META_OIF, {PacketField::oif, "oif", 4}},
       Loadable{NFT_META_IIFNAME, {PacketField::iifname, "iifname", 16}},
       Loadable{NFT_META_OIFNAME, {PacketField::oifname, "oifname", 16}},
+      Loadable{NFT_META_BRI_IIFNAME, {PacketField::ibrname, "meta ibrname", 16}},
+      Loadable{NFT_META_BRI_OIFNAME, {PacketField::obrname, "meta obrname", 16}},
       Loadable{NFT_META_MARK, {PacketField::opaque, "meta mark", 4}},
       Loadable{NFT_META_SKUID, {PacketField::opaque, "meta skuid", 4}},
       Loadable{NFT_META_PKTTYPE, {PacketField::opaque, "meta pkttype", 4}},
@@ -61,6 +64,7 @@ Operand payload_operand(std::uint32_t base, std::uint32_t offset, std::size_t le
     const char* text;
   };
   constexpr std::array kHeaders = {
+      Header{0, NFT_PAYLOAD_LL_HEADER, 12, 2, PacketField::ether_type, "ether type"},
       Header{NFPROTO_IPV4, NFT_PAYLOAD_NETWORK_HEADER, 9, 1, PacketField::l4proto, "ip protocol"},
       Header{NFPROTO_IPV4, NFT_PAYLOAD_NETWORK_HEADER, 12, 4, PacketField::ip_saddr, "ip saddr"},
       Header{NFPROTO_IPV4, NFT_PAYLOAD_NETWORK_HEADER, 16, 4, PacketField::ip_daddr, "ip daddr"},
@@ -69,6 +73,7 @@ Operand payload_operand(std::uint32_t base, std::uint32_t offset, std::size_t le
       Header{NFPROTO_IPV6, NFT_PAYLOAD_NETWORK_HEADER, 24, 16, PacketField::ip6_daddr, "ip6 daddr"},
       Header{0, NFT_PAYLOAD_TRANSPORT_HEADER, 0, 2, PacketField::sport, "sport"},
       Header{0, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, PacketField::dport, "dport"},
+      Header{0, NFT_PAYLOAD_TRANSPORT_HEADER, 13, 1, PacketField::tcp_flags, "tcp flags"},
   };
   for (const Header& header : kHeaders)
     if ((header.family == 0 || header.family == family) && header.base == base &&
@@ -85,7 +90,26 @@ Operand ct_operand(std::uint32_t key, std::optional<std::uint32_t> direction) {
   if (key == NFT_CT_PROTOCOL) return {PacketField::l4proto, "ct protocol", 1};
   if (key == NFT_CT_PROTO_DST && direction == kOriginal)
     return {PacketField::ct_original_dport, "ct original proto-dst", 2};
+  if (key == NFT_CT_MARK) return {PacketField::opaque, "ct mark", 4};
+  if (key == NFT_CT_ZONE) return {PacketField::opaque, "ct zone", 2};
+  if (key == NFT_CT_LABELS) return {PacketField::opaque, "ct label", 16};
   return {PacketField::opaque, "ct", 4};
+}
+
+// "fib saddr . iif oif"
+std::string fib_text(std::uint32_t flags, std::uint32_t result) {
+  struct Word {
+    std::uint32_t flag;
+    const char* text;
+  };
+  constexpr std::array kWords = {Word{NFTA_FIB_F_SADDR, "saddr"}, Word{NFTA_FIB_F_DADDR, "daddr"},
+                                 Word{NFTA_FIB_F_MARK, "mark"}, Word{NFTA_FIB_F_IIF, "iif"},
+                                 Word{NFTA_FIB_F_OIF, "oif"}};
+  std::string text;
+  for (const Word& word : kWords)
+    if ((flags & word.flag) != 0) text += (text.empty() ? "fib " : " . ") + std::string(word.text);
+  if (result == NFT_FIB_RESULT_ADDRTYPE) return text + " type";
+  return text + (result == NFT_FIB_RESULT_OIFNAME ? " oifname" : " oif");
 }
 
 class RuleParser {
@@ -115,9 +139,12 @@ class RuleParser {
                                           Known{"reject", &RuleParser::reject},
                                           Known{"queue", &RuleParser::queue},
                                           Known{"synproxy", &RuleParser::queue},
+                                          Known{"fwd", &RuleParser::divert},
+                                          Known{"tproxy", &RuleParser::divert},
+                                          Known{"notrack", &RuleParser::untrack},
+                                          Known{"connlimit", &RuleParser::limit_connections},
                                           Known{"counter", &RuleParser::nothing},
                                           Known{"log", &RuleParser::nothing},
-                                          Known{"notrack", &RuleParser::nothing},
                                           Known{"dup", &RuleParser::nothing},
                                           Known{"last", &RuleParser::nothing},
                                           Known{"flow_offload", &RuleParser::nothing},
@@ -131,6 +158,7 @@ class RuleParser {
   void forget(const std::string& name) {
     const Operand unknown{PacketField::opaque, name, 4};
     slots_.fill(unknown);
+    values_.fill({});
     rule_.conditions.push_back({.key = {unknown}});
   }
   static std::uint32_t number(const Attributes& data, std::uint16_t type,
@@ -144,8 +172,15 @@ class RuleParser {
   }
   void load(std::uint32_t reg, const Operand& operand) {
     const std::size_t slot = slot_of(reg);
-    for (std::size_t i = slot; i < std::min(slot + padded(operand.length) / 4, kSlots); ++i)
+    for (std::size_t i = slot; i < std::min(slot + padded(operand.length) / 4, kSlots); ++i) {
       slots_[i] = i == slot ? operand : Operand{PacketField::opaque, operand.text, 4};
+      values_[i] = {};
+    }
+  }
+  // What an immediate put there; empty: something of the packet.
+  [[nodiscard]] Bytes value_at(std::uint32_t reg) const {
+    const std::size_t slot = slot_of(reg);
+    return slot < kSlots ? Bytes(values_[slot]) : Bytes{};
   }
   [[nodiscard]] Operand operand_at(std::uint32_t reg) const {
     const std::size_t slot = slot_of(reg);
@@ -158,25 +193,38 @@ class RuleParser {
     load(number(data, NFTA_META_DREG), meta_operand(number(data, NFTA_META_KEY)));
   }
   void ct(const Attributes& data) {
-    if (data.find(NFTA_CT_SREG)) return;
     const auto direction = data.find(NFTA_CT_DIRECTION);
+    if (const auto source = data.find(NFTA_CT_SREG)) {
+      if (number(data, NFTA_CT_KEY) != NFT_CT_ZONE) return;
+      Deed deed{.kind = Deed::Kind::zone};
+      const Bytes value = value_at(source->number32());
+      std::uint16_t zone = 0;
+      if (!direction && value.size() >= sizeof zone) {
+        std::memcpy(&zone, value.data(), sizeof zone);
+        deed.zone = zone;
+      }
+      rule_.deeds.push_back(std::move(deed));
+      return;
+    }
     load(number(data, NFTA_CT_DREG),
          ct_operand(number(data, NFTA_CT_KEY),
                     direction ? std::optional<std::uint32_t>(direction->raw<std::uint8_t>())
                               : std::nullopt));
   }
   void payload(const Attributes& data) {
-    if (data.find(NFTA_PAYLOAD_SREG)) return;
-    load(number(data, NFTA_PAYLOAD_DREG),
-         payload_operand(number(data, NFTA_PAYLOAD_BASE), number(data, NFTA_PAYLOAD_OFFSET),
-                         number(data, NFTA_PAYLOAD_LEN), family_));
+    Operand operand =
+        payload_operand(number(data, NFTA_PAYLOAD_BASE), number(data, NFTA_PAYLOAD_OFFSET),
+                        number(data, NFTA_PAYLOAD_LEN), family_);
+    if (!data.find(NFTA_PAYLOAD_SREG)) return load(number(data, NFTA_PAYLOAD_DREG), operand);
+    if (operand.field != PacketField::opaque)
+      rule_.deeds.push_back({.kind = Deed::Kind::rewrite, .field = std::move(operand)});
   }
   void fib(const Attributes& data) {
-    const bool is_type = number(data, NFTA_FIB_RESULT) == NFT_FIB_RESULT_ADDRTYPE &&
-                         number(data, NFTA_FIB_FLAGS) == NFTA_FIB_F_DADDR;
-    load(number(data, NFTA_FIB_DREG), is_type
-                                          ? Operand{PacketField::daddr_type, "fib daddr type", 4}
-                                          : Operand{PacketField::opaque, "fib", 4});
+    const std::uint32_t result = number(data, NFTA_FIB_RESULT);
+    const std::uint32_t flags = number(data, NFTA_FIB_FLAGS);
+    const bool is_type = result == NFT_FIB_RESULT_ADDRTYPE && flags == NFTA_FIB_F_DADDR;
+    load(number(data, NFTA_FIB_DREG),
+         {is_type ? PacketField::daddr_type : PacketField::opaque, fib_text(flags, result), 4});
   }
   void bitwise(const Attributes& data) {
     Operand operand = operand_at(number(data, NFTA_BITWISE_SREG));
@@ -259,19 +307,39 @@ class RuleParser {
 
   void immediate(const Attributes& data) {
     const std::uint32_t reg = number(data, NFTA_IMMEDIATE_DREG);
-    if (reg != NFT_REG_VERDICT) return load(reg, {PacketField::opaque, "a value", 4});
+    if (reg != NFT_REG_VERDICT) return load_value(reg, value(data, NFTA_IMMEDIATE_DATA));
     const auto outer = data.find(NFTA_IMMEDIATE_DATA);
     const auto verdict = outer ? Attributes(outer->payload).find(NFTA_DATA_VERDICT) : std::nullopt;
     if (verdict) rule_.verdict = parse_verdict(verdict->payload);
   }
+  void load_value(std::uint32_t reg, Bytes bytes) {
+    load(reg, {PacketField::opaque, "a value", std::max<std::size_t>(bytes.size(), 4)});
+    if (slot_of(reg) < kSlots) values_[slot_of(reg)] = blob_of(bytes);
+  }
   void nat(const Attributes& data) {
-    rule_.verdict.kind = number(data, NFTA_NAT_TYPE) == NFT_NAT_DNAT ? Verdict::Kind::translate
-                                                                     : Verdict::Kind::accept;
+    if (number(data, NFTA_NAT_TYPE) != NFT_NAT_DNAT) return masquerade(data);
+    rule_.verdict.kind = Verdict::Kind::translate;
+    const auto reg = data.find(NFTA_NAT_REG_ADDR_MIN);
+    const Family family =
+        number(data, NFTA_NAT_FAMILY) == NFPROTO_IPV6 ? Family::ipv6 : Family::ipv4;
+    const Bytes address = reg ? value_at(reg->number32()) : Bytes{};
+    if (address.size() == address_length(family))
+      rule_.target = IpAddress::from_bytes(family, address.data());
   }
   void redirect(const Attributes&) { rule_.verdict.kind = Verdict::Kind::translate; }
-  void masquerade(const Attributes&) { rule_.verdict.kind = Verdict::Kind::accept; }
+  void masquerade(const Attributes&) { rule_.verdict.kind = Verdict::Kind::masquerade; }
+  void divert(const Attributes&) { rule_.verdict.kind = Verdict::Kind::divert; }
+  void untrack(const Attributes&) { rule_.deeds.push_back({.kind = Deed::Kind::untrack}); }
   void reject(const Attributes&) { rule_.verdict.kind = Verdict::Kind::reject; }
   void queue(const Attributes&) { rule_.verdict.kind = Verdict::Kind::queue; }
+  // ct count over 20
+  void limit_connections(const Attributes& data) {
+    const bool is_over = (number(data, NFTA_CONNLIMIT_FLAGS) & NFT_CONNLIMIT_F_INV) != 0;
+    const std::string count = std::to_string(number(data, NFTA_CONNLIMIT_COUNT));
+    const Operand operand{PacketField::opaque, "ct count " + (is_over ? "over " + count : count),
+                          4};
+    rule_.conditions.push_back({.key = {operand}});
+  }
   // counter name "web"; quotas and limits decide whether the rule goes on
   void object(const Attributes& data) {
     const std::uint32_t type = number(data, NFTA_OBJREF_IMM_TYPE, NFT_OBJECT_UNSPEC);
@@ -287,7 +355,10 @@ class RuleParser {
   }
   void target(const Attributes& data) {
     const auto name = data.find(NFTA_TARGET_NAME);
-    if (name) rule_.verdict.kind = xt_target(name->text());
+    const auto info = data.find(NFTA_TARGET_INFO);
+    if (name)
+      xt_target(name->text(), number(data, NFTA_TARGET_REV), info ? info->payload : Bytes{},
+                family_ == NFPROTO_IPV6 ? Family::ipv6 : Family::ipv4, rule_);
   }
 
   RuleReply& reply_;
@@ -295,6 +366,7 @@ class RuleParser {
   const std::map<Name, Set>& sets_;
   std::uint8_t family_;
   std::array<Operand, kSlots> slots_{};
+  std::array<Blob, kSlots> values_{};
 };
 
 }  // namespace

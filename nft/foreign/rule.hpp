@@ -7,7 +7,7 @@
 // expression that it does not know becomes a condition of its own that is neither true nor false,
 // and what lies in the registers then is not known any more; libnftnl refuses a whole rule for one
 // such expression, so the attributes are read here. Errors: none; a malformed part is not known.
-// Does not promise: conditions on link-layer headers, nor anything of the families arp and netdev.
+// Does not promise: conditions on link-layer headers but the type, nor anything of the family arp.
 // Source: kernel nf_tables.h, net/netfilter/nft_*.c.
 #pragma once
 

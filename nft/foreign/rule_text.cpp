@@ -118,8 +118,9 @@ std::string map_text(const Condition& map) {
 std::string action_of(std::string_view name, const Attributes& data) {
   if (name == "masq") return "masquerade";
   if (name == "redir") return "redirect";
-  if (name == "reject" || name == "queue" || name == "log" || name == "notrack")
-    return std::string(name);
+  for (const std::string_view same :
+       {"reject", "queue", "log", "notrack", "synproxy", "fwd", "tproxy"})
+    if (name == same) return std::string(name);
   if (name == "nat") {
     const auto type = data.find(NFTA_NAT_TYPE);
     return type && type->number32() == NFT_NAT_DNAT ? "dnat" : "snat";
@@ -142,6 +143,22 @@ std::string actions_of(const Attributes& attributes) {
     if (!action.empty()) text += (text.empty() ? "" : " ") + action;
   }
   return text;
+}
+
+// Whether the rule's actions are the verdict's own word, or that of a target.
+bool is_said(const Verdict& verdict, const std::string& actions) {
+  switch (verdict.kind) {
+    case Verdict::Kind::none:
+      return true;
+    case Verdict::Kind::translate:
+    case Verdict::Kind::masquerade:
+    case Verdict::Kind::divert:
+    case Verdict::Kind::reject:
+    case Verdict::Kind::queue:
+      return !actions.empty();
+    default:
+      return actions.find("-j ") != std::string::npos;
+  }
 }
 
 // nft's comment: type, length, text.
@@ -175,6 +192,10 @@ std::string to_string(const Verdict& verdict) {
       return "goto " + verdict.chain;
     case Verdict::Kind::translate:
       return "dnat";
+    case Verdict::Kind::masquerade:
+      return "masquerade";
+    case Verdict::Kind::divert:
+      return "divert";
   }
   return {};
 }
@@ -190,11 +211,7 @@ std::string rule_text(const nlmsghdr& reply, const std::map<Name, Set>& sets) {
   const std::string actions = actions_of(attributes);
   add(actions);
   if (rule.verdict_map) add(map_text(*rule.verdict_map));
-  const bool is_said = rule.verdict.kind == Verdict::Kind::none || actions.ends_with("dnat") ||
-                       actions.ends_with("snat") || actions.ends_with("masquerade") ||
-                       actions.ends_with("redirect") || actions.ends_with("reject") ||
-                       actions.ends_with("queue") || actions.find("-j ") != std::string::npos;
-  if (!is_said) add(to_string(rule.verdict));
+  if (!is_said(rule.verdict, actions)) add(to_string(rule.verdict));
   add(comment_of(attributes));
   return text;
 }

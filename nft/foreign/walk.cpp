@@ -71,11 +71,11 @@ class Walker {
   Walker(const Ruleset& ruleset, const Chain& base, const Packet& packet)
       : ruleset_(ruleset), base_(base), packet_(packet) {}
 
-  std::vector<End> run() {
-    if (follow(base_, {}, 0)) return std::move(ends_);
+  Trip run() {
+    if (follow(base_, {}, 0)) return std::move(trip_);
     const bool drops = base_.hook && base_.hook->policy_drop;
-    ends_.push_back({drops ? Verdict::Kind::drop : Verdict::Kind::accept, base_.name});
-    return std::move(ends_);
+    trip_.ends.push_back({drops ? Verdict::Kind::drop : Verdict::Kind::accept, base_.name});
+    return std::move(trip_);
   }
 
  private:
@@ -83,12 +83,14 @@ class Walker {
   struct State {
     std::vector<std::string> doubts;
     std::optional<PortRule> port;
+    bool is_open = false;
 
     [[nodiscard]] bool has(const std::string& text) const {
       return std::find(doubts.begin(), doubts.end(), text) != doubts.end();
     }
-    void doubt(const std::string& text) {
+    void doubt(const std::string& text, bool opens) {
       if (!has(text)) doubts.push_back(text);
+      is_open = is_open || opens;
     }
   };
 
@@ -103,6 +105,9 @@ class Walker {
       steps_ += 1 + state.doubts.size();  // what a copy of the state costs
       State here = state;
       if (!fulfils(chain, rule, here)) continue;
+      for (const Deed& deed : rule.deeds)
+        trip_.deeds.push_back({deed, chain.name, rule.handle, here.doubts, here.is_open,
+                               here.doubts.empty() && !some_were_accepted()});
       const Way way = rule.verdict_map ? decide_by_map(chain, rule, here, depth)
                                        : decide(chain, rule, rule.verdict, here, depth);
       const bool all = here.doubts == state.doubts;
@@ -111,18 +116,35 @@ class Walker {
       if (all) return false;
       some_came_out = true;
       for (const std::string& text : here.doubts)
-        if (!state.has(text)) state.doubt("not " + text);
+        if (!state.has(text)) state.doubt("not " + text, here.is_open);
     }
     return false;
   }
 
   enum class Way : std::uint8_t { on, back, ended };
 
+  [[nodiscard]] bool some_were_accepted() const {
+    return std::any_of(trip_.ends.begin(), trip_.ends.end(),
+                       [](const End& end) { return end.kind == Verdict::Kind::accept; });
+  }
+  [[nodiscard]] bool has_none(const std::vector<Operand>& key) const {
+    return std::any_of(key.begin(), key.end(), [this](const Operand& operand) {
+      const std::vector<Blob>* candidates = packet_.find(operand.field);
+      return candidates != nullptr && candidates->empty();
+    });
+  }
+  [[nodiscard]] bool is_known(const std::vector<Operand>& key) const {
+    return std::all_of(key.begin(), key.end(), [this](const Operand& operand) {
+      return packet_.find(operand.field) != nullptr;
+    });
+  }
+
   // Whether the conditions can be true; the doubtful ones go into the state.
   bool fulfils(const Chain& chain, const Rule& rule, State& state) {
     for (const Condition& condition : rule.conditions) {
+      if (has_none(condition.key)) return false;
       if (is_opaque(condition)) {
-        state.doubt(to_string(condition));
+        state.doubt(to_string(condition), true);
         continue;
       }
       Hit best;
@@ -137,7 +159,7 @@ class Walker {
       }
       const Truth truth = condition.inverted ? inverse(best.truth) : best.truth;
       if (truth == Truth::no) return false;
-      if (truth == Truth::maybe) state.doubt(to_string(condition));
+      if (truth == Truth::maybe) state.doubt(to_string(condition), !is_known(condition.key));
       if (best.by_port && !condition.inverted) state.port = port_rule(chain, rule, condition, *hit);
     }
     return true;
@@ -170,7 +192,8 @@ class Walker {
         return verdict.kind == Verdict::Kind::go ? Way::back : Way::on;
       }
       default:
-        ends_.push_back({verdict.kind, chain.name, rule.handle, state.doubts, state.port});
+        trip_.ends.push_back({verdict.kind, chain.name, rule.handle, state.doubts, state.port,
+                              state.is_open, rule.target});
         return Way::ended;
     }
   }
@@ -179,6 +202,7 @@ class Walker {
   Way decide_by_map(const Chain& chain, const Rule& rule, State& state, int depth) {
     constexpr int kMostDoubtful = 32;
     const Condition& map = *rule.verdict_map;
+    if (has_none(map.key)) return Way::on;
     int doubtful = 0;
     Way others = Way::on;
     for (const Element& element : map.values) {
@@ -187,7 +211,7 @@ class Walker {
       State here = state;
       if (match.truth == Truth::maybe) {
         if (++doubtful > kMostDoubtful) continue;
-        here.doubt(to_string(Condition{.key = map.key, .values = {element}}));
+        here.doubt(to_string(Condition{.key = map.key, .values = {element}}), !is_known(map.key));
       }
       if (match.by_port) here.port = port_rule(chain, rule, map, element);
       const Way way = decide(chain, rule, element.verdict, here, depth);
@@ -197,21 +221,25 @@ class Walker {
         state = here;
       }
     }
-    if (doubtful > kMostDoubtful || map.values.empty()) state.doubt(to_string(map));
+    if (doubtful > kMostDoubtful || map.values.empty()) state.doubt(to_string(map), true);
     return others;
   }
 
   const Ruleset& ruleset_;
   const Chain& base_;
   const Packet& packet_;
-  std::vector<End> ends_;
+  Trip trip_;
   std::size_t steps_ = 0;
 };
 
 }  // namespace
 
-std::vector<End> walk(const Ruleset& ruleset, const Chain& base, const Packet& packet) {
+Trip travel(const Ruleset& ruleset, const Chain& base, const Packet& packet) {
   return Walker(ruleset, base, packet).run();
+}
+
+std::vector<End> walk(const Ruleset& ruleset, const Chain& base, const Packet& packet) {
+  return travel(ruleset, base, packet).ends;
 }
 
 }  // namespace portmapper::nft::foreign

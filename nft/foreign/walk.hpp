@@ -9,9 +9,11 @@
 // packets end: those for which the `doubts` are true, conditions on what the packet does not say
 // (a client's address), or that are not understood. The last has no doubts, it is the chain's
 // policy where no rule ends it. A field of the packet may have several values, as the host has
-// several addresses: then a condition true for some is a doubt. Errors: none; a jump to nowhere
-// falls through. Does not promise: that two doubts can be true together; to follow a packet to its
-// end where chains that jump to each other make more than some 100,000 rules of a few.
+// several addresses: then a condition true for some is a doubt. A field with no value is one that
+// the packet does not have there, as the state of a connection before it is tracked: a rule that
+// looks at it does not apply. Errors: none; a jump to nowhere falls through. Does not promise: that
+// two doubts can be true together; to follow a packet to its end where chains that jump to each
+// other make more than some 100,000 rules of a few.
 // Source: nft(8), VERDICT STATEMENTS; kernel net/netfilter/nf_tables_core.c.
 #pragma once
 
@@ -29,6 +31,8 @@ class Packet {
   void set(PacketField field, std::vector<Blob> candidates) {
     fields_[field] = std::move(candidates);
   }
+  void set_absent(PacketField field) { fields_[field] = {}; }
+  void forget(PacketField field) { fields_.erase(field); }
   // Nothing: the field can be anything.
   [[nodiscard]] const std::vector<Blob>* find(PacketField field) const {
     const auto found = fields_.find(field);
@@ -53,8 +57,29 @@ struct End {
   std::uint64_t handle = 0;  // of the rule; 0: the policy
   std::vector<std::string> doubts{};
   std::optional<PortRule> port{};  // the innermost on the way here
+  // Whether a doubt is about more than which of its several values a field has.
+  bool is_open = false;
+  std::optional<IpAddress> target{};  // of translate, where the rule says one
 };
 
+// What a rule did to packets that went on, for which the doubts are true. `is_for_all`: there is no
+// doubt, and none was accepted before.
+struct Done {
+  Deed deed;
+  std::string chain;
+  std::uint64_t handle = 0;
+  std::vector<std::string> doubts{};
+  bool is_open = false;
+  bool is_for_all = false;
+};
+
+struct Trip {
+  std::vector<End> ends;
+  std::vector<Done> deeds{};
+};
+
+Trip travel(const Ruleset& ruleset, const Chain& base, const Packet& packet);
+// The ends alone.
 std::vector<End> walk(const Ruleset& ruleset, const Chain& base, const Packet& packet);
 
 }  // namespace portmapper::nft::foreign

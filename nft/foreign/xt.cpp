@@ -2,6 +2,8 @@
 
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_nat.h>
+#include <linux/netfilter/xt_CT.h>
 #include <linux/netfilter/xt_addrtype.h>
 #include <linux/netfilter/xt_conntrack.h>
 #include <linux/netfilter/xt_multiport.h>
@@ -72,14 +74,63 @@ std::optional<std::vector<Condition>> multiport(const xt_multiport_v1& info) {
   return {{std::move(condition)}};
 }
 
-std::optional<std::vector<Condition>> transport(const std::uint16_t (&sports)[2],
-                                                const std::uint16_t (&dports)[2],
-                                                std::uint8_t inverted, std::uint8_t invert_dport) {
-  const bool any_sport = sports[0] == 0 && sports[1] == 0xffff;
-  if (!any_sport || (inverted & ~invert_dport) != 0) return std::nullopt;
-  return {{Condition{.key = {{PacketField::dport, "dport", 2}},
-                     .values = {ports(dports[0], dports[1])},
-                     .inverted = (inverted & invert_dport) != 0}}};
+// One of the two port ranges; nothing is added for one that takes all.
+void add_ports(PacketField field, const char* text, const std::uint16_t (&range)[2], bool inverted,
+               std::vector<Condition>& conditions) {
+  if (range[0] == 0 && range[1] == 0xffff && !inverted) return;
+  conditions.push_back(
+      {.key = {{field, text, 2}}, .values = {ports(range[0], range[1])}, .inverted = inverted});
+}
+
+std::vector<Condition> transport(const std::uint16_t (&sports)[2], const std::uint16_t (&dports)[2],
+                                 bool invert_sport, bool invert_dport) {
+  std::vector<Condition> conditions;
+  add_ports(PacketField::sport, "sport", sports, invert_sport, conditions);
+  add_ports(PacketField::dport, "dport", dports, invert_dport, conditions);
+  return conditions;
+}
+
+std::optional<std::vector<Condition>> tcp(const xt_tcp& info) {
+  if (info.option != 0 || (info.invflags & XT_TCP_INV_OPTION) != 0) return std::nullopt;
+  std::vector<Condition> conditions =
+      transport(info.spts, info.dpts, (info.invflags & XT_TCP_INV_SRCPT) != 0,
+                (info.invflags & XT_TCP_INV_DSTPT) != 0);
+  if (info.flg_mask != 0)
+    conditions.push_back({.key = {{PacketField::tcp_flags, "tcp flags", 1, {info.flg_mask}}},
+                          .values = {{{info.flg_cmp}, {info.flg_cmp}}},
+                          .inverted = (info.invflags & XT_TCP_INV_FLAGS) != 0});
+  return conditions;
+}
+
+// How struct xt_ct_target_info begins, in all its revisions.
+struct TrackInfo {
+  std::uint16_t flags;
+  std::uint16_t zone;
+};
+
+// -j CT
+void track(Bytes info, Rule& rule) {
+  const auto found = info_as<TrackInfo>(info);
+  if (!found) return;
+  constexpr std::uint16_t kOneDirection = XT_CT_ZONE_DIR_ORIG | XT_CT_ZONE_DIR_REPL;
+  if ((found->flags & XT_CT_NOTRACK) != 0) {
+    rule.deeds.push_back({.kind = Deed::Kind::untrack});
+  } else if (found->zone != 0 || (found->flags & XT_CT_ZONE_MARK) != 0) {
+    Deed deed{.kind = Deed::Kind::zone};
+    if ((found->flags & (kOneDirection | XT_CT_ZONE_MARK)) == 0) deed.zone = found->zone;
+    rule.deeds.push_back(std::move(deed));
+  }
+}
+
+std::optional<IpAddress> target_of(std::uint32_t revision, Bytes info, Family family) {
+  if (revision == 0 && family == Family::ipv4) {
+    const auto found = info_as<nf_nat_ipv4_multi_range_compat>(info);
+    if (!found || (found->range[0].flags & NF_NAT_RANGE_MAP_IPS) == 0) return std::nullopt;
+    return IpAddress::from_bytes(family, &found->range[0].min_ip);
+  }
+  const auto found = info_as<nf_nat_range>(info);
+  if (!found || (found->flags & NF_NAT_RANGE_MAP_IPS) == 0) return std::nullopt;
+  return IpAddress::from_bytes(family, &found->min_addr);
 }
 
 }  // namespace
@@ -94,22 +145,33 @@ std::optional<std::vector<Condition>> xt_match(std::string_view name, std::uint3
   } else if (name == "multiport" && revision == 1) {
     if (const auto found = info_as<xt_multiport_v1>(info)) return multiport(*found);
   } else if (name == "tcp" && revision == 0) {
-    const auto found = info_as<xt_tcp>(info);
-    if (found && found->option == 0 && found->flg_mask == 0)
-      return transport(found->spts, found->dpts, found->invflags, XT_TCP_INV_DSTPT);
+    if (const auto found = info_as<xt_tcp>(info)) return tcp(*found);
   } else if (name == "udp" && revision == 0) {
     if (const auto found = info_as<xt_udp>(info))
-      return transport(found->spts, found->dpts, found->invflags, XT_UDP_INV_DSTPT);
+      return transport(found->spts, found->dpts, (found->invflags & XT_UDP_INV_SRCPT) != 0,
+                       (found->invflags & XT_UDP_INV_DSTPT) != 0);
   }
   return std::nullopt;
 }
 
-Verdict::Kind xt_target(std::string_view name) {
-  if (name == "DNAT" || name == "REDIRECT") return Verdict::Kind::translate;
-  if (name == "REJECT") return Verdict::Kind::reject;
-  if (name == "SNAT" || name == "MASQUERADE") return Verdict::Kind::accept;
-  if (name == "NFQUEUE") return Verdict::Kind::queue;
-  return Verdict::Kind::none;
+void xt_target(std::string_view name, std::uint32_t revision, Bytes info, Family family,
+               Rule& rule) {
+  if (name == "DNAT" || name == "REDIRECT" || name == "NETMAP") {
+    rule.verdict.kind = Verdict::Kind::translate;
+    if (name == "DNAT") rule.target = target_of(revision, info, family);
+  } else if (name == "REJECT") {
+    rule.verdict.kind = Verdict::Kind::reject;
+  } else if (name == "SNAT" || name == "MASQUERADE") {
+    rule.verdict.kind = Verdict::Kind::masquerade;
+  } else if (name == "NFQUEUE" || name == "SYNPROXY") {
+    rule.verdict.kind = Verdict::Kind::queue;
+  } else if (name == "TPROXY") {
+    rule.verdict.kind = Verdict::Kind::divert;
+  } else if (name == "NOTRACK") {
+    rule.deeds.push_back({.kind = Deed::Kind::untrack});
+  } else if (name == "CT") {
+    track(info, rule);
+  }
 }
 
 }  // namespace portmapper::nft::foreign

@@ -1,11 +1,14 @@
-// The matches and targets of iptables-nft, which it keeps in nf_tables as its own binary structs.
+// The matches and targets of iptables: iptables-nft keeps them in nf_tables as its own binary
+// structs, iptables-legacy in tables of its own.
 //
 //   const std::optional<std::vector<Condition>> conditions = xt_match("multiport", 1, info);
-//   const Verdict::Kind kind = xt_target("DNAT");
+//   Rule rule;
+//   xt_target("DNAT", 2, info, Family::ipv4, rule);  // its verdict, and what else it does
 //
-// Understood: conntrack by state or status, addrtype of the destination, tcp, udp and multiport by
-// destination port, comment. Structs are in host byte order. Errors: nothing for what is not
-// understood. Source: kernel include/uapi/linux/netfilter/xt_*.h, net/netfilter/nft_compat.c.
+// Understood: conntrack by state or status, addrtype of the destination, tcp and udp by ports and
+// flags, multiport by destination port, comment. Structs are in host byte order. Errors: nothing for
+// what is not understood; a target that is not goes on to the next rule. Source: kernel
+// include/uapi/linux/netfilter/xt_*.h, nf_nat.h, net/netfilter/nft_compat.c.
 #pragma once
 
 #include <optional>
@@ -19,6 +22,7 @@ namespace portmapper::nft::foreign {
 
 std::optional<std::vector<Condition>> xt_match(std::string_view name, std::uint32_t revision,
                                                Bytes info);
-Verdict::Kind xt_target(std::string_view name);
+void xt_target(std::string_view name, std::uint32_t revision, Bytes info, Family family,
+               Rule& rule);
 
 }  // namespace portmapper::nft::foreign

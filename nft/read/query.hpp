@@ -41,7 +41,7 @@ class Query {
   void all_chains();                          // a dump
   void all_sets();                            // a dump
 
-  // Of all tables, whoever made them: dumps of NFT_MSG_GETCHAIN, NFT_MSG_GETRULE, NFT_MSG_GETSET.
+  // Of all tables, whoever made them: dumps of NFT_MSG_GETTABLE, _GETCHAIN, _GETRULE and _GETSET.
   void everything(std::uint16_t type);
   void foreign_elements(std::uint8_t family, const std::string& table, const std::string& set);
   void foreign_rules(std::uint8_t family, const std::string& table, const std::string& chain);

@@ -2,6 +2,7 @@
 #include <linux/netfilter.h>
 
 #include "lib/app/doctor/doctor.hpp"
+#include "nft/foreign/legacy.hpp"
 #include "nft/foreign/reader.hpp"
 #include "tests/fuzz/answers.hpp"
 #include "tests/fuzz/fuzz.hpp"
@@ -23,6 +24,12 @@ RoutedPort port(const char* endpoint, Family family) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  for (const Family family : {Family::ipv4, Family::ipv6}) {
+    std::vector<nft::foreign::Chain> chains;
+    LegacyTable table{.family = family, .name = "nat", .valid_hooks = 0x1f};
+    table.entries.assign(data, data + size);
+    (void)parse_legacy(table, chains);
+  }
   Answers kernel({data, size});
   Result<nft::foreign::Ruleset> others = nft::foreign::read_ruleset(kernel);
   if (!others) {

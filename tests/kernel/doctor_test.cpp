@@ -94,6 +94,8 @@ TEST_CASE("doctor: a forward chain whose policy is drop") {
          why:  no earlier rule accepts translated connections, and connections to published
                ports are translated
          fix:  nft add rule inet filter forward ct status dnat accept
+         keep: it lasts until the ruleset is loaded again; write it into /etc/nftables.conf,
+               or whatever loads this table
 )"}},
       "1 problem, no notes");
   patient.mend();
@@ -149,6 +151,8 @@ TEST_CASE("doctor: a rule that rejects, in a chain that is jumped to") {
          why:  no earlier rule accepts translated connections, and connections to published
                ports are translated
          fix:  nft insert rule ip fw to-containers handle HANDLE ct status dnat accept
+         keep: it lasts until the ruleset is loaded again; write it into /etc/nftables.conf,
+               or whatever loads this table
 )")}},
       "1 problem, no notes");
   patient.mend();
@@ -171,6 +175,8 @@ TEST_CASE("doctor: a forward chain that lets nothing come back") {
          0.0.0.0:8080/tcp
          why:  connections reach the container, but nothing comes back
          fix:  nft add rule ip fw forward ct status dnat accept
+         keep: it lasts until the ruleset is loaded again; write it into /etc/nftables.conf,
+               or whatever loads this table
 )"}},
       "1 problem, no notes");
   patient.mend();
@@ -203,6 +209,8 @@ TEST_CASE("doctor: what depends on the client is a note, and says on what") {
                the rule is not meant for published ports, this accepts every translated
                connection:
          fix:  nft insert rule ip fw forward handle HANDLE ct status dnat accept
+         keep: it lasts until the ruleset is loaded again; write it into /etc/nftables.conf,
+               or whatever loads this table
 )")}},
       "no problems, 1 note");
   patient.mend();
@@ -228,6 +236,8 @@ TEST_CASE("doctor: a condition that it does not understand is named, not guessed
                the rule is not meant for published ports, this accepts every translated
                connection:
          fix:  nft add rule ip fw forward ct status dnat accept
+         keep: it lasts until the ruleset is loaded again; write it into /etc/nftables.conf,
+               or whatever loads this table
 )"}},
       "no problems, 1 note");
   // Behind accepts that may be true, it stays what is not known, so the note stays too.
@@ -253,7 +263,9 @@ TEST_CASE("doctor: the FORWARD chain of iptables, as Docker leaves it") {
          0.0.0.0:8080/tcp
          why:  no earlier rule accepts translated connections, and connections to published
                ports are translated
-         fix:  iptables -t filter -I FORWARD -m conntrack --ctstate DNAT -j ACCEPT
+         fix:  iptables -t filter -A FORWARD -m conntrack --ctstate DNAT -j ACCEPT
+         keep: it lasts until the host boots; netfilter-persistent save, or whatever loads
+               your iptables rules, keeps it
 )"}},
                 "1 problem, no notes");
   patient.mend();

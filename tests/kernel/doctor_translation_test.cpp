@@ -57,6 +57,8 @@ TEST_CASE("doctor: other tables that translate a published port first") {
          why:  chain pre of that table has priority -100, ours have -99: connections go where
                that rule says, not to our container
          fix:  nft delete MEND
+         keep: it comes back when the ruleset is loaded again: take it out of
+               /etc/nftables.conf, or whatever loads this table
 )",
         "CHAIN", way.chain);
     const std::string mended = replaced(
@@ -110,8 +112,11 @@ TEST_CASE("doctor: a translation at our own priority, for one address only") {
             R"(problem  table ip other, chain pre, rule handle HANDLE: translates 0.0.0.0:8080/tcp where ip daddr
          192.0.2.11
          why:  chain pre of that table has priority -99, ours have -99: connections go where
-               that rule says, not to our container, unless our table was made after that one
+               that rule says, not to our container; of chains of one priority the one made
+               last is asked first, and that table was made after ours
          fix:  nft delete rule ip other pre handle HANDLE
+         keep: it comes back when the ruleset is loaded again: take it out of
+               /etc/nftables.conf, or whatever loads this table
 )")}},
       "1 problem, no notes");
   patient.mend();
@@ -122,9 +127,8 @@ TEST_CASE("doctor: a translation at our own priority, for one address only") {
 TEST_CASE("doctor: what portmap left, by iptables and by nft") {
   const Patient patient;
   const std::string why = R"(
-         why:  portmap's rules are evaluated before ours: a port in one of them still leads
-               to its old container; delete them when portmap no longer publishes any
-               container of this host
+         why:  portmap's rules are evaluated before ours: a port in one of them leads to its
+               container; no namespace of this host has the addresses that they lead to
          fix:  )";
   patient.portmap("gone", 9090);
   const std::string chain =

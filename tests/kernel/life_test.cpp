@@ -15,6 +15,7 @@
 #include "lib/host/life_signs.hpp"
 #include "lib/host/netns.hpp"
 #include "tests/support/files.hpp"
+#include "tests/support/first_mounts.hpp"
 #include "tests/support/runtime.hpp"
 
 using namespace portmapper;
@@ -31,22 +32,10 @@ std::string ctl(const Lab& lab, std::vector<std::string> words) {
   return answer(run(words, {.ns = lab.host()}));
 }
 
-// A path to the host's first mount namespace, if we are in its first PID namespace.
-std::string first_mounts() {
-  struct stat status {};
-  if (stat("/proc/self/ns/pid", &status) != 0 || status.st_ino != 0xEFFFFFFC) return {};
-  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
-    const std::string path = entry.path() / "ns/mnt";
-    if (stat(path.c_str(), &status) == 0 && status.st_ino == 0xEFFFFFF8) return path;
-  }
-  return {};
-}
-
 // In that mount namespace, where the program may be another or none.
 std::string ctl_of_the_host(const Lab& lab, std::vector<std::string> words) {
-  words.insert(words.begin(), {"nsenter", "--mount=" + first_mounts(), "--wd=/",
-                               "/proc/" + std::to_string(getpid()) + "/root" + CTL});
-  return answer(run(words, {.ns = lab.host()}));
+  words.insert(words.begin(), CTL);
+  return answer(run(in_first_mounts(words), {.ns = lab.host()}));
 }
 
 std::string state_of(const std::string& listed) {

@@ -16,6 +16,7 @@
 #include <map>
 #include <sstream>
 
+#include "tests/support/first_mounts.hpp"
 #include "tests/support/runtime.hpp"
 #include "tests/support/tool.hpp"
 
@@ -26,9 +27,15 @@ enum Check : std::size_t {
   kernel,
   forwarding4,
   forwarding6,
+  arrival,
+  tracking,
   filters,
+  departure,
   translation,
+  sources,
+  networks,
   portmap,
+  legacy,
   listeners,
   localnet,
   bridges,
@@ -46,9 +53,15 @@ inline const std::array<std::string, checks> well = {
     " generation)\n",
     "ok       forwarding: IPv4 packets are forwarded\n",
     "ok       forwarding: IPv6 packets are forwarded\n",
+    "ok       arrival: no rule drops packets before their translation\n",
+    "ok       tracking: no rule keeps connections from being tracked\n",
     "ok       filters: no forward chain drops packets to published ports\n",
+    "ok       departure: no rule drops packets behind the forward chains\n",
     "ok       translation: no other table translates a published port first\n",
+    "ok       sources: no other table hides the clients' addresses\n",
+    "ok       networks: their devices and conditions let clients in\n",
     "ok       portmap: left nothing behind\n",
+    "ok       iptables-legacy: has no table that cannot be read\n",
     "ok       listeners: no process of the host listens where a port is published\n",
     "ok       route_localnet: not set without the guard\n",
     "ok       br_netfilter: bridges do not pass frames to the IP rules\n",
@@ -72,7 +85,10 @@ class Patient {
     if (!ports.empty()) REQUIRE(runtime_.add("abc", ports) == done);
   }
 
-  [[nodiscard]] RunResult doctor() const { return run({CTL, "doctor"}, {.ns = lab.host()}); }
+  // As on the host itself, where it can be told who is gone.
+  [[nodiscard]] RunResult doctor() const {
+    return run(in_first_mounts({CTL, "doctor"}), {.ns = lab.host()});
+  }
   [[nodiscard]] bool is_well() const {
     const RunResult result = doctor();
     std::string expected;

@@ -15,9 +15,12 @@
 #include "lib/base/escape.hpp"
 #include "lib/host/devices.hpp"
 #include "lib/host/ipvs.hpp"
+#include "lib/host/life_signs.hpp"
 #include "lib/host/local_addresses.hpp"
 #include "lib/host/route_localnet.hpp"
 #include "lib/host/sysctl.hpp"
+#include "lib/host/uplinks.hpp"
+#include "nft/foreign/legacy_reader.hpp"
 #include "nft/foreign/reader.hpp"
 #include "nft/names.hpp"
 #include "nft/read/reader.hpp"
@@ -34,8 +37,10 @@ std::vector<doctor::RoutedPort> routed(const std::vector<ListedPort>& ports) {
     if (is_new)
       if (const Result<host::Way> way = host::way_to(port.endpoint->address))
         device->second = way->device;
-    result.push_back(
-        {port.published, *port.endpoint, {device->second, if_nametoindex(device->second.c_str())}});
+    result.push_back({port.published,
+                      *port.endpoint,
+                      {device->second, if_nametoindex(device->second.c_str())},
+                      port.chain});
   }
   return result;
 }
@@ -106,6 +111,36 @@ void read_network(doctor::Host& host) {
   host.most_connections = host::read_sysctl("net/netfilter/nf_conntrack_max");
 }
 
+// The rules of others, and of our own table as anybody would read them.
+Status read_rules(Transport& transport, doctor::Host& host) {
+  Result<nft::foreign::Ruleset> others = nft::foreign::read_ruleset(transport);
+  if (!others) return others.error();
+  Result<nft::foreign::Ruleset> own = nft::foreign::read_own_ruleset(transport);
+  if (!own) return own.error();
+  auto handles = nft::foreign::read_table_handles(transport);
+  if (!handles) return handles.error();
+  nft::foreign::LegacyTables legacy = nft::foreign::read_legacy();
+  others->chains.merge(legacy.chains);
+  host.others = std::move(*others);
+  host.own = std::move(*own);
+  host.table_handles = std::move(*handles);
+  host.unread_tables = std::move(legacy.unread);
+  return {};
+}
+
+// Which of the addresses that portmap translates to no namespace has, as far as that can be proven.
+std::set<IpAddress> gone_targets(const nft::foreign::Ruleset& others) {
+  const std::set<IpAddress> targets = doctor::portmap_targets(others);
+  std::vector<host::LifeTrace> traces;
+  for (const IpAddress& target : targets) traces.push_back({{}, {target}});
+  std::set<IpAddress> gone;
+  if (traces.empty()) return gone;  // a look at the whole host costs something
+  const std::vector<LifeSigns> signs = host::find_life(traces);
+  for (std::size_t i = 0; i < traces.size(); ++i)
+    if (signs[i].addresses == AddressState::nowhere) gone.insert(traces[i].addresses.front());
+  return gone;
+}
+
 Status read_tables(Transport& transport, doctor::Host& host) {
   Result<std::vector<ListedPort>> ports = list_ports(transport);
   if (!ports) return ports.error();
@@ -122,8 +157,13 @@ Status read_tables(Transport& transport, doctor::Host& host) {
   if (!routes) return routes.error();
   const Result<nft::LoopbackView> loopback6 = app::read_loopback_view(transport);
   if (!loopback6) return loopback6.error();
-  Result<nft::foreign::Ruleset> others = nft::foreign::read_ruleset(transport);
-  if (!others) return others.error();
+  Result<host::Uplinks> uplinks = host::read_uplinks();
+  if (!uplinks) return uplinks.error();
+  if (const Status rules = read_rules(transport, host); !rules) return rules;
+  host.gone = gone_targets(host.others);
+  host.ports_of = std::move(uplinks->ports_of);
+  host.default_devices = std::move(uplinks->default_devices);
+  host.default_devices6 = std::move(uplinks->default_devices6);
   host.ports = routed(*ports);
   host.processes.clear();
   for (const ListedPort& port : *ports)
@@ -132,7 +172,6 @@ Status read_tables(Transport& transport, doctor::Host& host) {
   host.devices = std::move(*devices);
   host.has_table = *table;
   host.exposed_devices = std::move(*exposed);
-  host.others = std::move(*others);
   host.loopback6.clear();
   const nft::LoopbackAgain again = nft::decide_loopback_again(*loopback6);
   for (const std::string& finding : again.findings) host.loopback6.push_back(printable(finding));

@@ -194,10 +194,16 @@ constexpr std::array kChecks = {
           check_kernel},
     Check{"forwarding: IPv4 packets are forwarded", check_forwarding4},
     Check{"forwarding: IPv6 packets are forwarded", check_forwarding6},
+    Check{"arrival: no rule drops packets before their translation", find_arrival_drops},
+    Check{"tracking: no rule keeps connections from being tracked", find_untracked},
     Check{"filters: no forward chain drops packets to published ports", find_forward_drops},
+    Check{"departure: no rule drops packets behind the forward chains", find_departure_drops},
     Check{"translation: no other table translates a published port first",
           find_earlier_translations},
+    Check{"sources: no other table hides the clients' addresses", find_lost_sources},
+    Check{"networks: their devices and conditions let clients in", find_shut_out},
     Check{"portmap: left nothing behind", find_portmap_leftovers},
+    Check{"iptables-legacy: has no table that cannot be read", find_unread_tables},
     Check{"listeners: no process of the host listens where a port is published", check_listeners},
     Check{"route_localnet: not set without the guard", check_guard},
     Check{"br_netfilter: bridges do not pass frames to the IP rules", check_bridge},
@@ -234,8 +240,16 @@ app::Colour colour_of(Level level) {
   return level == Level::note ? app::Colour::yellow : app::Colour::none;
 }
 
+constexpr std::size_t kWidth = 84;
+
+void add_text(std::vector<app::Row>& rows, std::string label, const std::string& text) {
+  for (const std::string& line : wrapped(text, kWidth - label.size())) {
+    rows.push_back({"", label + line});
+    label.assign(label.size(), ' ');
+  }
+}
+
 void add_rows(std::vector<app::Row>& rows, const Finding& finding, bool has_colours) {
-  constexpr std::size_t kWidth = 84;
   // As wide as the longest, so that the columns do not depend on the findings.
   std::string head(to_string(finding.level));
   head.resize(to_string(Level::problem).size(), ' ');
@@ -243,13 +257,10 @@ void add_rows(std::vector<app::Row>& rows, const Finding& finding, bool has_colo
     rows.push_back({{head, has_colours ? colour_of(finding.level) : app::Colour::none}, line});
     head.clear();
   }
-  std::string label = "why:  ";
-  for (const std::string& line : wrapped(finding.why, kWidth - label.size())) {
-    rows.push_back({"", label + line});
-    label = "      ";
-  }
+  add_text(rows, "why:  ", finding.why);
   // On one line, to be copied.
   if (!finding.command.empty()) rows.push_back({"", "fix:  " + finding.command});
+  if (!finding.keep.empty()) add_text(rows, "keep: ", finding.keep);
 }
 
 std::string counted(std::size_t count, const std::string& name) {

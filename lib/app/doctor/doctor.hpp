@@ -10,12 +10,14 @@
 // The diagnosis is a pure function of Host, which holds everything that was read. A problem
 // prevents a published port from working, or makes it dangerous; a note may do so, depending on
 // facts that are not known here. A command is printed only if every name in it is plain, since
-// anybody may have chosen names in the kernel. Errors: none. Does not examine anything outside this
-// host, filters at hooks other than forward, or clients behind the container's own interface.
+// anybody may have chosen names in the kernel; `keep` says where its effect is to be kept, if it
+// does not last. No command takes from a living program what it made. Errors: none. Does not examine
+// anything outside this host, or clients behind the container's own interface.
 // Source: packaging/doc/design.md, "Why each chain sits where it does"; kernel ip-sysctl.rst.
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -36,14 +38,22 @@ struct Finding {
   std::string what;
   std::string why{};
   std::string command{};
-  std::string
-      check{};  // the name of the check that found it, such as "forwarding": diagnose sets it
+  std::string keep{};                // whether the command lasts, and where to put it
+  std::vector<std::string> ports{};  // that do not work because of it, as nft::to_string has them
+  std::string check{};               // that found it, such as "forwarding": diagnose sets it
 };
 
 struct RoutedPort {
   nft::PublishedPort published;
   nft::Endpoint endpoint;
   host::Device device{};  // towards the endpoint; without a name: there is no route
+  std::string chain{};    // of its network; empty: not known
+};
+
+// Who is asked about, where the operator names one.
+struct Client {
+  IpAddress address;
+  std::string device{};  // by which its packets come; empty: there is no route
 };
 
 struct Host {
@@ -52,10 +62,18 @@ struct Host {
   std::vector<RoutedPort> ports{};
   std::vector<app::HostProcess> processes{};  // that listen where a port is published
   std::vector<IpAddress> addresses{};
-  std::vector<host::Device> devices{};      // but lo, where nothing is forwarded
-  std::optional<std::int64_t> forwards{};   // net.ipv4.ip_forward
-  std::optional<std::int64_t> forwards6{};  // net.ipv6.conf.all.forwarding
-  nft::foreign::Ruleset others{};
+  std::vector<host::Device> devices{};                         // but lo, where nothing is forwarded
+  std::map<std::string, std::vector<std::string>> ports_of{};  // of bridges, bonds, VRFs
+  std::vector<std::string> default_devices{};                  // of IPv4's default routes
+  std::vector<std::string> default_devices6{};
+  std::optional<Client> client{};
+  std::optional<std::int64_t> forwards{};    // net.ipv4.ip_forward
+  std::optional<std::int64_t> forwards6{};   // net.ipv6.conf.all.forwarding
+  nft::foreign::Ruleset others{};            // of iptables-legacy too
+  std::vector<std::string> unread_tables{};  // of iptables-legacy
+  nft::foreign::Ruleset own{};
+  std::map<nft::foreign::TableId, std::uint64_t> table_handles{};  // in the order of their making
+  std::set<IpAddress> gone{};  // of portmap's targets, those that proven nobody has
   bool has_table = false;
   std::vector<std::string> exposed_devices{};   // route_localnet without the guard
   std::vector<std::string> loopback6{};         // what is wrong about ::1, as `check` says it
@@ -74,10 +92,18 @@ std::string format(const std::vector<Finding>& findings, bool has_colours = fals
 // For programs, as schemas/doctor.schema.json says.
 std::string format_json(const std::vector<Finding>& findings);
 
-// The checks that read other tables' rules, each with its findings; none if there is no problem.
+// The checks that read rules, each with its findings; none if there is no problem.
+std::vector<Finding> find_arrival_drops(const Host& host);
+std::vector<Finding> find_untracked(const Host& host);
 std::vector<Finding> find_forward_drops(const Host& host);
+std::vector<Finding> find_departure_drops(const Host& host);
 std::vector<Finding> find_earlier_translations(const Host& host);
+std::vector<Finding> find_lost_sources(const Host& host);
+std::vector<Finding> find_shut_out(const Host& host);
 std::vector<Finding> find_portmap_leftovers(const Host& host);
+std::vector<Finding> find_unread_tables(const Host& host);
+// Where portmap's rules lead, whether the containers are alive or not.
+std::set<IpAddress> portmap_targets(const nft::foreign::Ruleset& others);
 
 // "0.0.0.0:8080/tcp, [::]:8080/tcp and 3 more"
 std::string some_of(const std::vector<std::string>& names);

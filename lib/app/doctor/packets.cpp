@@ -5,123 +5,189 @@
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/rtnetlink.h>
 
+#include <array>
+
 #include "nft/netlink_message.hpp"
 
 namespace portmapper::doctor {
 namespace {
+
+using nft::foreign::Blob;
+using nft::foreign::Packet;
+using nft::foreign::PacketField;
 
 constexpr std::uint8_t kOriginal = 0;
 constexpr std::uint8_t kReply = 1;
 constexpr std::uint32_t kNew = NF_CT_STATE_BIT(IP_CT_NEW);
 constexpr std::uint32_t kEstablished = NF_CT_STATE_BIT(IP_CT_ESTABLISHED_REPLY);
 
-nft::foreign::Blob number32(std::uint32_t number) {
+Blob number32(std::uint32_t number) {
   return nft::foreign::blob_of(host_number(number));
 }
 
-nft::foreign::Blob number16(std::uint16_t number) {
+Blob number16(std::uint16_t number) {
   return nft::foreign::blob_of(network_number(number));
 }
 
-nft::foreign::Blob bytes_of(const IpAddress& address) {
+Blob bytes_of(const IpAddress& address) {
   return nft::foreign::blob_of({address.bytes().data(), address.length()});
 }
 
-nft::foreign::Blob device_name(const std::string& name) {
-  nft::foreign::Blob blob(name.begin(), name.end());
+Blob device_name(const std::string& name) {
+  Blob blob(name.begin(), name.end());
   blob.resize(16);
   return blob;
 }
 
-// What all packets of a connection to the port have.
-nft::foreign::Packet packet_of(const nft::PublishedPort& port) {
+PacketField source_of(Family family) {
+  return family == Family::ipv4 ? PacketField::ip_saddr : PacketField::ip6_saddr;
+}
+
+PacketField destination_of(Family family) {
+  return family == Family::ipv4 ? PacketField::ip_daddr : PacketField::ip6_daddr;
+}
+
+// What all packets of a connection to the port have, in this direction.
+Packet packet_of(const nft::PublishedPort& port, bool is_answer) {
   const bool is_ipv4 = port.address.family() == Family::ipv4;
-  nft::foreign::Packet packet;
-  packet.set(nft::foreign::PacketField::nfproto, {{nft::protocol_family(port.address.family())}});
-  packet.set(nft::foreign::PacketField::ether_type, {number16(is_ipv4 ? ETH_P_IP : ETH_P_IPV6)});
-  packet.set(nft::foreign::PacketField::l4proto, {{static_cast<std::uint8_t>(port.protocol)}});
-  packet.set(nft::foreign::PacketField::ct_original_dport, {number16(port.port.value())});
+  // With and without what ECN adds.
+  constexpr std::uint8_t kSyn = 0x02;
+  constexpr std::uint8_t kSynEcn = 0xc2;
+  constexpr std::uint8_t kSynAck = 0x12;
+  constexpr std::uint8_t kSynAckEcn = 0x52;
+  // Ports of clients, from the ranges that operating systems and address translators take them of.
+  constexpr std::array<std::uint16_t, 4> kClientPorts = {1024, 32768, 49152, 65535};
+  std::vector<Blob> ports;
+  for (const std::uint16_t number : kClientPorts) ports.push_back(number16(number));
+  Packet packet;
+  packet.set(is_answer ? PacketField::dport : PacketField::sport, std::move(ports));
+  packet.set(PacketField::nfproto, {{nft::protocol_family(port.address.family())}});
+  packet.set(PacketField::ether_type, {number16(is_ipv4 ? ETH_P_IP : ETH_P_IPV6)});
+  packet.set(PacketField::l4proto, {{static_cast<std::uint8_t>(port.protocol)}});
+  if (port.protocol == Protocol::tcp)
+    packet.set(PacketField::tcp_flags, is_answer ? std::vector<Blob>{{kSynAck}, {kSynAckEcn}}
+                                                 : std::vector<Blob>{{kSyn}, {kSynEcn}});
   return packet;
 }
 
-nft::foreign::Packet translated(const RoutedPort& port, std::uint32_t status) {
-  nft::foreign::Packet packet = packet_of(port.published);
-  packet.set(nft::foreign::PacketField::ct_status,
-             {number32(IPS_DST_NAT | IPS_DST_NAT_DONE | status)});
-  packet.set(nft::foreign::PacketField::daddr_type, {number32(RTN_UNICAST)});
-  return packet;
+void set_tracking(Packet& packet, const nft::PublishedPort& port, const Point& point) {
+  switch (point.tracking) {
+    case Point::Tracking::unknown:
+      return;
+    case Point::Tracking::none:
+      packet.set(PacketField::ct_state, {number32(NF_CT_STATE_INVALID_BIT)});
+      packet.set_absent(PacketField::ct_status);
+      packet.set_absent(PacketField::ct_direction);
+      packet.set_absent(PacketField::ct_original_dport);
+      return;
+    case Point::Tracking::done:
+      break;
+  }
+  std::uint32_t status = 0;
+  if (point.is_answer)
+    status = IPS_DST_NAT | IPS_DST_NAT_DONE | IPS_SEEN_REPLY | IPS_CONFIRMED | IPS_SRC_NAT_DONE;
+  else if (point.is_translated)
+    status = IPS_DST_NAT | IPS_DST_NAT_DONE;
+  packet.set(PacketField::ct_state, {number32(point.is_answer ? kEstablished : kNew)});
+  packet.set(PacketField::ct_status, {number32(status)});
+  packet.set(PacketField::ct_direction, {{point.is_answer ? kReply : kOriginal}});
+  packet.set(PacketField::ct_original_dport, {number16(port.port.value())});
 }
 
-// A packet goes between the container's device and any other.
-void set_devices(nft::foreign::Packet& packet, const host::Device& near,
-                 const std::vector<host::Device>& devices, bool is_answer) {
-  std::vector<nft::foreign::Blob> names;
-  std::vector<nft::foreign::Blob> indexes;
+// The addresses at which clients reach the port; the loopback's only where it is published there.
+std::vector<Blob> published_addresses(const std::vector<IpAddress>& own,
+                                      const nft::PublishedPort& port, bool with_loopback) {
+  if (!port.address.is_any()) return {bytes_of(port.address)};
+  std::vector<Blob> addresses;
+  for (const IpAddress& address : own)
+    if (address.family() == port.address.family() && (with_loopback || !address.is_loopback()))
+      addresses.push_back(bytes_of(address));
+  return addresses;
+}
+
+void set_near(Packet& packet, const RoutedPort& port, bool is_answer) {
+  const Family family = port.endpoint.address.family();
+  packet.set(is_answer ? source_of(family) : destination_of(family),
+             {bytes_of(port.endpoint.address)});
+  packet.set(is_answer ? PacketField::sport : PacketField::dport,
+             {number16(port.endpoint.port.value())});
+}
+
+void set_published(Packet& packet, const nft::PublishedPort& port, bool is_answer,
+                   std::vector<Blob> addresses) {
+  const Family family = port.address.family();
+  if (!addresses.empty())
+    packet.set(is_answer ? source_of(family) : destination_of(family), std::move(addresses));
+  packet.set(is_answer ? PacketField::sport : PacketField::dport, {number16(port.port.value())});
+}
+
+void set_devices(Packet& packet, bool is_input, const std::vector<host::Device>& devices) {
+  std::vector<Blob> names;
+  std::vector<Blob> indexes;
   for (const host::Device& device : devices) {
-    if (device.name == near.name) continue;
+    if (device.name.empty()) return;
     names.push_back(device_name(device.name));
     indexes.push_back(number32(device.index));
   }
-  if (!near.name.empty()) {
-    packet.set(is_answer ? nft::foreign::PacketField::iifname : nft::foreign::PacketField::oifname,
-               {device_name(near.name)});
-    packet.set(is_answer ? nft::foreign::PacketField::iif : nft::foreign::PacketField::oif,
-               {number32(near.index)});
-  }
   if (names.empty()) return;
-  packet.set(is_answer ? nft::foreign::PacketField::oifname : nft::foreign::PacketField::iifname,
-             std::move(names));
-  packet.set(is_answer ? nft::foreign::PacketField::oif : nft::foreign::PacketField::iif,
-             std::move(indexes));
+  packet.set(is_input ? PacketField::iifname : PacketField::oifname, std::move(names));
+  packet.set(is_input ? PacketField::iif : PacketField::oif, std::move(indexes));
+}
+
+void set_no_device(Packet& packet, bool is_input) {
+  packet.set(is_input ? PacketField::iifname : PacketField::oifname, {device_name({})});
+  packet.set(is_input ? PacketField::iif : PacketField::oif, {number32(0)});
 }
 
 }  // namespace
 
-nft::foreign::Packet first_packet(const RoutedPort& port,
-                                  const std::vector<host::Device>& devices) {
-  const bool is_ipv4 = port.endpoint.address.family() == Family::ipv4;
-  nft::foreign::Packet packet = translated(port, 0);
-  packet.set(nft::foreign::PacketField::ct_state, {number32(kNew)});
-  packet.set(nft::foreign::PacketField::ct_direction, {{kOriginal}});
-  packet.set(is_ipv4 ? nft::foreign::PacketField::ip_daddr : nft::foreign::PacketField::ip6_daddr,
-             {bytes_of(port.endpoint.address)});
-  packet.set(nft::foreign::PacketField::dport, {number16(port.endpoint.port.value())});
-  set_devices(packet, port.device, devices, false);
+Packet packet_at(const Host& host, const RoutedPort& port, const Point& point,
+                 const std::vector<host::Device>& clients) {
+  const Family family = port.published.address.family();
+  Packet packet = packet_of(port.published, point.is_answer);
+  set_tracking(packet, port.published, point);
+  // Of the four ends, the client's is open.
+  if (point.is_answer != point.is_translated)
+    set_near(packet, port, point.is_answer);
+  else
+    set_published(packet, port.published, point.is_answer,
+                  published_addresses(host.addresses, port.published, /*with_loopback=*/false));
+  if (host.client && host.client->address.family() == family)
+    packet.set(point.is_answer ? destination_of(family) : source_of(family),
+               {bytes_of(host.client->address)});
+  const bool is_local = !point.is_answer && !point.is_translated;
+  packet.set(PacketField::daddr_type, {number32(is_local ? RTN_LOCAL : RTN_UNICAST)});
+  const std::vector<host::Device> near = {port.device};
+  if (point.has_input)
+    set_devices(packet, true, point.is_answer ? near : clients);
+  else
+    set_no_device(packet, true);
+  if (point.has_output)
+    set_devices(packet, false, point.is_answer ? clients : near);
+  else
+    set_no_device(packet, false);
   return packet;
 }
 
-nft::foreign::Packet answer_packet(const RoutedPort& port,
-                                   const std::vector<host::Device>& devices) {
-  const bool is_ipv4 = port.endpoint.address.family() == Family::ipv4;
-  nft::foreign::Packet packet = translated(port, IPS_SEEN_REPLY | IPS_CONFIRMED | IPS_SRC_NAT_DONE);
-  packet.set(nft::foreign::PacketField::ct_state, {number32(kEstablished)});
-  packet.set(nft::foreign::PacketField::ct_direction, {{kReply}});
-  packet.set(is_ipv4 ? nft::foreign::PacketField::ip_saddr : nft::foreign::PacketField::ip6_saddr,
-             {bytes_of(port.endpoint.address)});
-  packet.set(nft::foreign::PacketField::sport, {number16(port.endpoint.port.value())});
-  set_devices(packet, port.device, devices, true);
+Packet arriving_packet(const nft::PublishedPort& port, const std::vector<IpAddress>& addresses) {
+  Packet packet = packet_of(port, false);
+  set_tracking(packet, port, {});
+  set_published(packet, port, false, published_addresses(addresses, port, true));
+  packet.set(PacketField::daddr_type, {number32(RTN_LOCAL)});
   return packet;
 }
 
-nft::foreign::Packet arriving_packet(const nft::PublishedPort& port,
-                                     const std::vector<IpAddress>& addresses) {
-  const Family family = port.address.family();
-  nft::foreign::Packet packet = packet_of(port);
-  packet.set(nft::foreign::PacketField::ct_state, {number32(kNew)});
-  packet.set(nft::foreign::PacketField::ct_status, {number32(0)});
-  packet.set(nft::foreign::PacketField::ct_direction, {{kOriginal}});
-  packet.set(nft::foreign::PacketField::daddr_type, {number32(RTN_LOCAL)});
-  packet.set(nft::foreign::PacketField::dport, {number16(port.port.value())});
-  std::vector<nft::foreign::Blob> destinations;
-  if (!port.address.is_any()) destinations.push_back(bytes_of(port.address));
-  for (const IpAddress& address : addresses)
-    if (port.address.is_any() && address.family() == family)
-      destinations.push_back(bytes_of(address));
-  if (!destinations.empty())
-    packet.set(family == Family::ipv4 ? nft::foreign::PacketField::ip_daddr
-                                      : nft::foreign::PacketField::ip6_daddr,
-               std::move(destinations));
-  return packet;
+void set_arrival(Packet& packet, const host::Device& device) {
+  set_devices(packet, true, {device});
+}
+
+void set_device_names(Packet& packet, PacketField field, const std::vector<std::string>& names) {
+  std::vector<Blob> blobs;
+  blobs.reserve(names.size());
+  for (const std::string& name : names) blobs.push_back(device_name(name));
+  if (!blobs.empty()) packet.set(field, std::move(blobs));
+  if (field == PacketField::iifname) packet.forget(PacketField::iif);
+  if (field == PacketField::oifname) packet.forget(PacketField::oif);
 }
 
 }  // namespace portmapper::doctor
