@@ -50,7 +50,7 @@ Chain parse_chain(const nlmsghdr& reply) {
 bool is_on_the_way(const Chain& chain) {
   return chain.hook &&
          (chain.hook->number == NF_INET_FORWARD || chain.hook->number == NF_INET_PRE_ROUTING ||
-          chain.hook->number == NF_INET_LOCAL_OUT);
+          chain.hook->number == NF_INET_LOCAL_OUT || chain.hook->number == NF_INET_LOCAL_IN);
 }
 
 Status read_chains(Transport& transport, Ruleset& ruleset) {

@@ -1,5 +1,6 @@
 #include "lib/app/ctl/audit.hpp"
 #include "lib/app/ctl/commands.hpp"
+#include "lib/app/ctl/missing.hpp"
 #include "lib/app/host_effects.hpp"
 #include "lib/app/loopback_again.hpp"
 #include "lib/app/retry.hpp"
@@ -49,9 +50,11 @@ Status repair(Transport& transport, const Audit& audit) {
 Result<app::Outcome> check_table(Transport& transport, bool repairs) {
   const Result<TableContents> contents = read_table(transport);
   if (!contents) return contents.error();
-  const Audit audit = audit_table(*contents);
+  Audit audit = audit_table(*contents);
   if (repairs && audit.mendable > 0)
     if (const Status mended = repair(transport, audit); !mended) return mended.error();
+  for (const Missing& missing : find_missing(transport))
+    audit.findings.push_back(to_string(missing));
   return report(audit, repairs);
 }
 

@@ -5,6 +5,7 @@
 #include "lib/app/ctl/commands.hpp"
 #include "lib/app/ctl/listed_processes.hpp"
 #include "lib/app/ctl/listing.hpp"
+#include "lib/app/ctl/missing.hpp"
 #include "lib/base/escape.hpp"
 
 namespace portmapper::ctl {
@@ -41,11 +42,10 @@ Result<Question> parse_question(const std::vector<std::string>& words) {
   return question;
 }
 
-bool answers(const ListedPort& port, const Question& question) {
-  if (port.published.protocol != question.protocol || port.published.port != question.port)
-    return false;
+bool answers(const nft::PublishedPort& published, const Question& question) {
+  if (published.protocol != question.protocol || published.port != question.port) return false;
   if (!question.address) return true;
-  const IpAddress& address = port.published.address;
+  const IpAddress& address = published.address;
   return address == *question.address ||
          (address.is_any() && address.family() == question.address->family());
 }
@@ -90,6 +90,18 @@ std::string processes_of(const ListedPort& port, const Question& question) {
   return text;
 }
 
+// Who would publish the port, had nobody removed our table: its ADD did.
+std::string former_owners(Transport& transport, const Question& question) {
+  std::string text;
+  for (const Missing& missing : find_missing(transport))
+    for (const nft::PublishedPort& published : missing.ports) {
+      if (!answers(published, question)) continue;
+      text += to_string(published) + " was published by " + printable(missing.attachment) +
+              ", which lives; nft-port-mapperctl restore publishes it again.\n";
+    }
+  return text;
+}
+
 // conmon too: whoever wants the port finds it taken.
 std::string nobody(const Question& question, std::vector<std::string>& notes) {
   const std::string port =
@@ -118,7 +130,7 @@ app::Outcome owner(const Arguments& arguments) {
   if (!netlink) return failure(netlink.error());
   Result<std::vector<ListedPort>> ports = list_ports(*netlink);
   if (!ports) return failure(ports.error());
-  std::erase_if(*ports, [&](const ListedPort& port) { return !answers(port, *question); });
+  std::erase_if(*ports, [&](const ListedPort& port) { return !answers(port.published, *question); });
   keep_winner(*ports, *question);
   std::vector<std::string> notes;
   if (const Status found = find_host_processes(*netlink, *ports); !found)
@@ -128,7 +140,7 @@ app::Outcome owner(const Arguments& arguments) {
   for (const ListedPort& port : *ports) outcome.out += processes_of(port, *question);
   if (ports->empty()) {
     outcome.status = kProblem;
-    outcome.out = nobody(*question, notes);
+    outcome.out = nobody(*question, notes) + former_owners(*netlink, *question);
   }
   outcome.log = log_lines(notes);
   return outcome;

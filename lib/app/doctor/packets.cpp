@@ -77,6 +77,11 @@ void set_devices(nft::foreign::Packet& packet, const host::Device& near,
 
 }  // namespace
 
+void set_arrival(nft::foreign::Packet& packet, const host::Device& device) {
+  packet.set(nft::foreign::PacketField::iifname, {device_name(device.name)});
+  packet.set(nft::foreign::PacketField::iif, {number32(device.index)});
+}
+
 nft::foreign::Packet first_packet(const RoutedPort& port,
                                   const std::vector<host::Device>& devices) {
   const bool is_ipv4 = port.endpoint.address.family() == Family::ipv4;

@@ -22,5 +22,7 @@ nft::foreign::Packet answer_packet(const RoutedPort& port,
 // At prerouting and output, before any translation; `addresses` are the host's own.
 nft::foreign::Packet arriving_packet(const nft::PublishedPort& port,
                                      const std::vector<IpAddress>& addresses);
+// It comes by this device.
+void set_arrival(nft::foreign::Packet& packet, const host::Device& device);
 
 }  // namespace portmapper::doctor

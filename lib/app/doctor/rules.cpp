@@ -130,6 +130,7 @@ Finding finding_of(const nft::foreign::Chain& base, const Culprit& culprit,
         "it depends on the client, or on a condition that the doctor does not know; if the"
         " rule is not meant for published ports, this accepts every translated connection:";
   finding.command = accepting(base, culprit);
+  finding.ports = ports;
   return finding;
 }
 
@@ -240,6 +241,7 @@ std::vector<Finding> find_earlier_translations(const Host& host) {
     if (!taker.is_certain)
       finding.why += "; its conditions depend on the client, or the doctor does not know them";
     finding.command = taker.command;
+    finding.ports = taken.ports;
     findings.push_back(std::move(finding));
   }
   return findings;

@@ -357,7 +357,9 @@ class Restorer {
   }
 
   static Restored::Line line_of(const nft::Plan& plan) {
-    return {nft::attachment_comment(plan.attachment), plan.translations.size()};
+    Restored::Line line{nft::attachment_comment(plan.attachment), plan.translations.size()};
+    for (const nft::Translation& one : plan.translations) line.published.push_back(one.published);
+    return line;
   }
 
   Restored report() {
