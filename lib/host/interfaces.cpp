@@ -66,8 +66,9 @@ void add_prefix(const nlmsghdr& reply, std::vector<InterfaceAddress>& addresses)
   auto address = attributes.find(IFA_LOCAL);  // IFA_ADDRESS of a point-to-point link is the peer's
   if (!address) address = attributes.find(IFA_ADDRESS);
   if (!address || address->payload.size() != address_length(family)) return;
-  addresses.push_back({body.ifa_index,
-                       {IpAddress::from_bytes(family, address->payload.data()), body.ifa_prefixlen}});
+  addresses.push_back(
+      {body.ifa_index,
+       {IpAddress::from_bytes(family, address->payload.data()), body.ifa_prefixlen}});
 }
 
 // All of one kind, each by `add`.
@@ -92,12 +93,14 @@ Result<std::vector<Interface>> read_interfaces(Transport& route) {
 }
 
 Result<std::vector<InterfaceAddress>> read_interface_addresses(Transport& route) {
-  return dump_all<InterfaceAddress>(route, RTM_GETADDR, "the addresses of the interfaces", add_prefix);
+  return dump_all<InterfaceAddress>(route, RTM_GETADDR, "the addresses of the interfaces",
+                                    add_prefix);
 }
 
 const Interface* find_interface(std::span<const Interface> interfaces, std::uint32_t index) {
-  const auto found = std::find_if(interfaces.begin(), interfaces.end(),
-                                  [index](const Interface& interface) { return interface.index == index; });
+  const auto found =
+      std::find_if(interfaces.begin(), interfaces.end(),
+                   [index](const Interface& interface) { return interface.index == index; });
   return index == 0 || found == interfaces.end() ? nullptr : &*found;
 }
 

@@ -160,14 +160,12 @@ Result<TestClient> TestClient::make(const std::string& like) {
   Result<Elsewhere> place = new_namespace();
   if (!place) return place.error();
   Device device{"npmprobe" + std::to_string(getpid() % 10000000)};
-  if (const Status added = add_pair(*here, device.name, place->netns); !added)
-    return added.error();
+  if (const Status added = add_pair(*here, device.name, place->netns); !added) return added.error();
   device.index = if_nametoindex(device.name.c_str());
   TestClient client(std::move(place->netns), device);
   client.run([&place] { place->index = if_nametoindex(kClientDevice); });
   forward_like(like, device.name);
-  for (const Status& status :
-       {set_up(*here, device.index), set_up(*place->route, place->index)})
+  for (const Status& status : {set_up(*here, device.index), set_up(*place->route, place->index)})
     if (!status) return status.error();
   for (const Family family : {Family::ipv4, Family::ipv6}) {
     const std::optional<Ends> ends = free_ends(*here, family);

@@ -41,7 +41,8 @@ class TestClient {
   [[nodiscard]] const Device& device() const { return device_; }  // the host's end
 
  private:
-  TestClient(UniqueFd netns, Device device) : netns_(std::move(netns)), device_(std::move(device)) {}
+  TestClient(UniqueFd netns, Device device)
+      : netns_(std::move(netns)), device_(std::move(device)) {}
 
   UniqueFd netns_;
   Device device_;

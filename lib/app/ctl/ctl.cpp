@@ -21,7 +21,8 @@ constexpr std::array kListOptions = {
     Option{"--watch", "", "print the list again every two seconds, until interrupted"},
 };
 constexpr std::array kDoctorOptions = {
-    Option{"--from", "ADDRESS", "judge the way of this client; without it, of some that stand for all"},
+    Option{"--from", "ADDRESS",
+           "judge the way of this client; without it, of some that stand for all"},
     Option{"--no-probe", "", "try no connections, and set up no test client for them"},
 };
 constexpr std::array kCheckOptions = {
@@ -98,19 +99,20 @@ constexpr std::array kSubcommands = {
                " reads it,\n"
                "and prints an nft script that does what an ADD would do. Changes nothing.\n",
                kRenderOptions, 1, render},
-    Subcommand{"doctor", "[PORT[/PROTOCOL]] [OPTION...]", "find out why published ports do not work",
-               "Follows the packets of every published port, or of PORT alone: privileges, kernel, our own"
-               " table,\n"
-               "the rules of other tables, sysctls, routes, interfaces, and what is inside the container's"
-               " network\n"
-               "namespace. Last it tries a connection to each port, from the host and from a test client"
-               " that has a\n"
-               "network namespace of its own, which goes with it. Each finding says what it is, why it"
-               " matters, and\n"
-               "which command repairs it. A problem prevents ports from working, or is dangerous. A note"
-               " may do so on\n"
-               "some hosts. Changes nothing.\n",
-               kDoctorOptions, 1, doctor},
+    Subcommand{
+        "doctor", "[PORT[/PROTOCOL]] [OPTION...]", "find out why published ports do not work",
+        "Follows the packets of every published port, or of PORT alone: privileges, kernel, our own"
+        " table,\n"
+        "the rules of other tables, sysctls, routes, interfaces, and what is inside the container's"
+        " network\n"
+        "namespace. Last it tries a connection to each port, from the host and from a test client"
+        " that has a\n"
+        "network namespace of its own, which goes with it. Each finding says what it is, why it"
+        " matters, and\n"
+        "which command repairs it. A problem prevents ports from working, or is dangerous. A note"
+        " may do so on\n"
+        "some hosts. Changes nothing.\n",
+        kDoctorOptions, 1, doctor},
     Subcommand{"flush", "[--network NAME]", "remove the table, or the ports of one network",
                "Removes the table, and resets route_localnet on the interfaces towards the"
                " containers.\n"

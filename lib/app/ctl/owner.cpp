@@ -130,7 +130,8 @@ app::Outcome owner(const Arguments& arguments) {
   if (!netlink) return failure(netlink.error());
   Result<std::vector<ListedPort>> ports = list_ports(*netlink);
   if (!ports) return failure(ports.error());
-  std::erase_if(*ports, [&](const ListedPort& port) { return !answers(port.published, *question); });
+  std::erase_if(*ports,
+                [&](const ListedPort& port) { return !answers(port.published, *question); });
   keep_winner(*ports, *question);
   std::vector<std::string> notes;
   if (const Status found = find_host_processes(*netlink, *ports); !found)

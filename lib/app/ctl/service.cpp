@@ -24,7 +24,8 @@ Result<Service> parse_service(const std::string& word) {
 }
 
 bool answers(const Service& service, const nft::PublishedPort& published) {
-  return published.port == service.port && published.protocol == service.protocol.value_or(published.protocol);
+  return published.port == service.port &&
+         published.protocol == service.protocol.value_or(published.protocol);
 }
 
 std::string to_string(const Service& service) {

@@ -41,22 +41,19 @@ std::optional<Trouble> wrong_interface(const RoutedPort& port, const Link& link)
   const Inside& inside = *link.inside;
   const std::string address = port.endpoint.address.to_string();
   const bool is_there =
-      std::any_of(inside.addresses.begin(), inside.addresses.end(), [&port](const auto& one) {
-        return one.prefix.address == port.endpoint.address;
-      });
+      std::any_of(inside.addresses.begin(), inside.addresses.end(),
+                  [&port](const auto& one) { return one.prefix.address == port.endpoint.address; });
   if (!is_there)
     return Trouble{Level::problem, "container " + port.owner + " does not have " + address,
                    "its ports lead there, and nobody takes what comes; somebody removed the address"
                    " or the interface: start the container again"};
   const host::Interface* const within = link.within;
   if (within == nullptr || within->is_up) return std::nullopt;
-  return Trouble{Level::problem,
-                 "interface " + within->name + " of container " + port.owner + " is down",
-                 "it has " + address + ", and nothing passes an interface that is down",
-                 is_plain(within->name)
-                     ? in_namespace(inside, "ip link set " + within->name + " up")
-                     : "",
-                 kUntilItEnds};
+  return Trouble{
+      Level::problem, "interface " + within->name + " of container " + port.owner + " is down",
+      "it has " + address + ", and nothing passes an interface that is down",
+      is_plain(within->name) ? in_namespace(inside, "ip link set " + within->name + " up") : "",
+      kUntilItEnds};
 }
 
 // The host's address in the endpoint's subnet: a gateway that would do.
@@ -79,10 +76,10 @@ std::optional<Trouble> no_way_back(const Host& host, const RoutedPort& port, con
   }
   if (clients.empty()) return std::nullopt;
   const std::string gateway = gateway_of(host, port);
-  Trouble trouble{clients.size() == asked ? Level::problem : Level::note,
-                  "container " + port.owner + " has no route back to clients such as " +
-                      some_of(clients),
-                  "requests reach it, and its replies go nowhere; it needs a default route"};
+  Trouble trouble{
+      clients.size() == asked ? Level::problem : Level::note,
+      "container " + port.owner + " has no route back to clients such as " + some_of(clients),
+      "requests reach it, and its replies go nowhere; it needs a default route"};
   if (gateway.empty()) return trouble;
   trouble.command = in_namespace(*link.inside, "ip route add default via " + gateway);
   trouble.keep = kUntilItEnds;
@@ -98,8 +95,7 @@ foreign::Packet packet_inside(const RoutedPort& port, const Link& link) {
 
 bool is_of(const foreign::Chain& chain, Family family, std::uint32_t hook, const char* type) {
   return chain.hook && chain.hook->number == hook && chain.hook->type == type &&
-         (chain.table.family == NFPROTO_INET ||
-          chain.table.family == nft::protocol_family(family));
+         (chain.table.family == NFPROTO_INET || chain.table.family == nft::protocol_family(family));
 }
 
 // A service mesh, for instance, sends the port to a proxy of its own.
@@ -126,8 +122,7 @@ std::optional<Trouble> own_rules(const RoutedPort& port, const Link& link) {
     const std::vector<foreign::End> ends = walk(rules, chain, packet_inside(port, link));
     const auto end = std::find_if(ends.begin(), ends.end(), eats_inside);
     if (end == ends.end()) continue;
-    const bool is_certain =
-        end == ends.end() - 1 && std::all_of(ends.begin(), end, eats_inside);
+    const bool is_certain = end == ends.end() - 1 && std::all_of(ends.begin(), end, eats_inside);
     return Trouble{
         is_certain ? Level::problem : Level::note,
         "container " + port.owner + " has rules of its own that " +
@@ -157,8 +152,8 @@ std::string where(const host::Listener& listener) {
 
 // Nobody serves the endpoint: who comes nearest to it.
 Trouble nobody_listens(const RoutedPort& port, const Inside& inside) {
-  const std::string endpoint = to_string(port.endpoint) + "/" +
-                               std::string(to_string(port.published.protocol));
+  const std::string endpoint =
+      to_string(port.endpoint) + "/" + std::string(to_string(port.published.protocol));
   Trouble trouble{Level::problem, "nobody listens on " + endpoint + " in container " + port.owner,
                   "connections are refused"};
   std::vector<std::string> here;
@@ -168,9 +163,9 @@ Trouble nobody_listens(const RoutedPort& port, const Inside& inside) {
     if (listener.port.protocol != port.published.protocol) continue;
     const bool is_same = listener.port.port == port.endpoint.port;
     (is_same ? here : others).push_back(where(listener));
-    has_other_family = has_other_family ||
-                       (is_same && !listener.address.is_loopback() &&
-                        listener.address.family() != port.endpoint.address.family());
+    has_other_family =
+        has_other_family || (is_same && !listener.address.is_loopback() &&
+                             listener.address.family() != port.endpoint.address.family());
   }
   for (std::vector<std::string>* list : {&here, &others}) {
     std::sort(list->begin(), list->end());
@@ -178,7 +173,8 @@ Trouble nobody_listens(const RoutedPort& port, const Inside& inside) {
   }
   if (has_other_family) {
     trouble.level = Level::note;
-    trouble.why += "; it listens on " + some_of(here) + ", so clients of the other family are served";
+    trouble.why +=
+        "; it listens on " + some_of(here) + ", so clients of the other family are served";
   } else if (!here.empty()) {
     trouble.why += "; it listens on " + some_of(here) +
                    " alone: let the program listen on any address (0.0.0.0 or ::)";
@@ -186,8 +182,7 @@ Trouble nobody_listens(const RoutedPort& port, const Inside& inside) {
     trouble.why += "; it listens on " + some_of(others) +
                    ": publish that port, or let the program listen on this one";
   } else {
-    trouble.why += "; it listens on nothing by " +
-                   std::string(to_string(port.published.protocol)) +
+    trouble.why += "; it listens on nothing by " + std::string(to_string(port.published.protocol)) +
                    ": its program has not started, or has ended";
   }
   return trouble;
@@ -234,8 +229,8 @@ std::vector<Finding> find_container_faults(const Host& host) {
       troubles[*trouble].push_back(to_string(port.published));
   std::vector<Finding> findings;
   for (const auto& [trouble, ports] : troubles) {
-    Finding finding{trouble.level, trouble.what,
-                    trouble.why + "; it concerns " + some_of(ports), trouble.command};
+    Finding finding{trouble.level, trouble.what, trouble.why + "; it concerns " + some_of(ports),
+                    trouble.command};
     if (!trouble.command.empty()) finding.keep = trouble.keep;
     finding.ports = ports;
     findings.push_back(std::move(finding));

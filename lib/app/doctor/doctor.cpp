@@ -199,7 +199,8 @@ std::vector<Finding> diagnose(const Host& host) {
   }
   Findings unexplained = find_unexplained(host, findings);
   if (unexplained.empty() && host.probe)
-    unexplained.push_back({Level::ok, "probe: test connections to the published ports do not fail"});
+    unexplained.push_back(
+        {Level::ok, "probe: test connections to the published ports do not fail"});
   for (Finding& finding : unexplained) findings.push_back(std::move(finding));
   return findings;
 }

@@ -70,20 +70,20 @@ struct Host {
   std::vector<RoutedPort> ports{};
   std::vector<app::HostProcess> processes{};  // that listen where a port is published
   std::vector<IpAddress> addresses{};
-  std::vector<host::Device> devices{};      // but lo, where nothing is forwarded
+  std::vector<host::Device> devices{};  // but lo, where nothing is forwarded
   std::optional<Client> client{};
   std::optional<std::int64_t> forwards{};   // net.ipv4.ip_forward
   std::optional<std::int64_t> forwards6{};  // net.ipv6.conf.all.forwarding
   nft::foreign::Ruleset others{};
   bool has_table = false;
-  std::vector<std::string> exposed_devices{};   // route_localnet without the guard
-  std::vector<std::string> loopback6{};         // what is wrong about ::1, as `check` says it
-  std::optional<std::int64_t> bridge_calls{};   // net.bridge.bridge-nf-call-iptables
-  std::optional<std::int64_t> bridge_calls6{};  // and -ip6tables
+  std::vector<std::string> exposed_devices{};        // route_localnet without the guard
+  std::vector<std::string> loopback6{};              // what is wrong about ::1, as `check` says it
+  std::optional<std::int64_t> bridge_calls{};        // net.bridge.bridge-nf-call-iptables
+  std::optional<std::int64_t> bridge_calls6{};       // and -ip6tables
   std::map<std::string, DeviceSettings> settings{};  // of the devices that packets come by
   std::vector<host::Interface> interfaces{};
   std::vector<host::InterfaceAddress> prefixes{};
-  std::map<std::uint64_t, Inside> insides{};  // by the namespace's inode number
+  std::map<std::uint64_t, Inside> insides{};    // by the namespace's inode number
   std::vector<std::string> by_advertisement{};  // whose IPv6 default route forwarding would end
   std::vector<std::string> damage{};            // of our own table, as `check` says it
   bool is_mendable = false;                     // some of that, by check --repair

@@ -72,9 +72,8 @@ Fault fault_of(const Host& host, const Crossing& crossing) {
     case EXDEV:
       return Fault::filtered;
     case EHOSTUNREACH:
-      return settings != host.settings.end() && settings->second.forwards == 0
-                 ? Fault::unforwarded
-                 : Fault::unreachable;
+      return settings != host.settings.end() && settings->second.forwards == 0 ? Fault::unforwarded
+                                                                               : Fault::unreachable;
     case EACCES:
       return Fault::prohibited;
     case EINVAL:

@@ -62,8 +62,7 @@ class Surroundings {
     Result<std::vector<host::Interface>> interfaces = host::read_interfaces(*sockets->route);
     auto addresses = host::read_interface_addresses(*sockets->route);
     if (!interfaces || !addresses) {
-      inside.refusal =
-          printable((interfaces ? addresses.error() : interfaces.error()).message());
+      inside.refusal = printable((interfaces ? addresses.error() : interfaces.error()).message());
       return;
     }
     inside.interfaces = std::move(*interfaces);
@@ -84,6 +83,7 @@ class Surroundings {
     const Result<host::RouteAnswer> way = host::look_up(route_, {.to = client});
     // The host itself is nobody who comes by an interface.
     if (!way || way->refusal != 0 || way->type != RTN_UNICAST) return {};
+    host_.client = Client{client, name_of(way->device)};
     return {{client, way->device}};
   }
 
@@ -227,8 +227,8 @@ std::optional<IpAddress> address_for(const Host& host, Family family, const std:
 }
 
 bool is_absent(const Host& host, const RoutedPort& port) {
-  return std::find(host.absent_ports.begin(), host.absent_ports.end(),
-                   to_string(port.published)) != host.absent_ports.end();
+  return std::find(host.absent_ports.begin(), host.absent_ports.end(), to_string(port.published)) !=
+         host.absent_ports.end();
 }
 
 void try_from_outside(Host& host, const host::TestClient& client, const std::string& entrance) {
@@ -258,8 +258,7 @@ void make_trials(Host& host) {
   std::vector<host::Destination> destinations;
   for (const RoutedPort& port : host.ports) {
     if (destinations.size() == kMostTrials) break;
-    destinations.push_back(
-        {port.published.protocol, port.endpoint.address, port.endpoint.port});
+    destinations.push_back({port.published.protocol, port.endpoint.address, port.endpoint.port});
   }
   const std::vector<host::Answer> answers = host::attempt_all(destinations);
   for (std::size_t i = 0; i < answers.size(); ++i) host.ports[i].trial.direct = answers[i];

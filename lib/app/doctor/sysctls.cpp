@@ -22,8 +22,7 @@ std::vector<std::string> names_of(const Host& host, Family family) {
 Finding of_forwarding(const Host& host, Family family, const std::string& sysctl) {
   const std::vector<std::string> ports = names_of(host, family);
   const std::string name = family == Family::ipv4 ? "IPv4" : "IPv6";
-  Finding finding{ports.empty() ? Finding::Level::note : Finding::Level::problem,
-                  sysctl + " is 0"};
+  Finding finding{ports.empty() ? Finding::Level::note : Finding::Level::problem, sysctl + " is 0"};
   finding.why =
       ports.empty()
           ? "ports published to " + name + " addresses would not answer; none is published now"
@@ -47,11 +46,9 @@ bool is_forced(const Host& host, const std::string& device) {
 }
 
 bool passes_forced(const Host& host, const RoutedPort& port) {
-  return !port.ways.empty() &&
-         std::all_of(port.ways.begin(), port.ways.end(), [&](const Way& way) {
-           return is_forced(host, way.request.in) &&
-                  (!way.answer || is_forced(host, way.answer->in));
-         });
+  return !port.ways.empty() && std::all_of(port.ways.begin(), port.ways.end(), [&](const Way& way) {
+    return is_forced(host, way.request.in) && (!way.answer || is_forced(host, way.answer->in));
+  });
 }
 
 // The interfaces decide, the sysctl for all of them only sets them.
@@ -105,11 +102,11 @@ std::vector<Finding> without_hairpin(const Host& host) {
   }
   std::vector<Finding> findings;
   for (const auto& [end, owners] : ends)
-    findings.push_back(
-        {Finding::Level::note, "bridge port " + end + " is not in hairpin mode",
-         "so " + some_of(owners) + " does not reach its own published ports",
-         is_plain(end) ? "bridge link set dev " + end + " hairpin on" : "",
-         "\"hairpinMode\": true in the configuration of the bridge plugin, for containers to come"});
+    findings.push_back({Finding::Level::note, "bridge port " + end + " is not in hairpin mode",
+                        "so " + some_of(owners) + " does not reach its own published ports",
+                        is_plain(end) ? "bridge link set dev " + end + " hairpin on" : "",
+                        "\"hairpinMode\": true in the configuration of the bridge plugin, for "
+                        "containers to come"});
   return findings;
 }
 
@@ -125,8 +122,9 @@ std::vector<Finding> find_bridge_calls(const Host& host) {
   if (calls6) off.push_back(key + "ip6tables=0");
   Finding finding{
       Finding::Level::note,
-      key + (calls && calls6 ? "iptables and -ip6tables are"
-                             : std::string(calls ? "iptables" : "ip6tables") + " is") +
+      key +
+          (calls && calls6 ? "iptables and -ip6tables are"
+                           : std::string(calls ? "iptables" : "ip6tables") + " is") +
           " 1",
       "packets between containers of a bridge pass the forward rules too, and a container"
       " reaches its own published port only if its bridge port is in hairpin mode;" +
@@ -159,8 +157,7 @@ std::vector<Finding> find_full_conntrack(const Host& host) {
   return {finding};
 }
 
-std::string sysctl_of(const std::string& group, const std::string& device,
-                      const std::string& key) {
+std::string sysctl_of(const std::string& group, const std::string& device, const std::string& key) {
   const std::string dotted = group + "." + device + "." + key;
   if (device.find('.') == std::string::npos) return dotted;
   // sysctl(8) takes '/' for '.', which a device's name may have.
@@ -179,8 +176,9 @@ Setting setting(const std::vector<std::string>& assignments) {
     lines += (lines.empty() ? "" : ", ") + assignment;
   }
   return {"sysctl -w" + words,
-          lines + " in /etc/sysctl.d/90-published-ports.conf; without that it is lost at the next"
-                  " boot"};
+          lines +
+              " in /etc/sysctl.d/90-published-ports.conf; without that it is lost at the next"
+              " boot"};
 }
 
 std::vector<Finding> find_unforwarded(const Host& host, Family family) {
@@ -196,8 +194,8 @@ std::vector<Finding> find_unforwarded(const Host& host, Family family) {
     if (place.fault != Fault::unforwarded) continue;
     Finding finding{sufferers.level, sysctl_of("net.ipv4.conf", place.device, "forwarding") +
                                          " is 0, while other interfaces forward"};
-    finding.why = "the host forwards nothing that arrives there, so it drops " +
-                  packets_of(place, sufferers);
+    finding.why =
+        "the host forwards nothing that arrives there, so it drops " + packets_of(place, sufferers);
     finding.ports = sufferers.ports;
     cure(finding, {sysctl_of("net.ipv4.conf", place.device, "forwarding") + "=1"});
     findings.push_back(std::move(finding));
@@ -213,16 +211,16 @@ std::vector<Finding> find_filtered(const Host& host) {
     const auto found = host.settings.find(place.device);
     const bool is_strict =
         found != host.settings.end() && found->second.rp_filter.value_or(0) == kStrict;
-    Finding finding{sufferers.level, "rp_filter of " + place.device + " drops " +
-                                         packets_of(place, sufferers)};
+    Finding finding{sufferers.level,
+                    "rp_filter of " + place.device + " drops " + packets_of(place, sufferers)};
     finding.ports = sufferers.ports;
     if (is_strict) {
       finding.why = "it is strict: it demands that the route to " + sufferers.source +
                     ", where they come from, leads through the same interface, and it does not";
       cure(finding, {sysctl_of("net.ipv4.conf", place.device, "rp_filter") + "=2"});
     } else {
-      finding.why = "there is no route to " + sufferers.source +
-                    ", where they come from; the host needs one";
+      finding.why =
+          "there is no route to " + sufferers.source + ", where they come from; the host needs one";
     }
     findings.push_back(std::move(finding));
   }

@@ -57,12 +57,14 @@ std::optional<Failure> failure_of(const Host& host, const RoutedPort& port) {
   else if (fails(port, trial.direct))
     failure.why += "; one from the host straight to the container " + result_of(trial.direct) +
                    " too, so it is the container or the link to it";
-  const bool may_be_the_client = trial.direct == Answer::answered &&
-                                 (!trial.was_taken || (host.probe && !host.probe->empty() && is_told_apart(host, port)));
+  const bool may_be_the_client =
+      trial.direct == Answer::answered &&
+      (!trial.was_taken || (host.probe && !host.probe->empty() && is_told_apart(host, port)));
   if (may_be_the_client) {
     failure.level = Finding::Level::note;
-    failure.why += "; a rule, or a condition in its network's configuration, may tell the test"
-                   " client's interface from others, which then do better";
+    failure.why +=
+        "; a rule, or a condition in its network's configuration, may tell the test"
+        " client's interface from others, which then do better";
   }
   return failure;
 }
@@ -91,8 +93,8 @@ std::vector<Finding> find_unexplained(const Host& host, const std::vector<Findin
   for (const auto& [failure, ports] : failures) {
     Finding finding{.level = failure.level, .what = {}};
     for (const RoutedPort* port : ports) finding.ports.push_back(to_string(port->published));
-    finding.what = some_of(finding.ports) + (ports.size() == 1 ? " fails: " : " fail: ") +
-                   failure.what;
+    finding.what =
+        some_of(finding.ports) + (ports.size() == 1 ? " fails: " : " fail: ") + failure.what;
     finding.why = failure.why + "; see where its packets go";
     finding.command = trace_of(*ports.front());
     findings.push_back(std::move(finding));
@@ -117,14 +119,15 @@ std::vector<Finding> find_damage(const Host& host) {
 
 std::vector<Finding> find_missing(const Host& host) {
   if (host.missing.empty()) return {};
-  return {{Finding::Level::problem,
-           some_of(host.missing) + (host.missing.size() == 1 ? " is" : " are") +
-               " alive and on record, and not published",
-           "somebody removed our table, or their elements (nft flush ruleset, a reload of"
-           " /etc/nftables.conf): their ports do not answer",
-           "nft-port-mapperctl restore",
-           "the ports stay until the next flush; the unit nft-port-mapper-restore.service runs restore"
-           " after each reload"}};
+  return {
+      {Finding::Level::problem,
+       some_of(host.missing) + (host.missing.size() == 1 ? " is" : " are") +
+           " alive and on record, and not published",
+       "somebody removed our table, or their elements (nft flush ruleset, a reload of"
+       " /etc/nftables.conf): their ports do not answer",
+       "nft-port-mapperctl restore",
+       "the ports stay until the next flush; the unit nft-port-mapper-restore.service runs restore"
+       " after each reload"}};
 }
 
 }  // namespace portmapper::doctor

@@ -40,16 +40,17 @@ Finding lost_request(const Host& host, const FaultPlace& place, const Sufferers&
   finding.ports = sufferers.ports;
   if (place.fault == Fault::local) {
     finding.what = "this host itself has " + place.destination + ", where " + ports + " leads";
-    finding.why = "connections end at the host instead of the container; two interfaces must not"
-                  " have one address";
+    finding.why =
+        "connections end at the host instead of the container; two interfaces must not"
+        " have one address";
   } else if (place.fault == Fault::detour) {
     finding.what = "packets to " + place.destination + ", where " + ports + " leads, leave by " +
                    place.device + ", and the container is behind " + sufferers.expected;
     finding.why = "the container never sees them" + shared_subnet(host, place.destination) +
                   "; `ip route get " + place.destination + "` shows the route, `ip rule` the rules";
   } else {
-    finding.what = kind_of(place.fault) + " leads to " + place.destination + ", where " + ports +
-                   " leads";
+    finding.what =
+        kind_of(place.fault) + " leads to " + place.destination + ", where " + ports + " leads";
     finding.why = "the host drops " + packets_of(place, sufferers) + "; `ip route get " +
                   place.destination + " from " + sufferers.source + " iif " + place.device +
                   "` shows it, `ip rule` the rules";
@@ -102,10 +103,10 @@ std::optional<LinkFault> broken_link(const Host& host, const RoutedPort& port, c
   if (bridge == host.interfaces.end() || port.trial.direct == host::Answer::answered)
     return std::nullopt;
   const bool is_safe = is_plain(end.name) && is_plain(bridge->name);
-  return LinkFault{
-      port.trial.direct == host::Answer::untried ? Level::note : Level::problem,
-      name + " is not a port of bridge " + bridge->name, "the route leads to the bridge, not to it",
-      is_safe ? "ip link set " + end.name + " master " + bridge->name : ""};
+  return LinkFault{port.trial.direct == host::Answer::untried ? Level::note : Level::problem,
+                   name + " is not a port of bridge " + bridge->name,
+                   "the route leads to the bridge, not to it",
+                   is_safe ? "ip link set " + end.name + " master " + bridge->name : ""};
 }
 
 // A veth end drops frames that are longer than it takes, without a message; the segments of TCP
@@ -114,13 +115,12 @@ std::optional<LinkFault> narrow_link(const RoutedPort& port, const Link& link) {
   const host::Interface& end = *link.host_end;
   const host::Interface& within = *link.within;
   const bool is_bridged = link.master != nullptr && link.master->kind == "bridge";
-  const host::Interface& narrowest =
-      is_bridged && link.master->mtu < end.mtu ? *link.master : end;
+  const host::Interface& narrowest = is_bridged && link.master->mtu < end.mtu ? *link.master : end;
   const host::Interface& widest = is_bridged ? *link.master : end;
   const bool narrows_answers = narrowest.mtu < within.mtu;
   if (!narrows_answers && widest.mtu <= within.mtu) return std::nullopt;
-  const std::string inner = within.name + " of " + port.owner + " takes " +
-                            std::to_string(within.mtu) + " bytes, ";
+  const std::string inner =
+      within.name + " of " + port.owner + " takes " + std::to_string(within.mtu) + " bytes, ";
   const host::Interface& other = narrows_answers ? narrowest : widest;
   return LinkFault{Level::note, inner + other.name + " of the host " + std::to_string(other.mtu),
                    "they are ends of one link, and what is longer than the smaller MTU is dropped"
@@ -154,8 +154,9 @@ std::vector<Finding> find_link_faults(const Host& host) {
     Finding finding{fault.level, fault.what, fault.why + "; it concerns " + some_of(ports)};
     finding.command = fault.command;
     if (!fault.command.empty())
-      finding.keep = "whatever sets up this interface must do that too; this lasts until it does"
-                     " so again";
+      finding.keep =
+          "whatever sets up this interface must do that too; this lasts until it does"
+          " so again";
     finding.ports = ports;
     findings.push_back(std::move(finding));
   }
