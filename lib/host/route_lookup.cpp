@@ -61,6 +61,7 @@ void add_default(const nlmsghdr& reply, std::vector<DefaultRoute>& routes) {
   rtmsg body{};
   std::memcpy(&body, reinterpret_cast<const char*>(&reply) + NLMSG_HDRLEN, sizeof body);
   if (body.rtm_dst_len != 0 || body.rtm_type != RTN_UNICAST) return;
+  if (body.rtm_table != RT_TABLE_MAIN) return;
   if (body.rtm_family != AF_INET && body.rtm_family != AF_INET6) return;
   const Attributes attributes(message_attributes(reply, sizeof body));
   DefaultRoute found{.family = body.rtm_family == AF_INET ? Family::ipv4 : Family::ipv6,

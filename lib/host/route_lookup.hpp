@@ -49,7 +49,7 @@ struct RouteAnswer {
 
 Result<RouteAnswer> look_up(Transport& route, const RouteQuestion& question);
 
-// The interfaces of the default routes, and who made the route.
+// The interfaces of the main table's default routes, and who made the route.
 struct DefaultRoute {
   Family family = Family::ipv4;
   std::uint32_t device = 0;

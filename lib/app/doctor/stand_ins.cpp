@@ -43,7 +43,7 @@ std::vector<ClientPlace> stand_ins(const std::vector<host::Interface>& interface
                                    const std::vector<std::uint32_t>& containers) {
   const auto leads_outside = [&](std::uint32_t index) {
     const host::Interface* const device = find_interface(interfaces, index);
-    return device != nullptr && device->is_up && !device->is_loopback &&
+    return device != nullptr && device->is_up && device->has_carrier && !device->is_loopback &&
            std::find(containers.begin(), containers.end(), index) == containers.end();
   };
   std::vector<ClientPlace> places;

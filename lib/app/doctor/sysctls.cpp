@@ -11,10 +11,15 @@
 namespace portmapper::doctor {
 namespace {
 
+// What the host itself alone reaches is not forwarded.
+bool needs_forwarding(const RoutedPort& port, Family family) {
+  return port.endpoint.address.family() == family && !port.published.address.is_loopback();
+}
+
 std::vector<std::string> names_of(const Host& host, Family family) {
   std::vector<std::string> names;
   for (const RoutedPort& port : host.ports)
-    if (port.endpoint.address.family() == family) names.push_back(to_string(port.published));
+    if (needs_forwarding(port, family)) names.push_back(to_string(port.published));
   return names;
 }
 
@@ -64,7 +69,7 @@ template <typename Passes>
 bool all_pass(const Host& host, Family family, Passes passes) {
   bool is_any = false;
   for (const RoutedPort& port : host.ports) {
-    if (port.endpoint.address.family() != family) continue;
+    if (!needs_forwarding(port, family)) continue;
     is_any = true;
     if (!passes(host, port)) return false;
   }
