@@ -2,15 +2,18 @@
 
 #include <endian.h>
 #include <linux/rtnetlink.h>
+#include <net/if.h>
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 
 #include "lib/base/attributes.hpp"
 #include "lib/host/route_dump.hpp"
 #include "lib/host/route_request.hpp"
+#include "lib/host/sysctl.hpp"
 
 namespace portmapper::host {
 namespace {
@@ -27,7 +30,9 @@ void put_ports(RouteRequest& request, const RouteQuestion& question) {
 
 }  // namespace
 
-Result<RouteAnswer> look_up(Transport& route, const RouteQuestion& question) {
+namespace {
+
+Result<RouteAnswer> look_up_once(Transport& route, const RouteQuestion& question) {
   RouteRequest request(RTM_GETROUTE, 0);
   auto* const body = request.body<rtmsg>();
   const auto bits = static_cast<unsigned char>(question.to.length() * 8);
@@ -51,6 +56,32 @@ Result<RouteAnswer> look_up(Transport& route, const RouteQuestion& question) {
       });
   if (!refused) return refused.error();
   answer.refusal = *refused;
+  return answer;
+}
+
+// Newer kernels (6.18 does) say EINVAL for a packet that rp_filter drops, where older ones say EXDEV.
+// So the reverse path is looked at as the kernel does: whether the route back leads by the interface.
+bool is_filtered(Transport& route, const RouteQuestion& question) {
+  constexpr std::int64_t kStrict = 1;
+  std::array<char, IF_NAMESIZE> name{};
+  if (question.to.family() != Family::ipv4 || !question.from || question.iif == 0 ||
+      if_indextoname(question.iif, name.data()) == nullptr)
+    return false;
+  const auto value = [](const std::string& device) {
+    return read_sysctl("net/ipv4/conf/" + device + "/rp_filter").value_or(0);
+  };
+  const std::int64_t filter = std::max(value("all"), value(name.data()));
+  if (filter == 0) return false;
+  const Result<RouteAnswer> back = look_up_once(route, {.to = *question.from});
+  if (!back) return false;
+  return back->refusal != 0 || (filter == kStrict && back->device != question.iif);
+}
+
+}  // namespace
+
+Result<RouteAnswer> look_up(Transport& route, const RouteQuestion& question) {
+  Result<RouteAnswer> answer = look_up_once(route, question);
+  if (answer && answer->refusal == EINVAL && is_filtered(route, question)) answer->refusal = EXDEV;
   return answer;
 }
 

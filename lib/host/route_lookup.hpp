@@ -8,7 +8,7 @@
 // rules, rp_filter and forwarding of the interface; without, the one for a packet of its own.
 // Refusals are the kernel's errno:
 //
-//   EXDEV         IPv4: rp_filter, or a source that has no route
+//   EXDEV         IPv4: rp_filter (newer kernels say EINVAL, which is told apart here)
 //   EHOSTUNREACH  unreachable, or IPv4: the interface does not forward
 //   EACCES        prohibit
 //   EINVAL        blackhole, or a source that is no host's
