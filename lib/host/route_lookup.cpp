@@ -28,10 +28,6 @@ void put_ports(RouteRequest& request, const RouteQuestion& question) {
   put(RTA_DPORT, question.dport);
 }
 
-}  // namespace
-
-namespace {
-
 Result<RouteAnswer> look_up_once(Transport& route, const RouteQuestion& question) {
   RouteRequest request(RTM_GETROUTE, 0);
   auto* const body = request.body<rtmsg>();
