@@ -145,10 +145,11 @@ TEST_CASE("doctor way: IPv6 forwarding is switched on without losing the default
   const Server server(patient.lab.ns("abc"), "abc", Protocol::tcp, "::", 80);
   write_sysctl(host, "net/ipv6/conf/all/forwarding", "0");
   write_sysctl(host, "net/ipv6/conf/lan0/accept_ra", "1");
-  CHECK(comes_true([&] {
+  const auto hears_router = [&] {
     advertise(patient.lab.client());
     return has_default_route6(host);
-  }));
+  };
+  CHECK(comes_true(hears_router));
   CHECK(probe(patient.lab.client(), Protocol::tcp, "2001:db8::1", 8080) != "abc 2001:db8::2");
   CHECK(findings(patient.doctor()) ==
         R"(problem  net.ipv6.conf.all.forwarding is 0
@@ -168,6 +169,8 @@ TEST_CASE("doctor way: IPv6 forwarding is switched on without losing the default
   // What it protects against.
   write_sysctl(host, "net/ipv6/conf/all/forwarding", "0");
   write_sysctl(host, "net/ipv6/conf/lan0/accept_ra", "1");
+  tool(host, "ip -6 route del default");
+  CHECK(comes_true(hears_router));
   write_sysctl(host, "net/ipv6/conf/all/forwarding", "1");
   CHECK_FALSE(has_default_route6(host));
 }
