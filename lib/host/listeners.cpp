@@ -57,6 +57,7 @@ int dump_error(const nlmsghdr& reply) {
   return static_cast<int>(0U - static_cast<unsigned>(error));
 }
 
+// Without ports: those of all.
 Status dump_sockets(Transport& sockets, Protocol protocol, Family family,
                     std::span<const ListenPort> ports, std::vector<Listener>& found) {
   struct {
@@ -75,7 +76,8 @@ Status dump_sockets(Transport& sockets, Protocol protocol, Family family,
   const Status status = sockets.exchange({bytes, sizeof request}, [&](const nlmsghdr& reply) {
     error_number = std::max(error_number, dump_error(reply));
     std::optional<Listener> listener = listener_of(reply, protocol);
-    if (listener && std::binary_search(ports.begin(), ports.end(), listener->port))
+    if (listener &&
+        (ports.empty() || std::binary_search(ports.begin(), ports.end(), listener->port)))
       found.push_back(std::move(*listener));
   });
   if (!status) return status;
@@ -132,6 +134,15 @@ Result<std::vector<Listener>> find_listeners(Transport& sockets,
       if (!listed) return listed.error();
     }
     first = last;
+  }
+  return found;
+}
+
+Result<std::vector<Listener>> all_listeners(Transport& sockets, Protocol protocol) {
+  std::vector<Listener> found;
+  for (const Family family : {Family::ipv4, Family::ipv6}) {
+    const Status listed = dump_sockets(sockets, protocol, family, {}, found);
+    if (!listed) return listed.error();
   }
   return found;
 }

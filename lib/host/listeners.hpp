@@ -47,6 +47,8 @@ struct Listener {
 };
 
 Result<std::vector<Listener>> find_listeners(Transport& sockets, std::span<const ListenPort> ports);
+// The same of whatever port.
+Result<std::vector<Listener>> all_listeners(Transport& sockets, Protocol protocol);
 
 // Where several processes have a socket, the one with the lowest number, but conmon before all: it
 // holds sockets that podman opened, which podman too has for a moment.

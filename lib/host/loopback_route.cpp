@@ -7,7 +7,6 @@
 #include <net/if.h>
 #include <sys/socket.h>
 
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <memory>
@@ -15,6 +14,7 @@
 
 #include "lib/base/attributes.hpp"
 #include "lib/host/route_localnet.hpp"
+#include "lib/host/route_request.hpp"
 #include "lib/host/sysctl.hpp"
 
 namespace portmapper::host {
@@ -28,46 +28,6 @@ constexpr int kDeepest = 4;  // a VLAN of a port of a bridge
 IpAddress loopback_address() {
   return IpPrefix::loopback(Family::ipv6).address;
 }
-
-// A request of rtnetlink about one object, and its answer.
-class RouteRequest {
- public:
-  RouteRequest(std::uint16_t type, unsigned flags) {
-    mnl_nlmsg_put_header(buffer_.data());
-    header()->nlmsg_type = type;
-    header()->nlmsg_flags = static_cast<std::uint16_t>(NLM_F_REQUEST | flags);
-  }
-  template <typename T>
-  T* body() {
-    return static_cast<T*>(mnl_nlmsg_put_extra_header(header(), sizeof(T)));
-  }
-  void put(std::uint16_t type, std::uint32_t value) { mnl_attr_put_u32(header(), type, value); }
-  void put(std::uint16_t type, const IpAddress& address) {
-    mnl_attr_put(header(), type, address.length(), address.bytes().data());
-  }
-  // The errno of the kernel's refusal; 0: there was none.
-  Result<int> send(Transport& route, const std::string& object, const OnReply& on_reply) {
-    int error_number = 0;
-    bool answered = false;
-    const Status status =
-        route.exchange({buffer_.data(), header()->nlmsg_len}, [&](const nlmsghdr& reply) {
-          answered = true;
-          const Acknowledgement ack = acknowledgement(reply);
-          if (ack.present)
-            error_number = ack.error_number;
-          else
-            on_reply(reply);
-        });
-    if (!status) return status.error();
-    if (!answered) return no_answer(object);
-    return error_number;
-  }
-
- private:
-  nlmsghdr* header() { return reinterpret_cast<nlmsghdr*>(buffer_.data()); }
-
-  alignas(nlmsghdr) std::array<std::uint8_t, 256> buffer_{};
-};
 
 // local ::1/128 dev DEVICE table local proto 127
 RouteRequest route_request(std::uint16_t type, unsigned flags, unsigned index) {

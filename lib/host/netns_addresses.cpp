@@ -22,17 +22,6 @@ bool is_network_namespace(int fd) {
   return ioctl(fd, NS_GET_NSTYPE) == CLONE_NEWNET;
 }
 
-// Nothing for a path that leads to anything else; a device or a FIFO is not opened for that.
-UniqueFd open_namespace(const std::string& path) {
-  const UniqueFd place(open(path.c_str(), O_PATH | O_CLOEXEC));
-  struct statfs status {};
-  if (!place || fstatfs(place.get(), &status) != 0 || status.f_type != NSFS_MAGIC) return {};
-  const std::string again = "/proc/self/fd/" + std::to_string(place.get());
-  UniqueFd fd(open(again.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd || !is_network_namespace(fd.get())) return {};
-  return fd;
-}
-
 bool are_same(int a, int b) {
   struct stat first {};
   struct stat second {};
@@ -41,7 +30,7 @@ bool are_same(int a, int b) {
 }
 
 void read_addresses_of(const std::string& path, const UniqueFd& own, NetnsAddresses& inside) {
-  const UniqueFd fd = open_namespace(path);
+  const UniqueFd fd = open_network_namespace(path);
   if (!fd) return;
   inside.netns = identify_netns(fd.get());
   inside.kind =
@@ -57,6 +46,16 @@ void read_addresses_of(const std::string& path, const UniqueFd& own, NetnsAddres
 }
 
 }  // namespace
+
+UniqueFd open_network_namespace(const std::string& path) {
+  const UniqueFd place(open(path.c_str(), O_PATH | O_CLOEXEC));
+  struct statfs status {};
+  if (!place || fstatfs(place.get(), &status) != 0 || status.f_type != NSFS_MAGIC) return {};
+  const std::string again = "/proc/self/fd/" + std::to_string(place.get());
+  UniqueFd fd(open(again.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd || !is_network_namespace(fd.get())) return {};
+  return fd;
+}
 
 Result<std::vector<IpAddress>> addresses_inside(int netns, int own,
                                                 const std::function<void()>& meanwhile) {

@@ -22,6 +22,7 @@
 #include "lib/base/error.hpp"
 #include "lib/base/ip_address.hpp"
 #include "lib/base/network_namespace.hpp"
+#include "lib/base/unique_fd.hpp"
 
 namespace portmapper::host {
 
@@ -38,6 +39,9 @@ struct NetnsAddresses {
 };
 
 std::map<std::string, NetnsAddresses> read_netns_addresses(const std::set<std::string>& paths);
+
+// Nothing for a path that leads to anything else; a device or a FIFO is not opened for that.
+UniqueFd open_network_namespace(const std::string& path);
 
 // Inside the open namespace `netns`. The calling thread goes there, and back to `own`.
 // `meanwhile` is called in there.

@@ -65,9 +65,7 @@ Chain parse_chain(const nlmsghdr& reply) {
 }
 
 bool is_on_the_way(const Chain& chain) {
-  if (!chain.hook) return false;
-  const bool is_ip = chain.table.family != NFPROTO_BRIDGE && chain.table.family != NFPROTO_NETDEV;
-  return !is_ip || chain.hook->number != NF_INET_LOCAL_IN;
+  return chain.hook.has_value();
 }
 
 Status read_chains(Transport& transport, Whose whose, Ruleset& ruleset) {

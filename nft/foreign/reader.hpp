@@ -4,9 +4,9 @@
 //   const Result<Ruleset> others = read_ruleset(transport);
 //
 // Dumps everything, so it is for the ctl alone. Of the others' tables, those are read that have a
-// base chain where packets of published ports can pass: of all families but arp, and not at input
-// of the IP families. Of our own sets, those are read that are small: without a name, and the
-// hairpin pairs. A lookup in another is a condition that is not known. Errors: mapping_failed with object
+// base chain: of all families but arp. Of our own sets, those are read that are small: without a name,
+// and the hairpin pairs. A lookup in another is a condition that is not known. In a container's network
+// namespace all tables are others'. Errors: mapping_failed with object
 // and errno; EINTR when somebody changed the ruleset meanwhile: read it again. Does not promise: a
 // consistent picture across the dumps. Source: kernel nf_tables_api.c.
 #pragma once

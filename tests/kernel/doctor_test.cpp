@@ -53,11 +53,15 @@ TEST_CASE("doctor: a host that forwards nothing, with ports and without") {
          why:  the host forwards no IPv4 packet, so 1 published port does not answer anybody
                but the host itself
          fix:  sysctl -w net.ipv4.ip_forward=1
+         keep: net.ipv4.ip_forward=1 in /etc/sysctl.d/90-published-ports.conf; without that
+               it is lost at the next boot
 )"},
                  {forwarding6, R"(problem  net.ipv6.conf.all.forwarding is 0
          why:  the host forwards no IPv6 packet, so 1 published port does not answer anybody
                but the host itself
          fix:  sysctl -w net.ipv6.conf.all.forwarding=1
+         keep: net.ipv6.conf.all.forwarding=1 in /etc/sysctl.d/90-published-ports.conf;
+               without that it is lost at the next boot
 )"}},
                 "2 problems, no notes");
   patient.mend();
@@ -69,6 +73,8 @@ TEST_CASE("doctor: a host that forwards nothing, with ports and without") {
   idle.finds({{forwarding4, R"(note     net.ipv4.ip_forward is 0
          why:  ports published to IPv4 addresses would not answer; none is published now
          fix:  sysctl -w net.ipv4.ip_forward=1
+         keep: net.ipv4.ip_forward=1 in /etc/sysctl.d/90-published-ports.conf; without that
+               it is lost at the next boot
 )"}},
              "no problems, 1 note");
   idle.mend();
@@ -287,10 +293,10 @@ TEST_CASE("doctor: route_localnet without the guard") {
   CHECK(patient.is_well());
 }
 
-TEST_CASE("doctor: bridge netfilter and a strict rp_filter are told of") {
+TEST_CASE("doctor: bridge netfilter is told of, and which bridge ports lack hairpin mode") {
   const Patient patient;
+  const std::string veth = patient.lab.host_interface("abc");
   patient.lab.bridge_netfilter(true);
-  write_sysctl(patient.lab.host(), "net/ipv4/conf/cni0/rp_filter", "1");
   patient.finds(
       {{bridges, R"(note     net.bridge.bridge-nf-call-iptables and -ip6tables are 1
          why:  packets between containers of a bridge pass the forward rules too, and a
@@ -298,6 +304,16 @@ TEST_CASE("doctor: bridge netfilter and a strict rp_filter are told of") {
                mode; the host's ::1 does not reach ports of containers on a bridge;
                kube-proxy needs this setting, this plugin does not
          fix:  sysctl -w net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0
+         keep: net.bridge.bridge-nf-call-iptables=0, net.bridge.bridge-nf-call-ip6tables=0 in
+               /etc/sysctl.d/90-published-ports.conf; without that it is lost at the next
+               boot
+)" + std::string("note     bridge port ") +
+                     veth + R"( is not in hairpin mode
+         why:  so web/abc/eth0 does not reach its own published ports
+         fix:  bridge link set dev )" +
+                     veth + R"( hairpin on
+         keep: "hairpinMode": true in the configuration of the bridge plugin, for containers
+               to come
 )"},
        {loopback6,
         R"(problem  port [::]:8080/tcp of web/abc/eth0 is in loopback-ip6, and br_netfilter drops the
@@ -305,12 +321,6 @@ TEST_CASE("doctor: bridge netfilter and a strict rp_filter are told of") {
          why:  br_netfilter or an interface has changed since the ADD, or somebody removed
                the route
          fix:  nft-port-mapperctl check --repair
-)"},
-       {strictness, R"(note     rp_filter is strict on cni0, which leads to containers
-         why:  replies of a container are dropped unless the route to its address uses that
-               same interface; with policy routing, or an address behind two interfaces, it
-               may not
-         fix:  sysctl -w net.ipv4.conf.cni0.rp_filter=2
 )"}},
       "1 problem, 2 notes");
   patient.mend();

@@ -4,6 +4,7 @@
 #include "lib/app/ctl/audit.hpp"
 #include "lib/app/ctl/commands.hpp"
 #include "lib/app/ctl/facts.hpp"
+#include "lib/app/ctl/missing.hpp"
 #include "lib/app/host_effects.hpp"
 #include "lib/app/loopback_again.hpp"
 #include "lib/app/retry.hpp"
@@ -91,14 +92,14 @@ Result<Checked> check_table(Transport& transport, bool repairs, bool& has_looked
   if (!contents) return contents.error();
   Checked checked{audit_table(*contents)};
   has_looked = true;
-  if (!repairs) return checked;
-  if (checked.audit.mendable == 0) {
-    checked.repair.emplace();
-    return checked;
+  if (repairs) checked.repair.emplace();
+  if (repairs && checked.audit.mendable > 0) {
+    Result<Repair> repair = mend(transport, checked.audit);
+    if (!repair) return repair.error();
+    checked.repair = std::move(*repair);
   }
-  Result<Repair> repair = mend(transport, checked.audit);
-  if (!repair) return repair.error();
-  checked.repair = std::move(*repair);
+  for (const Missing& missing : find_missing(transport))
+    checked.audit.findings.push_back(to_string(missing));
   return checked;
 }
 

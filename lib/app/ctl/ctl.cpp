@@ -32,7 +32,11 @@ constexpr std::array kListOptions = {
 constexpr std::array kOwnerOptions = {
     Option{"--json", "", "print JSON, as schemas/owner.schema.json says"}};
 constexpr std::array kDoctorOptions = {
-    Option{"--json", "", "print JSON, as schemas/doctor.schema.json says"}};
+    Option{"--from", "ADDRESS",
+           "judge the way of this client; without it, of some that stand for all"},
+    Option{"--no-probe", "", "try no connections, and set up no test client for them"},
+    Option{"--json", "", "print JSON, as schemas/doctor.schema.json says"},
+};
 constexpr std::array kCheckOptions = {
     Option{"--repair", "", "repair in one batch what can be repaired"},
     Option{"--json", "", "print JSON, as schemas/check.schema.json says"},
@@ -142,13 +146,20 @@ constexpr std::array kSubcommands = {
                " be read.\n"
                "Changes nothing.\n",
                kLintOptions, kManyWords, lint},
-    Subcommand{"doctor", "[OPTION...]", "find out why published ports do not work",
-               "Checks privileges, kernel, forwarding, the rules of other tables, and sysctls. Each"
-               " finding\n"
-               "says what it is, why it matters, and which command repairs it. A problem prevents"
-               " ports from\n"
-               "working, or is dangerous. A note may do so on some hosts. Changes nothing.\n",
-               kDoctorOptions, 0, doctor},
+    Subcommand{
+        "doctor", "[OPTION...] [PORT[/PROTOCOL]]", "find out why published ports do not work",
+        "Follows the packets of every published port, or of PORT alone: privileges, kernel, our own"
+        " table,\n"
+        "the rules of other tables, sysctls, routes, interfaces, and what is inside the container's"
+        " network\n"
+        "namespace. Last it tries a connection to each port, from the host and from a test client"
+        " that has a\n"
+        "network namespace of its own, which goes with it. Each finding says what it is, why it"
+        " matters, and\n"
+        "which command repairs it. A problem prevents ports from working, or is dangerous. A note"
+        " may do so on\n"
+        "some hosts. Changes nothing.\n",
+        kDoctorOptions, 1, doctor},
     Subcommand{"trace", "[OPTION...] PORT[/PROTOCOL]",
                "show which rules a connection to a port meets",
                "Waits for a packet that begins a connection to the port, and shows its way through"

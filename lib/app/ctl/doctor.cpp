@@ -5,9 +5,13 @@
 #include <algorithm>
 #include <map>
 
+#include "lib/app/ctl/audit.hpp"
 #include "lib/app/ctl/commands.hpp"
 #include "lib/app/ctl/listed_processes.hpp"
 #include "lib/app/ctl/listing.hpp"
+#include "lib/app/ctl/missing.hpp"
+#include "lib/app/ctl/service.hpp"
+#include "lib/app/doctor/read.hpp"
 #include "lib/app/exposure.hpp"
 #include "lib/app/loopback_again.hpp"
 #include "lib/app/publish.hpp"
@@ -19,7 +23,6 @@
 #include "lib/host/local_addresses.hpp"
 #include "lib/host/route_localnet.hpp"
 #include "lib/host/sysctl.hpp"
-#include "lib/host/uplinks.hpp"
 #include "nft/foreign/legacy_reader.hpp"
 #include "nft/foreign/reader.hpp"
 #include "nft/names.hpp"
@@ -28,38 +31,58 @@
 namespace portmapper::ctl {
 namespace {
 
-std::vector<doctor::RoutedPort> routed(const std::vector<ListedPort>& ports) {
+// What the operator asks about.
+struct Complaint {
+  std::optional<Service> service;
+  std::optional<IpAddress> from;
+  bool probes = true;
+
+  [[nodiscard]] bool is_about(const nft::PublishedPort& port) const {
+    return (!service || answers(*service, port)) &&
+           (!from || from->family() == port.address.family());
+  }
+};
+
+Result<Complaint> parse_complaint(const Arguments& arguments) {
+  Complaint complaint;
+  complaint.probes = !arguments.has("--no-probe");
+  if (!arguments.words.empty()) {
+    const Result<Service> service = parse_service(arguments.words.front());
+    if (!service) return service.error();
+    complaint.service = *service;
+  }
+  if (const auto from = arguments.value("--from")) {
+    complaint.from = IpAddress::parse(*from);
+    if (!complaint.from) return invalid_input("'" + printable(*from) + "' is not an IP address");
+    complaint.from = complaint.from->unmapped();
+  }
+  return complaint;
+}
+
+using Namespaces = std::map<std::uint64_t, NetworkNamespace>;
+
+std::vector<doctor::RoutedPort> routed(const std::vector<ListedPort>& ports,
+                                       const Complaint& complaint, Namespaces& namespaces) {
   std::map<IpAddress, std::string> devices;
   std::vector<doctor::RoutedPort> result;
   for (const ListedPort& port : ports) {
     if (!port.endpoint || port.standby) continue;  // `check` reports the former
+    if (!complaint.is_about(port.published)) continue;
     const auto [device, is_new] = devices.try_emplace(port.endpoint->address);
     if (is_new)
       if (const Result<host::Way> way = host::way_to(port.endpoint->address))
         device->second = way->device;
-    result.push_back({port.published,
-                      *port.endpoint,
-                      {device->second, if_nametoindex(device->second.c_str())},
-                      port.chain});
+    doctor::RoutedPort found{port.published, *port.endpoint};
+    found.device = {device->second, if_nametoindex(device->second.c_str())};
+    found.chain = port.chain;
+    found.owner = printable(nft::attachment_comment(port.attachment));
+    if (!port.netns.path.empty() && port.netns.is_known()) {
+      found.netns = port.netns.inode;
+      namespaces.emplace(port.netns.inode, port.netns);
+    }
+    result.push_back(std::move(found));
   }
   return result;
-}
-
-// The kernel uses the higher of the interface's value and that of "all".
-std::vector<std::string> strict_devices(const std::vector<doctor::RoutedPort>& ports) {
-  constexpr std::int64_t kStrict = 1;
-  std::vector<std::string> devices;
-  for (const doctor::RoutedPort& port : ports)
-    if (!port.device.name.empty() && port.endpoint.address.family() == Family::ipv4)
-      devices.push_back(port.device.name);
-  std::sort(devices.begin(), devices.end());
-  devices.erase(std::unique(devices.begin(), devices.end()), devices.end());
-  const std::int64_t all = host::read_sysctl("net/ipv4/conf/all/rp_filter").value_or(0);
-  std::erase_if(devices, [all](const std::string& device) {
-    const auto own = host::read_sysctl("net/ipv4/conf/" + device + "/rp_filter");
-    return std::max(own.value_or(0), all) != kStrict;
-  });
-  return devices;
 }
 
 std::vector<std::string> absent_ports(const std::vector<ListedPort>& ports) {
@@ -141,14 +164,21 @@ std::set<IpAddress> gone_targets(const nft::foreign::Ruleset& others) {
   return gone;
 }
 
-Status read_tables(Transport& transport, doctor::Host& host) {
-  Result<std::vector<ListedPort>> ports = list_ports(transport);
-  if (!ports) return ports.error();
-  if (const Status found = find_host_processes(transport, *ports); !found) return found;
-  Result<std::vector<IpAddress>> addresses = host::local_addresses();
-  if (!addresses) return addresses.error();
-  Result<std::vector<host::Device>> devices = host::outer_devices();
-  if (!devices) return devices.error();
+// What `check` finds, but for what other checks say better.
+Status read_damage(Transport& transport, doctor::Host& host) {
+  Result<TableContents> contents = read_table(transport);
+  if (!contents) return contents.error();
+  contents->exposed_devices.clear();
+  contents->left_routes.clear();
+  contents->loopback6 = {};
+  Audit audit = audit_table(*contents);
+  host.damage = std::move(audit.findings);
+  host.is_mendable = audit.mendable > 0;
+  return {};
+}
+
+// What of our own table and of ::1 is not as it should be.
+Status read_own_table(Transport& transport, doctor::Host& host) {
   const Result<bool> table = nft::has_table(transport);
   if (!table) return table.error();
   Result<std::vector<std::string>> exposed = app::exposed_devices(transport);
@@ -157,19 +187,6 @@ Status read_tables(Transport& transport, doctor::Host& host) {
   if (!routes) return routes.error();
   const Result<nft::LoopbackView> loopback6 = app::read_loopback_view(transport);
   if (!loopback6) return loopback6.error();
-  Result<host::Uplinks> uplinks = host::read_uplinks();
-  if (!uplinks) return uplinks.error();
-  if (const Status rules = read_rules(transport, host); !rules) return rules;
-  host.gone = gone_targets(host.others);
-  host.ports_of = std::move(uplinks->ports_of);
-  host.default_devices = std::move(uplinks->default_devices);
-  host.default_devices6 = std::move(uplinks->default_devices6);
-  host.ports = routed(*ports);
-  host.processes.clear();
-  for (const ListedPort& port : *ports)
-    host.processes.insert(host.processes.end(), port.processes.begin(), port.processes.end());
-  host.addresses = std::move(*addresses);
-  host.devices = std::move(*devices);
   host.has_table = *table;
   host.exposed_devices = std::move(*exposed);
   host.loopback6.clear();
@@ -177,9 +194,61 @@ Status read_tables(Transport& transport, doctor::Host& host) {
   for (const std::string& finding : again.findings) host.loopback6.push_back(printable(finding));
   for (const std::string& device : *routes)
     host.loopback6.push_back(printable(app::left_route_of(device)));
-  host.strict_devices = strict_devices(host.ports);
+  return read_damage(transport, host);
+}
+
+Status read_tables(Transport& transport, const Complaint& complaint, doctor::Host& host) {
+  Result<std::vector<ListedPort>> ports = list_ports(transport);
+  if (!ports) return ports.error();
+  if (const Status found = find_host_processes(transport, *ports); !found) return found;
+  Result<std::vector<IpAddress>> addresses = host::local_addresses();
+  if (!addresses) return addresses.error();
+  Result<std::vector<host::Device>> devices = host::outer_devices();
+  if (!devices) return devices.error();
+  if (const Status read = read_own_table(transport, host); !read) return read;
+  if (const Status read = read_rules(transport, host); !read) return read;
+  host.gone = gone_targets(host.others);
+  Namespaces namespaces;
+  host.ports = routed(*ports, complaint, namespaces);
+  host.processes.clear();
+  for (const ListedPort& port : *ports)
+    host.processes.insert(host.processes.end(), port.processes.begin(), port.processes.end());
+  host.addresses = std::move(*addresses);
+  host.devices = std::move(*devices);
   host.absent_ports = absent_ports(*ports);
+  if (const Status read = doctor::read_surroundings(host, namespaces, complaint.from); !read)
+    return read;
   return read_service_ports(transport, *ports, host);
+}
+
+std::map<nft::PublishedPort, std::uint64_t> count_connections(Transport& transport) {
+  std::map<nft::PublishedPort, std::uint64_t> counts;
+  const Result<std::vector<ListedPort>> ports = list_ports(transport);
+  if (!ports) return counts;
+  for (const ListedPort& port : *ports)
+    if (!port.standby) counts[port.published] = port.connections;
+  return counts;
+}
+
+// Our rule counts each connection that it translates.
+void try_connections(Transport& transport, doctor::Host& host) {
+  const std::map<nft::PublishedPort, std::uint64_t> before = count_connections(transport);
+  doctor::make_trials(host);
+  const std::map<nft::PublishedPort, std::uint64_t> after = count_connections(transport);
+  for (doctor::RoutedPort& port : host.ports) {
+    const auto one = before.find(port.published);
+    const auto other = after.find(port.published);
+    if (one != before.end() && other != after.end())
+      port.trial.was_taken = one->second != other->second;
+  }
+}
+
+void finish(Transport& transport, const Complaint& complaint, doctor::Host& host) {
+  for (const Missing& missing : find_missing(transport))
+    if (std::any_of(missing.ports.begin(), missing.ports.end(),
+                    [&complaint](const auto& port) { return complaint.is_about(port); }))
+      host.missing.push_back(printable(nft::attachment_comment(missing.attachment)));
+  if (complaint.probes) try_connections(transport, host);
 }
 
 app::Outcome report(const doctor::Host& host, const Arguments& arguments) {
@@ -198,7 +267,12 @@ app::Outcome report(const doctor::Host& host, const Arguments& arguments) {
 }  // namespace
 
 app::Outcome doctor(const Arguments& arguments) {
+  const Result<Complaint> complaint = parse_complaint(arguments);
+  if (!complaint) return wrong_usage(complaint.error().message());
   doctor::Host host;
+  if (complaint->service)
+    host.asked = to_string(*complaint->service) +
+                 (complaint->from ? " for clients as " + complaint->from->to_string() : "");
   host.may_administer = host::may_administer_network();
   if (!host.may_administer) return report(host, arguments);
   read_network(host);
@@ -207,8 +281,11 @@ app::Outcome doctor(const Arguments& arguments) {
   const Status tried = app::try_network(*netlink, nft::NetworkChain{nft::kSharedChain, {}});
   if (!tried) host.refusal = tried.error().message();
   for (app::Retry retry; retry.again();) {
-    const Status read = read_tables(*netlink, host);
-    if (read) return report(host, arguments);
+    const Status read = read_tables(*netlink, *complaint, host);
+    if (read) {
+      finish(*netlink, *complaint, host);
+      return report(host, arguments);
+    }
     if (!app::changed_concurrently(read.error().error_number)) return could_not_look(read.error());
   }
   return could_not_look(app::Retry::exhausted());

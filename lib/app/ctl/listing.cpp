@@ -122,6 +122,7 @@ Result<Listing> read_listing(Transport& transport) {
     ListedPort port{.published = owner.published,
                     .endpoint = owner.standby,
                     .attachment = nft::known_parts(owner.comment),
+                    .netns = owner.netns,
                     .standby = owner.standby.has_value(),
                     .network = owner.network,
                     .container = owner.container,

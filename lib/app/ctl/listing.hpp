@@ -30,6 +30,7 @@ struct ListedPort {
   std::optional<nft::Endpoint> endpoint;  // nothing: its target is missing
   Attachment attachment;                  // parts that the kernel's comment does not tell are "?"
   std::string chain{};
+  NetworkNamespace netns{};  // of its owner, as recorded
   std::uint64_t connections = 0;
   bool is_here = true;   // whether an interface of the host has the address now
   bool standby = false;  // a sibling publishes it; `endpoint` is where it would lead

@@ -3,6 +3,7 @@
 #include "lib/app/ctl/commands.hpp"
 #include "lib/app/ctl/facts.hpp"
 #include "lib/app/ctl/listed_processes.hpp"
+#include "lib/app/ctl/missing.hpp"
 #include "lib/app/ctl/service.hpp"
 #include "lib/base/escape.hpp"
 
@@ -29,11 +30,10 @@ Result<Question> parse_question(const std::vector<std::string>& words) {
   return question;
 }
 
-bool is_asked_for(const ListedPort& port, const Question& question) {
-  if (port.published.protocol != question.protocol || port.published.port != question.port)
-    return false;
+bool is_asked_for(const nft::PublishedPort& published, const Question& question) {
+  if (published.protocol != question.protocol || published.port != question.port) return false;
   if (!question.address) return true;
-  const IpAddress& address = port.published.address;
+  const IpAddress& address = published.address;
   return address == *question.address ||
          (address.is_any() && address.family() == question.address->family());
 }
@@ -85,11 +85,18 @@ std::string processes_of(const ListedPort& port, const Question& question) {
   return text;
 }
 
+// Who would publish a port, had nobody removed our table: its ADD did.
+struct FormerOwner {
+  nft::PublishedPort published;
+  Attachment attachment;
+};
+
 // What the answer is made of. Nobody publishes the port: who listens there, conmon too, since whoever
 // wants the port finds it taken.
 struct Answer {
   std::vector<ListedPort> publishers;
   std::vector<host::Listener> listeners;
+  std::vector<FormerOwner> former_owners;
   std::vector<std::string> notes;
 };
 
@@ -105,16 +112,25 @@ void find_listeners(const Question& question, Answer& answer) {
   answer.listeners = std::move(*listeners);
 }
 
+void find_former_owners(Transport& transport, const Question& question, Answer& answer) {
+  for (const Missing& missing : find_missing(transport))
+    for (const nft::PublishedPort& published : missing.ports)
+      if (is_asked_for(published, question))
+        answer.former_owners.push_back({published, missing.attachment});
+}
+
 Result<Answer> ask(Transport& transport, const Question& question) {
   Result<std::vector<ListedPort>> ports = list_ports(transport);
   if (!ports) return ports.error();
-  Answer answer{std::move(*ports), {}, {}};
+  Answer answer{std::move(*ports), {}, {}, {}};
   std::erase_if(answer.publishers,
-                [&](const ListedPort& port) { return !is_asked_for(port, question); });
+                [&](const ListedPort& port) { return !is_asked_for(port.published, question); });
   keep_winner(answer.publishers, question);
   if (const Status found = find_host_processes(transport, answer.publishers); !found)
     answer.notes.push_back(found.error().message());
-  if (answer.publishers.empty()) find_listeners(question, answer);
+  if (!answer.publishers.empty()) return answer;
+  find_listeners(question, answer);
+  find_former_owners(transport, question, answer);
   return answer;
 }
 
@@ -127,6 +143,10 @@ std::string text_of(const Question& question, const Answer& answer) {
          (question.address ? " on " + question.address->to_string() : "") + ".\n";
   for (const host::Listener& listener : answer.listeners)
     text += app::name_of(listener) + " listens on " + app::place_of(listener) + ".\n";
+  for (const FormerOwner& former : answer.former_owners)
+    text += to_string(former.published) + " was published by " +
+            printable(nft::attachment_comment(former.attachment)) +
+            ", which lives; nft-port-mapperctl restore publishes it again.\n";
   return text;
 }
 
@@ -142,6 +162,12 @@ std::string json_of(const Question& question, const Answer& answer) {
   for (const host::Listener& listener : answer.listeners) {
     out.begin_object();
     write_listener(out, listener);
+    out.end_object();
+  }
+  out.end_array().key("formerOwners").begin_array();
+  for (const FormerOwner& former : answer.former_owners) {
+    out.begin_object().member("hostAddress", former.published.address.to_string());
+    write_attachment(out, former.attachment);
     out.end_object();
   }
   out.end_array().end_object();

@@ -35,33 +35,12 @@ Findings check_kernel(const Host& host) {
   return {finding};
 }
 
-std::size_t ports_of(const Host& host, Family family) {
-  return static_cast<std::size_t>(std::count_if(
-      host.ports.begin(), host.ports.end(),
-      [family](const RoutedPort& port) { return port.endpoint.address.family() == family; }));
-}
-
-Findings check_forwarding(const Host& host, Family family, const std::string& sysctl,
-                          const std::optional<std::int64_t>& value) {
-  if (!value || *value != 0) return {};
-  const std::size_t count = ports_of(host, family);
-  const std::string name = family == Family::ipv4 ? "IPv4" : "IPv6";
-  const std::string why =
-      count == 0
-          ? "ports published to " + name + " addresses would not answer; none is published now"
-          : "the host forwards no " + name + " packet, so " + std::to_string(count) +
-                (count == 1 ? " published port does" : " published ports do") +
-                " not answer anybody but the host itself";
-  return {{count == 0 ? Level::note : Level::problem, sysctl + " is 0", why,
-           "sysctl -w " + sysctl + "=1"}};
-}
-
 Findings check_forwarding4(const Host& host) {
-  return check_forwarding(host, Family::ipv4, "net.ipv4.ip_forward", host.forwards);
+  return find_unforwarded(host, Family::ipv4);
 }
 
 Findings check_forwarding6(const Host& host) {
-  return check_forwarding(host, Family::ipv6, "net.ipv6.conf.all.forwarding", host.forwards6);
+  return find_unforwarded(host, Family::ipv6);
 }
 
 Findings check_listeners(const Host& host) {
@@ -107,56 +86,6 @@ Findings check_loopback6(const Host& host) {
          " the route",
          "nft-port-mapperctl check --repair"});
   return findings;
-}
-
-Findings check_bridge(const Host& host) {
-  const bool calls = host.bridge_calls.value_or(0) == 1;
-  const bool calls6 = host.bridge_calls6.value_or(0) == 1;
-  if (!calls && !calls6) return {};
-  const std::string key = "net.bridge.bridge-nf-call-";
-  const std::string off = std::string("sysctl -w") + (calls ? " " + key + "iptables=0" : "") +
-                          (calls6 ? " " + key + "ip6tables=0" : "");
-  return {
-      {Level::note,
-       key +
-           (calls && calls6 ? "iptables and -ip6tables are"
-                            : std::string(calls ? "iptables" : "ip6tables") + " is") +
-           " 1",
-       "packets between containers of a bridge pass the forward rules too, and a container"
-       " reaches its own published port only if its bridge port is in hairpin mode;" +
-           std::string(calls6 ? " the host's ::1 does not reach ports of containers on a bridge;"
-                              : "") +
-           " kube-proxy needs this setting, this plugin does not",
-       off}};
-}
-
-// sysctl(8) takes '/' for '.', which a device's name may have.
-std::string rp_filter(const std::string& device) {
-  return device.find('.') == std::string::npos ? "net.ipv4.conf." + device + ".rp_filter"
-                                               : "net/ipv4/conf/" + device + "/rp_filter";
-}
-
-Findings check_rp_filter(const Host& host) {
-  Findings findings;
-  for (const std::string& device : host.strict_devices)
-    findings.push_back(
-        {Level::note, "rp_filter is strict on " + device + ", which leads to containers",
-         "replies of a container are dropped unless the route to its address uses that same"
-         " interface; with policy routing, or an address behind two interfaces, it may not",
-         is_plain(device) ? "sysctl -w " + rp_filter(device) + "=2" : ""});
-  return findings;
-}
-
-Findings check_conntrack(const Host& host) {
-  constexpr std::int64_t kNearlyFull = 90;  // per cent
-  if (!host.connections || host.most_connections.value_or(0) <= 0) return {};
-  if (*host.connections * 100 < *host.most_connections * kNearlyFull) return {};
-  return {
-      {Level::problem,
-       "the conntrack table is nearly full: " + std::to_string(*host.connections) + " of " +
-           std::to_string(*host.most_connections),
-       "when it is full the kernel drops new connections, including those to published ports",
-       "sysctl -w net.netfilter.nf_conntrack_max=" + std::to_string(*host.most_connections * 2)}};
 }
 
 Findings check_addresses(const Host& host) {
@@ -206,13 +135,22 @@ constexpr std::array kChecks = {
     Check{"iptables-legacy: has no table that cannot be read", find_unread_tables},
     Check{"listeners: no process of the host listens where a port is published", check_listeners},
     Check{"route_localnet: not set without the guard", check_guard},
-    Check{"br_netfilter: bridges do not pass frames to the IP rules", check_bridge},
+    Check{"br_netfilter: bridges do not pass frames to the IP rules", find_bridge_calls},
     Check{"::1: reaches the published ports that it can reach", check_loopback6},
     Check{"addresses: the host has those of all published ports", check_addresses},
     Check{"services: ports on any address leave those of the cluster alone", check_services},
-    Check{"rp_filter: not strict towards containers", check_rp_filter},
-    Check{"conntrack: the table has room", check_conntrack},
+    Check{"rp_filter: drops no packet of a published port", find_filtered},
+    Check{"conntrack: the table has room", find_full_conntrack},
+    Check{"table: `check` finds nothing in it", find_damage},
+    Check{"records: no living container's ports are missing", find_missing},
+    Check{"links: bridges and veth pairs are up, with one MTU", find_link_faults},
+    Check{"routes: lead to every container, and back to its clients", find_lost_ways},
+    Check{"containers: have their address, a route back and somebody who listens",
+          find_container_faults},
 };
+
+// What the checks leave unexplained; without a test client there is nothing to say.
+constexpr Check kProbe{"probe: test connections to the published ports do not fail", nullptr};
 
 std::string_view to_string(Level level) {
   if (level == Level::ok) return "ok";
@@ -271,15 +209,22 @@ std::string counted(std::size_t count, const std::string& name) {
 
 std::vector<Finding> diagnose(const Host& host) {
   std::vector<Finding> findings;
+  const auto add = [&findings](const std::string& check, Findings found) {
+    for (Finding& finding : found) {
+      finding.check = check;
+      findings.push_back(std::move(finding));
+    }
+  };
   for (const Check& check : kChecks) {
     Findings found = check.run(host);
     if (found.empty()) found.push_back({Level::ok, std::string(check.well)});
-    for (Finding& finding : found) {
-      finding.check = check.name();
-      findings.push_back(std::move(finding));
-    }
-    if (!host.may_administer) break;
+    add(check.name(), std::move(found));
+    if (!host.may_administer) return findings;
   }
+  Findings unexplained = find_unexplained(host, findings);
+  if (unexplained.empty() && host.probe)
+    unexplained.push_back({Level::ok, std::string(kProbe.well)});
+  add(kProbe.name(), std::move(unexplained));
   return findings;
 }
 
@@ -306,6 +251,12 @@ std::string format_json(const std::vector<Finding>& findings) {
         .member("what", finding.what);
     if (!finding.why.empty()) out.member("why", finding.why);
     if (!finding.command.empty()) out.member("fix", finding.command);
+    if (!finding.keep.empty()) out.member("keep", finding.keep);
+    if (!finding.ports.empty()) {
+      out.key("ports").begin_array();
+      for (const std::string& port : finding.ports) out.string(port);
+      out.end_array();
+    }
     out.end_object();
   }
   out.end_array();

@@ -364,7 +364,10 @@ class Restorer {
   }
 
   static Restored::Line line_of(const nft::Plan& plan) {
-    return {nft::attachment_comment(plan.attachment), plan.translations.size(), plan.attachment};
+    Restored::Line line{nft::attachment_comment(plan.attachment), plan.translations.size(),
+                        plan.attachment};
+    for (const nft::Translation& one : plan.translations) line.published.push_back(one.published);
+    return line;
   }
 
   Restored report() {

@@ -23,6 +23,7 @@
 #include "lib/app/restore/publish_many.hpp"
 #include "lib/base/error.hpp"
 #include "lib/base/netlink.hpp"
+#include "nft/published_port.hpp"
 
 namespace portmapper::restore {
 
@@ -31,6 +32,7 @@ struct Restored {
     std::string attachment;  // "web/abc/eth0"
     std::size_t ports = 0;
     Attachment names{};
+    std::vector<nft::PublishedPort> published{};  // those that an ADD publishes
   };
   std::vector<Line> restored;  // or, of a dry run, what would be
   std::vector<Line> taken_back;

@@ -1,0 +1,33 @@
+// Reading for the doctor: the host's way, the containers' namespaces, and test connections.
+//
+//   Host host;                                        // ports and others are there already
+//   const Status read = read_surroundings(host, namespaces, std::nullopt);
+//   make_trials(host);                                // real connections; some seconds at most
+//
+// Everything that is read goes into Host, and nothing is judged here. A container's namespace is
+// entered for a moment only (lib/host/inside), and one that cannot be is told by its `refusal`. The
+// test client is an interface of the host while make_trials runs (lib/host/test_client). Units:
+// milliseconds to seconds; where many ports do not answer, 1.5 seconds for each 256 of them. Errors:
+// of the host's own routing only. Does not promise: that all was so at one moment.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+
+#include "lib/app/doctor/doctor.hpp"
+#include "lib/base/error.hpp"
+#include "lib/base/network_namespace.hpp"
+
+namespace portmapper::doctor {
+
+// Ways, settings, interfaces and insides. `namespaces` of the ports' owners, by inode number;
+// `from`: the client; nothing: some that stand for all.
+Status read_surroundings(Host& host, const std::map<std::uint64_t, NetworkNamespace>& namespaces,
+                         const std::optional<IpAddress>& from);
+
+// The trials of all ports, at most so many.
+inline constexpr std::size_t kMostTrials = 512;
+void make_trials(Host& host);
+
+}  // namespace portmapper::doctor

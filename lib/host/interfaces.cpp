@@ -1,0 +1,107 @@
+#include "lib/host/interfaces.hpp"
+
+#include <linux/if_addr.h>
+#include <linux/if_bridge.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "lib/base/attributes.hpp"
+#include "lib/host/route_dump.hpp"
+
+namespace portmapper::host {
+namespace {
+
+constexpr int kTries = 10;  // a dump is interrupted when an interface comes or goes meanwhile
+
+BridgePort bridge_port_of(Bytes attributes) {
+  BridgePort port;
+  for (const Attribute& part : Attributes(attributes)) {
+    if (part.type == IFLA_BRPORT_STATE)
+      port.forwards = part.raw<std::uint8_t>() == BR_STATE_FORWARDING;
+    if (part.type == IFLA_BRPORT_MODE) port.hairpin = part.raw<std::uint8_t>() != 0;
+  }
+  return port;
+}
+
+void add_kind(const Attribute& info, Interface& interface) {
+  const Attributes parts(info.payload);
+  if (const auto kind = parts.find(IFLA_INFO_KIND)) interface.kind = kind->text();
+  const auto slave = parts.find(IFLA_INFO_SLAVE_KIND);
+  const auto data = parts.find(IFLA_INFO_SLAVE_DATA);
+  if (slave && data && slave->text() == "bridge") interface.port = bridge_port_of(data->payload);
+}
+
+void add_interface(const nlmsghdr& reply, std::vector<Interface>& interfaces) {
+  if (reply.nlmsg_type != RTM_NEWLINK || reply.nlmsg_len < NLMSG_LENGTH(sizeof(ifinfomsg))) return;
+  ifinfomsg body{};
+  std::memcpy(&body, reinterpret_cast<const char*>(&reply) + NLMSG_HDRLEN, sizeof body);
+  Interface interface;
+  interface.index = static_cast<std::uint32_t>(body.ifi_index);
+  interface.is_loopback = (body.ifi_flags & IFF_LOOPBACK) != 0;
+  interface.is_up = (body.ifi_flags & IFF_UP) != 0;
+  interface.has_carrier = (body.ifi_flags & IFF_RUNNING) != 0;
+  for (const Attribute& part : Attributes(message_attributes(reply, sizeof body))) {
+    if (part.type == IFLA_IFNAME) interface.name = part.text();
+    if (part.type == IFLA_MTU) interface.mtu = part.raw<std::uint32_t>();
+    if (part.type == IFLA_MASTER) interface.master = part.raw<std::uint32_t>();
+    if (part.type == IFLA_LINK) interface.peer = part.raw<std::uint32_t>();
+    if (part.type == IFLA_LINKINFO) add_kind(part, interface);
+  }
+  interfaces.push_back(std::move(interface));
+}
+
+void add_prefix(const nlmsghdr& reply, std::vector<InterfaceAddress>& addresses) {
+  if (reply.nlmsg_type != RTM_NEWADDR || reply.nlmsg_len < NLMSG_LENGTH(sizeof(ifaddrmsg))) return;
+  ifaddrmsg body{};
+  std::memcpy(&body, reinterpret_cast<const char*>(&reply) + NLMSG_HDRLEN, sizeof body);
+  if (body.ifa_family != AF_INET && body.ifa_family != AF_INET6) return;
+  const Family family = body.ifa_family == AF_INET ? Family::ipv4 : Family::ipv6;
+  const Attributes attributes(message_attributes(reply, sizeof body));
+  auto address = attributes.find(IFA_LOCAL);  // IFA_ADDRESS of a point-to-point link is the peer's
+  if (!address) address = attributes.find(IFA_ADDRESS);
+  if (!address || address->payload.size() != address_length(family)) return;
+  addresses.push_back(
+      {body.ifa_index,
+       {IpAddress::from_bytes(family, address->payload.data()), body.ifa_prefixlen}});
+}
+
+// All of one kind, each by `add`.
+template <typename T>
+Result<std::vector<T>> dump_all(Transport& route, std::uint16_t type, const char* object,
+                                void (*add)(const nlmsghdr&, std::vector<T>&)) {
+  std::vector<T> all;
+  Status status;
+  for (int i = 0; i < kTries; ++i) {
+    all.clear();
+    status = dump_routing(route, type, object, [&](const nlmsghdr& reply) { add(reply, all); });
+    if (status || status.error().error_number != EINTR) break;
+  }
+  if (!status) return status.error();
+  return all;
+}
+
+}  // namespace
+
+Result<std::vector<Interface>> read_interfaces(Transport& route) {
+  return dump_all<Interface>(route, RTM_GETLINK, "the interfaces", add_interface);
+}
+
+Result<std::vector<InterfaceAddress>> read_interface_addresses(Transport& route) {
+  return dump_all<InterfaceAddress>(route, RTM_GETADDR, "the addresses of the interfaces",
+                                    add_prefix);
+}
+
+const Interface* find_interface(std::span<const Interface> interfaces, std::uint32_t index) {
+  const auto found =
+      std::find_if(interfaces.begin(), interfaces.end(),
+                   [index](const Interface& interface) { return interface.index == index; });
+  return index == 0 || found == interfaces.end() ? nullptr : &*found;
+}
+
+}  // namespace portmapper::host
