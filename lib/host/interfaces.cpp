@@ -17,8 +17,6 @@
 namespace portmapper::host {
 namespace {
 
-constexpr int kTries = 10;  // a dump is interrupted when an interface comes or goes meanwhile
-
 BridgePort bridge_port_of(Bytes attributes) {
   BridgePort port;
   for (const Attribute& part : Attributes(attributes)) {
@@ -56,45 +54,41 @@ void add_interface(const nlmsghdr& reply, std::vector<Interface>& interfaces) {
   interfaces.push_back(std::move(interface));
 }
 
-void add_prefix(const nlmsghdr& reply, std::vector<InterfaceAddress>& addresses) {
-  if (reply.nlmsg_type != RTM_NEWADDR || reply.nlmsg_len < NLMSG_LENGTH(sizeof(ifaddrmsg))) return;
+}  // namespace
+
+std::optional<InterfaceAddress> interface_address(const nlmsghdr& reply) {
+  if (reply.nlmsg_type != RTM_NEWADDR || reply.nlmsg_len < NLMSG_LENGTH(sizeof(ifaddrmsg)))
+    return std::nullopt;
   ifaddrmsg body{};
   std::memcpy(&body, reinterpret_cast<const char*>(&reply) + NLMSG_HDRLEN, sizeof body);
-  if (body.ifa_family != AF_INET && body.ifa_family != AF_INET6) return;
+  if (body.ifa_family != AF_INET && body.ifa_family != AF_INET6) return std::nullopt;
   const Family family = body.ifa_family == AF_INET ? Family::ipv4 : Family::ipv6;
   const Attributes attributes(message_attributes(reply, sizeof body));
   auto address = attributes.find(IFA_LOCAL);  // IFA_ADDRESS of a point-to-point link is the peer's
   if (!address) address = attributes.find(IFA_ADDRESS);
-  if (!address || address->payload.size() != address_length(family)) return;
-  addresses.push_back(
-      {body.ifa_index,
-       {IpAddress::from_bytes(family, address->payload.data()), body.ifa_prefixlen}});
+  if (!address || address->payload.size() != address_length(family)) return std::nullopt;
+  return InterfaceAddress{
+      body.ifa_index, {IpAddress::from_bytes(family, address->payload.data()), body.ifa_prefixlen}};
 }
-
-// All of one kind, each by `add`.
-template <typename T>
-Result<std::vector<T>> dump_all(Transport& route, std::uint16_t type, const char* object,
-                                void (*add)(const nlmsghdr&, std::vector<T>&)) {
-  std::vector<T> all;
-  Status status;
-  for (int i = 0; i < kTries; ++i) {
-    all.clear();
-    status = dump_routing(route, type, object, [&](const nlmsghdr& reply) { add(reply, all); });
-    if (status || status.error().error_number != EINTR) break;
-  }
-  if (!status) return status.error();
-  return all;
-}
-
-}  // namespace
 
 Result<std::vector<Interface>> read_interfaces(Transport& route) {
   return dump_all<Interface>(route, RTM_GETLINK, "the interfaces", add_interface);
 }
 
 Result<std::vector<InterfaceAddress>> read_interface_addresses(Transport& route) {
-  return dump_all<InterfaceAddress>(route, RTM_GETADDR, "the addresses of the interfaces",
-                                    add_prefix);
+  return dump_all<InterfaceAddress>(
+      route, RTM_GETADDR, "the addresses of the interfaces",
+      [](const nlmsghdr& reply, std::vector<InterfaceAddress>& addresses) {
+        if (const auto one = interface_address(reply)) addresses.push_back(*one);
+      });
+}
+
+std::vector<Device> outer_devices(std::span<const Interface> interfaces) {
+  std::vector<Device> devices;
+  for (const Interface& interface : interfaces)
+    if (interface.master == 0 && !interface.is_loopback)
+      devices.push_back({interface.name, interface.index});
+  return devices;
 }
 
 const Interface* find_interface(std::span<const Interface> interfaces, std::uint32_t index) {

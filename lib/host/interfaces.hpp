@@ -28,6 +28,12 @@ struct BridgePort {
   bool hairpin = false;  // sends a frame back to where it came from
 };
 
+// As rules and routes know an interface.
+struct Device {
+  std::string name;
+  std::uint32_t index = 0;
+};
+
 struct Interface {
   std::string name;
   std::uint32_t index = 0;
@@ -48,6 +54,12 @@ struct InterfaceAddress {
 
 Result<std::vector<Interface>> read_interfaces(Transport& route);
 Result<std::vector<InterfaceAddress>> read_interface_addresses(Transport& route);
+// One message of such a dump; nothing: it is about something else.
+std::optional<InterfaceAddress> interface_address(const nlmsghdr& reply);
+
+// Those on which packets from outside arrive. Not lo, and not the ports of bridges and bonds: their
+// packets arrive on the master.
+std::vector<Device> outer_devices(std::span<const Interface> interfaces);
 
 // Null: there is none.
 const Interface* find_interface(std::span<const Interface> interfaces, std::uint32_t index);

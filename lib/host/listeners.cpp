@@ -140,7 +140,7 @@ Result<std::vector<Listener>> find_listeners(Transport& sockets,
 
 Result<std::vector<Listener>> all_listeners(Transport& sockets, Protocol protocol) {
   std::vector<Listener> found;
-  for (const Family family : {Family::ipv4, Family::ipv6}) {
+  for (const Family family : kFamilies) {
     const Status listed = dump_sockets(sockets, protocol, family, {}, found);
     if (!listed) return listed.error();
   }

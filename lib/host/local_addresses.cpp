@@ -1,58 +1,27 @@
 #include "lib/host/local_addresses.hpp"
 
 #include <libmnl/libmnl.h>
-#include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
-#include <sys/socket.h>
 
 #include <algorithm>
-#include <array>
-#include <cstring>
 #include <iterator>
-#include <optional>
 #include <span>
 
-#include "lib/base/attributes.hpp"
+#include "lib/host/interfaces.hpp"
 #include "lib/host/route_dump.hpp"
+#include "lib/host/route_request.hpp"
 
 namespace portmapper::host {
 namespace {
-
-ifaddrmsg body_of(const nlmsghdr& reply) {
-  ifaddrmsg body{};
-  std::memcpy(&body, reinterpret_cast<const char*>(&reply) + NLMSG_HDRLEN, sizeof body);
-  return body;
-}
-
-std::optional<IpAddress> address_of(const nlmsghdr& reply) {
-  if (reply.nlmsg_type != RTM_NEWADDR || reply.nlmsg_len < NLMSG_LENGTH(sizeof(ifaddrmsg)))
-    return std::nullopt;
-  const ifaddrmsg body = body_of(reply);
-  if (body.ifa_family != AF_INET && body.ifa_family != AF_INET6) return std::nullopt;
-  const Family family = body.ifa_family == AF_INET ? Family::ipv4 : Family::ipv6;
-  const Attributes attributes(message_attributes(reply, sizeof body));
-  // On a point-to-point link IFA_ADDRESS is the other end.
-  auto address = attributes.find(IFA_LOCAL);
-  if (!address) address = attributes.find(IFA_ADDRESS);
-  if (!address || address->payload.size() != address_length(family)) return std::nullopt;
-  return IpAddress::from_bytes(family, address->payload.data());
-}
 
 constexpr std::size_t kQuestions = 64;  // at once: what their answers take fits the socket
 
 void put_question(const IpAddress& address, std::uint32_t number,
                   std::vector<std::uint8_t>& questions) {
-  alignas(nlmsghdr) std::array<std::uint8_t, 64> buffer{};
-  nlmsghdr* header = mnl_nlmsg_put_header(buffer.data());
-  header->nlmsg_type = RTM_GETROUTE;
-  header->nlmsg_flags = NLM_F_REQUEST;
-  header->nlmsg_seq = number;
-  auto* route = static_cast<rtmsg*>(mnl_nlmsg_put_extra_header(header, sizeof(rtmsg)));
-  route->rtm_family = socket_family(address.family());
-  route->rtm_dst_len = static_cast<unsigned char>(address.length() * 8);
-  mnl_attr_put(header, RTA_DST, address.length(), address.bytes().data());
-  questions.insert(questions.end(), buffer.data(), buffer.data() + header->nlmsg_len);
+  RouteRequest request = route_request_for(address);
+  request.header()->nlmsg_seq = number;
+  questions.insert(questions.end(), request.bytes().begin(), request.bytes().end());
 }
 
 // Leaves those that no route calls local.
@@ -94,7 +63,7 @@ Result<std::vector<IpAddress>> local_addresses(Transport& route) {
   std::vector<IpAddress> addresses;
   const Status status =
       dump_routing(route, RTM_GETADDR, "the host's addresses", [&](const nlmsghdr& reply) {
-        if (const auto address = address_of(reply)) addresses.push_back(*address);
+        if (const auto one = interface_address(reply)) addresses.push_back(one->prefix.address);
       });
   if (!status) return status.error();
   // Several interfaces may have one address: each of CNI's ptp links has the gateway's.
@@ -109,8 +78,8 @@ Result<std::vector<IpAddress>> addresses_of(const std::string& device) {
   if (index == 0) return addresses;
   const Status status =
       dump_routing(RTM_GETADDR, "the host's addresses", [&](const nlmsghdr& reply) {
-        const auto address = address_of(reply);
-        if (address && body_of(reply).ifa_index == index) addresses.push_back(*address);
+        const auto one = interface_address(reply);
+        if (one && one->index == index) addresses.push_back(one->prefix.address);
       });
   if (!status) return status.error();
   return addresses;

@@ -132,12 +132,8 @@ Result<bool> drops_replies(Transport& route, Link link) {
 
 // Whether the host's own ::1 is on lo, whose index is 1.
 Result<bool> has_loopback(Transport& route) {
-  RouteRequest request(RTM_GETROUTE, 0);
-  auto* const body = request.body<rtmsg>();
-  body->rtm_family = AF_INET6;
-  body->rtm_dst_len = 128;
-  body->rtm_flags = RTM_F_FIB_MATCH;  // without it every local route is told to be lo's
-  request.put(RTA_DST, loopback_address());
+  // Without the flag every local route is told to be lo's.
+  RouteRequest request = route_request_for(loopback_address(), RTM_F_FIB_MATCH);
   bool is_on_lo = false;
   const Result<int> refused = request.send(route, "the route of ::1", [&](const nlmsghdr& reply) {
     if (reply.nlmsg_type != RTM_NEWROUTE) return;
@@ -225,12 +221,7 @@ namespace {
 // The protocol of the local route of ::1 by an interface; nothing: there is none.
 Result<std::optional<std::uint8_t>> protocol_of_route(Transport& route, const std::string& device,
                                                       unsigned index) {
-  RouteRequest request(RTM_GETROUTE, 0);
-  auto* const body = request.body<rtmsg>();
-  body->rtm_family = AF_INET6;
-  body->rtm_dst_len = 128;
-  body->rtm_flags = RTM_F_FIB_MATCH;
-  request.put(RTA_DST, loopback_address());
+  RouteRequest request = route_request_for(loopback_address(), RTM_F_FIB_MATCH);
   request.put(RTA_OIF, index);
   std::optional<std::uint8_t> protocol;
   const Result<int> refused = request.send(route, route_of(device), [&](const nlmsghdr& reply) {

@@ -15,6 +15,7 @@
 #include "lib/base/unique_fd.hpp"
 #include "lib/base/write_all.hpp"
 #include "lib/host/open_files.hpp"
+#include "lib/host/route_request.hpp"
 
 namespace portmapper::host {
 namespace {
@@ -54,37 +55,22 @@ Result<Way> way_to(const IpAddress& address) {
 }
 
 Result<WayByIndex> way_by_index(Transport& transport, const IpAddress& address) {
-  alignas(nlmsghdr) std::array<std::uint8_t, 256> buffer{};
-  nlmsghdr* header = mnl_nlmsg_put_header(buffer.data());
-  header->nlmsg_type = RTM_GETROUTE;
-  header->nlmsg_flags = NLM_F_REQUEST;
-  auto* route = static_cast<rtmsg*>(mnl_nlmsg_put_extra_header(header, sizeof(rtmsg)));
-  route->rtm_family = socket_family(address.family());
-  route->rtm_dst_len = static_cast<unsigned char>(address.length() * 8);
-  route->rtm_flags = RTM_F_FIB_MATCH;  // the route itself, not what it makes of this address
-  mnl_attr_put(header, RTA_DST, address.length(), address.bytes().data());
-
-  unsigned index = 0;
-  bool is_attached = false;
-  int error_number = 0;
-  bool answered = false;
-  const Status status =
-      transport.exchange({buffer.data(), header->nlmsg_len}, [&](const nlmsghdr& reply) {
-        answered = true;
-        const Acknowledgement ack = acknowledgement(reply);
-        if (ack.present) error_number = ack.error_number;
+  RouteRequest request = route_request_for(address, RTM_F_FIB_MATCH);
+  WayByIndex way;
+  const Result<int> refused = request.send_about(
+      transport, [&address] { return "the route to " + address.to_string(); },
+      [&way](const nlmsghdr& reply) {
         if (reply.nlmsg_type != RTM_NEWROUTE) return;
         const Attributes attributes(message_attributes(reply, sizeof(rtmsg)));
-        if (const auto device = attributes.find(RTA_OIF)) index = device->raw<unsigned>();
+        if (const auto device = attributes.find(RTA_OIF)) way.index = device->raw<unsigned>();
         const auto* const found = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(&reply));
-        is_attached =
+        way.is_attached =
             found->rtm_dst_len > 0 && !attributes.find(RTA_GATEWAY) && !attributes.find(RTA_VIA);
       });
-  if (!status) return status.error();
-  if (!answered) return no_answer("the route to " + address.to_string());
-  if (error_number != 0) return no_route(address, error_number);
-  if (index == 0) return no_route(address, ENODEV);
-  return WayByIndex{index, is_attached};
+  if (!refused) return refused.error();
+  if (*refused != 0) return no_route(address, *refused);
+  if (way.index == 0) return no_route(address, ENODEV);
+  return way;
 }
 
 Result<Way> way_to(Transport& route, const IpAddress& address) {

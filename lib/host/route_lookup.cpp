@@ -29,14 +29,10 @@ void put_ports(RouteRequest& request, const RouteQuestion& question) {
 }
 
 Result<RouteAnswer> look_up_once(Transport& route, const RouteQuestion& question) {
-  RouteRequest request(RTM_GETROUTE, 0);
-  auto* const body = request.body<rtmsg>();
-  const auto bits = static_cast<unsigned char>(question.to.length() * 8);
-  body->rtm_family = socket_family(question.to.family());
-  body->rtm_dst_len = bits;
-  request.put(RTA_DST, question.to);
+  RouteRequest request = route_request_for(question.to);
   if (question.from) {
-    body->rtm_src_len = bits;
+    auto* const body = static_cast<rtmsg*>(mnl_nlmsg_get_payload(request.header()));
+    body->rtm_src_len = body->rtm_dst_len;
     request.put(RTA_SRC, *question.from);
   }
   if (question.iif != 0) request.put(RTA_IIF, question.iif);
@@ -113,17 +109,7 @@ void add_default(const nlmsghdr& reply, std::vector<DefaultRoute>& routes) {
 }  // namespace
 
 Result<std::vector<DefaultRoute>> default_routes(Transport& route) {
-  constexpr int kMostTries = 10;  // a dump is interrupted when a route comes or goes meanwhile
-  std::vector<DefaultRoute> routes;
-  Status status;
-  for (int i = 0; i < kMostTries; ++i) {
-    routes.clear();
-    status = dump_routing(route, RTM_GETROUTE, "the routes",
-                          [&](const nlmsghdr& reply) { add_default(reply, routes); });
-    if (status || status.error().error_number != EINTR) break;
-  }
-  if (!status) return status.error();
-  return routes;
+  return dump_all<DefaultRoute>(route, RTM_GETROUTE, "the routes", add_default);
 }
 
 }  // namespace portmapper::host

@@ -12,9 +12,11 @@
 #pragma once
 
 #include <libmnl/libmnl.h>
+#include <linux/rtnetlink.h>
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "lib/base/error.hpp"
@@ -44,26 +46,47 @@ class RouteRequest {
   // For what has another form.
   nlmsghdr* header() { return reinterpret_cast<nlmsghdr*>(buffer_.data()); }
 
+  [[nodiscard]] std::span<const std::uint8_t> bytes() const {
+    return {buffer_.data(), reinterpret_cast<const nlmsghdr*>(buffer_.data())->nlmsg_len};
+  }
+
   // The errno of the kernel's refusal; 0: there was none.
   Result<int> send(Transport& route, const std::string& object, const OnReply& on_reply) {
+    return send_about(
+        route, [&object] { return object; }, on_reply);
+  }
+  // The same, where the object's name costs something and is wanted for errors alone.
+  template <typename NameObject>
+  Result<int> send_about(Transport& route, const NameObject& name_object, const OnReply& on_reply) {
     int error_number = 0;
     bool answered = false;
-    const Status status =
-        route.exchange({buffer_.data(), header()->nlmsg_len}, [&](const nlmsghdr& reply) {
-          answered = true;
-          const Acknowledgement ack = acknowledgement(reply);
-          if (ack.present)
-            error_number = ack.error_number;
-          else
-            on_reply(reply);
-        });
+    const Status status = route.exchange(bytes(), [&](const nlmsghdr& reply) {
+      answered = true;
+      const Acknowledgement ack = acknowledgement(reply);
+      if (ack.present)
+        error_number = ack.error_number;
+      else
+        on_reply(reply);
+    });
     if (!status) return status.error();
-    if (!answered) return no_answer(object);
+    if (!answered) return no_answer(name_object());
     return error_number;
   }
 
  private:
   alignas(nlmsghdr) std::array<std::uint8_t, 512> buffer_{};
 };
+
+// Where would a packet to this address go? With RTM_F_FIB_MATCH the answer is the route itself, not
+// what it makes of this address.
+inline RouteRequest route_request_for(const IpAddress& address, unsigned rtm_flags = 0) {
+  RouteRequest request(RTM_GETROUTE, 0);
+  auto* const body = request.body<rtmsg>();
+  body->rtm_family = socket_family(address.family());
+  body->rtm_dst_len = static_cast<unsigned char>(address.length() * 8);
+  body->rtm_flags = rtm_flags;
+  request.put(RTA_DST, address);
+  return request;
+}
 
 }  // namespace portmapper::host

@@ -167,7 +167,7 @@ Result<TestClient> TestClient::make(const std::string& like) {
   forward_like(like, device.name);
   for (const Status& status : {set_up(*here, device.index), set_up(*place->route, place->index)})
     if (!status) return status.error();
-  for (const Family family : {Family::ipv4, Family::ipv6}) {
+  for (const Family family : kFamilies) {
     const std::optional<Ends> ends = free_ends(*here, family);
     if (ends && give_addresses(*here, device.index, *place, *ends)) client.families_.insert(family);
   }

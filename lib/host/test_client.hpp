@@ -21,7 +21,7 @@
 #include "lib/base/error.hpp"
 #include "lib/base/ip_address.hpp"
 #include "lib/base/unique_fd.hpp"
-#include "lib/host/devices.hpp"
+#include "lib/host/interfaces.hpp"
 
 namespace portmapper::host {
 

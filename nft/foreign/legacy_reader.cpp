@@ -17,16 +17,14 @@ namespace {
 
 struct Question {
   Family family;
-  const char* list;  // of its tables, a name a line
   int level;
   int info;
   int entries;
 };
 
-constexpr std::array kQuestions = {Question{Family::ipv4, "/proc/thread-self/net/ip_tables_names",
-                                            IPPROTO_IP, IPT_SO_GET_INFO, IPT_SO_GET_ENTRIES},
-                                   Question{Family::ipv6, "/proc/thread-self/net/ip6_tables_names",
-                                            IPPROTO_IPV6, IP6T_SO_GET_INFO, IP6T_SO_GET_ENTRIES}};
+constexpr std::array kQuestions = {
+    Question{Family::ipv4, IPPROTO_IP, IPT_SO_GET_INFO, IPT_SO_GET_ENTRIES},
+    Question{Family::ipv6, IPPROTO_IPV6, IP6T_SO_GET_INFO, IP6T_SO_GET_ENTRIES}};
 
 static_assert(sizeof(ipt_getinfo) == sizeof(ip6t_getinfo) &&
               sizeof(ipt_get_entries) == sizeof(ip6t_get_entries));
@@ -58,9 +56,8 @@ bool ask_for(const UniqueFd& socket, const Question& question, LegacyTable& tabl
 }
 
 void read_family(const Question& question, LegacyTables& tables) {
-  std::ifstream list(question.list);
   UniqueFd socket;
-  for (std::string name; std::getline(list, name);) {
+  for (const std::string& name : legacy_table_names(question.family)) {
     if (!socket)
       socket = UniqueFd(::socket(question.family == Family::ipv4 ? AF_INET : AF_INET6,
                                  SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW));
@@ -78,6 +75,14 @@ void read_family(const Question& question, LegacyTables& tables) {
 }
 
 }  // namespace
+
+std::vector<std::string> legacy_table_names(Family family) {
+  std::ifstream list(family == Family::ipv4 ? "/proc/thread-self/net/ip_tables_names"
+                                            : "/proc/thread-self/net/ip6_tables_names");
+  std::vector<std::string> names;
+  for (std::string name; std::getline(list, name);) names.push_back(name);
+  return names;
+}
 
 LegacyTables read_legacy() {
   LegacyTables tables;

@@ -24,5 +24,7 @@ struct LegacyTables {
 };
 
 LegacyTables read_legacy();
+// Of one family, those that exist.
+std::vector<std::string> legacy_table_names(Family family);
 
 }  // namespace portmapper::nft::foreign

@@ -17,7 +17,6 @@
 #include "lib/app/publish.hpp"
 #include "lib/app/retry.hpp"
 #include "lib/base/escape.hpp"
-#include "lib/host/devices.hpp"
 #include "lib/host/ipvs.hpp"
 #include "lib/host/life_signs.hpp"
 #include "lib/host/local_addresses.hpp"
@@ -203,8 +202,6 @@ Status read_tables(Transport& transport, const Complaint& complaint, doctor::Hos
   if (const Status found = find_host_processes(transport, *ports); !found) return found;
   Result<std::vector<IpAddress>> addresses = host::local_addresses();
   if (!addresses) return addresses.error();
-  Result<std::vector<host::Device>> devices = host::outer_devices();
-  if (!devices) return devices.error();
   if (const Status read = read_own_table(transport, host); !read) return read;
   if (const Status read = read_rules(transport, host); !read) return read;
   host.gone = gone_targets(host.others);
@@ -214,7 +211,6 @@ Status read_tables(Transport& transport, const Complaint& complaint, doctor::Hos
   for (const ListedPort& port : *ports)
     host.processes.insert(host.processes.end(), port.processes.begin(), port.processes.end());
   host.addresses = std::move(*addresses);
-  host.devices = std::move(*devices);
   host.absent_ports = absent_ports(*ports);
   if (const Status read = doctor::read_surroundings(host, namespaces, complaint.from); !read)
     return read;

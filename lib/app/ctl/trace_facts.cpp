@@ -3,12 +3,12 @@
 #include <net/if.h>
 
 #include <array>
-#include <fstream>
 #include <set>
 
 #include "lib/app/ctl/listing.hpp"
 #include "lib/app/host_processes.hpp"
 #include "lib/host/sysctl.hpp"
+#include "nft/foreign/legacy_reader.hpp"
 
 namespace portmapper::ctl {
 namespace {
@@ -52,13 +52,6 @@ void learn_listeners(const trace::Packet& request, trace::Known& known) {
   }
 }
 
-void learn_legacy(Family family, trace::Known& known) {
-  const bool is_ipv4 = family == Family::ipv4;
-  std::ifstream names(is_ipv4 ? "/proc/net/ip_tables_names" : "/proc/net/ip6_tables_names");
-  known.legacy.clear();
-  for (std::string name; std::getline(names, name);) known.legacy.push_back(name);
-}
-
 }  // namespace
 
 Result<trace::Known> read_publishers(Transport& transport, Protocol protocol, Port port) {
@@ -83,7 +76,7 @@ void learn_about(Transport& transport, const trace::Story& story, trace::Known& 
   for (const nft::foreign::Name& chain : chains)
     (void)nft::trace::read_rule_texts(transport, {chain}, known.texts);
   learn_listeners(story.request, known);
-  learn_legacy(story.request.begin.source.family(), known);
+  known.legacy = nft::foreign::legacy_table_names(story.request.begin.source.family());
 }
 
 }  // namespace portmapper::ctl

@@ -33,7 +33,7 @@
 #include "lib/app/doctor/way.hpp"
 #include "lib/app/host_processes.hpp"
 #include "lib/base/ip_address.hpp"
-#include "lib/host/devices.hpp"
+#include "lib/host/interfaces.hpp"
 #include "nft/foreign/foreign.hpp"
 #include "nft/published_port.hpp"
 

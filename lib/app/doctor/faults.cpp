@@ -128,6 +128,17 @@ const host::Interface* Link::towards() const {
   return master->kind == "bridge" ? master : nullptr;
 }
 
+Link link_by(const Host& host, const Inside& inside, std::uint32_t index) {
+  Link found{.inside = &inside, .within = find_interface(inside.interfaces, index)};
+  if (found.within == nullptr || found.within->kind != "veth") return found;
+  const host::Interface* const end = find_interface(host.interfaces, found.within->peer);
+  // Numbers of another namespace may be those of something else here: the pair names each other.
+  if (end == nullptr || end->kind != "veth" || end->peer != found.within->index) return found;
+  found.host_end = end;
+  found.master = find_interface(host.interfaces, end->master);
+  return found;
+}
+
 Link link_of(const Host& host, const RoutedPort& port) {
   Link found;
   const auto inside = host.insides.find(port.netns);
@@ -138,14 +149,7 @@ Link link_of(const Host& host, const RoutedPort& port) {
                                       return one.prefix.address == port.endpoint.address;
                                     });
   if (address == found.inside->addresses.end()) return found;
-  found.within = find_interface(found.inside->interfaces, address->index);
-  if (found.within == nullptr || found.within->kind != "veth") return found;
-  const host::Interface* const end = find_interface(host.interfaces, found.within->peer);
-  // Numbers of another namespace may be those of something else here: the pair names each other.
-  if (end == nullptr || end->kind != "veth" || end->peer != found.within->index) return found;
-  found.host_end = end;
-  found.master = find_interface(host.interfaces, end->master);
-  return found;
+  return link_by(host, *found.inside, address->index);
 }
 
 }  // namespace portmapper::doctor

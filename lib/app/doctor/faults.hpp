@@ -67,5 +67,7 @@ struct Link {
   [[nodiscard]] const host::Interface* towards() const;
 };
 Link link_of(const Host& host, const RoutedPort& port);
+// That of an interface in there, by its index.
+Link link_by(const Host& host, const Inside& inside, std::uint32_t index);
 
 }  // namespace portmapper::doctor

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "lib/app/doctor/faults.hpp"
 #include "lib/base/escape.hpp"
 #include "lib/host/inside.hpp"
 #include "lib/host/sysctl.hpp"
@@ -27,6 +28,7 @@ class Surroundings {
     Result<std::vector<host::DefaultRoute>> defaults = host::default_routes(route_);
     if (!defaults) return defaults.error();
     host_.interfaces = std::move(*interfaces);
+    host_.devices = host::outer_devices(host_.interfaces);
     host_.prefixes = std::move(*prefixes);
     read_uplinks(*defaults);
     read_advertisements(*defaults);
@@ -129,15 +131,9 @@ class Surroundings {
   // By which interface of the host the answers arrive, when the container sends them by its own
   // interface `index`.
   [[nodiscard]] std::uint32_t arrival_of(const RoutedPort& port, std::uint32_t index) const {
-    const Inside& inside = host_.insides.at(port.netns);
-    const host::Interface* const within = find_interface(inside.interfaces, index);
-    if (within == nullptr || within->kind != "veth") return port.device.index;
-    const host::Interface* const end = find_interface(host_.interfaces, within->peer);
-    if (end == nullptr || end->kind != "veth" || end->peer != within->index)
-      return port.device.index;
-    const host::Interface* const master = find_interface(host_.interfaces, end->master);
-    if (master == nullptr || master->kind == "vrf") return end->index;
-    return master->kind == "bridge" ? master->index : port.device.index;
+    const Link link = link_by(host_, host_.insides.at(port.netns), index);
+    const host::Interface* const towards = link.host_end == nullptr ? nullptr : link.towards();
+    return towards == nullptr ? port.device.index : towards->index;
   }
 
   void find_ways(RoutedPort& port, const std::vector<ClientPlace>& clients) {
