@@ -226,8 +226,11 @@ std::string segment_routed(const std::string& via) {
   udp[5] = 12;
   std::memcpy(udp + 8, "ping", 4);
   std::uint32_t sum = IPPROTO_UDP + 12 + 1;  // of the pseudo header, whose destination is ::1
-  for (std::size_t i = 8; i < 24; i += 2) sum += packet[i] << 8U | packet[i + 1];
-  for (std::size_t i = 80; i < packet.size(); i += 2) sum += packet[i] << 8U | packet[i + 1];
+  const auto add = [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; i += 2) sum += packet[i] * 256U + packet[i + 1];
+  };
+  add(8, 24);
+  add(80, packet.size());
   while (sum >> 16U) sum = (sum & 0xffff) + (sum >> 16U);
   udp[6] = static_cast<std::uint8_t>(~sum >> 8U);
   udp[7] = static_cast<std::uint8_t>(~sum);
