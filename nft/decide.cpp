@@ -82,16 +82,6 @@ Decision build_for(const NetworkChain& chain, const Snapshot& snapshot) {
   return rebuild({&chain, 1}, snapshot, chain.name);
 }
 
-// The pairs of the plan, fitted to what is there but for those that are `removed` before.
-Transaction fitted_hairpins(const Plan& plan, std::vector<Hairpin> existing,
-                            std::span<const Hairpin> removed) {
-  for (const Hairpin& hairpin : removed) std::erase(existing, hairpin);
-  const HairpinFit fit = fit_hairpins(plan.hairpins, existing);
-  Transaction transaction = removal(fit.remove);
-  transaction.append(addition(fit.add));
-  return transaction;
-}
-
 bool wants(const Plan& plan, const Hairpin& hairpin) {
   return std::find(plan.hairpins.begin(), plan.hairpins.end(), hairpin) != plan.hairpins.end();
 }
@@ -112,65 +102,106 @@ std::vector<Hairpin> unwanted_hairpins(const Plan& plan, const Shared& shared) {
   return unwanted;
 }
 
-// Whether an attachment may need the pair. One that does not tell, may.
-bool may_want(const InstalledPorts& installed, const Hairpin& hairpin) {
-  return std::any_of(
-      installed.ports.begin(), installed.ports.end(), [&](const InstalledPort& port) {
-        if (!port.endpoint || !hairpin.destination.contains(IpPrefix::host(port.endpoint->address)))
-          return false;
-        if (!installed.wish) return true;
-        const std::vector<Hairpin> wanted = hairpins_of(*installed.wish, port.endpoint->address);
-        return std::find(wanted.begin(), wanted.end(), hairpin) != wanted.end();
-      });
+bool overlap(const IpPrefix& a, const IpPrefix& b) {
+  return a.contains(b) || b.contains(a);
 }
 
-std::vector<Hairpin> wanted_by_nobody(std::vector<Hairpin> hairpins,
-                                      const std::vector<InstalledPorts>& others) {
-  std::erase_if(hairpins, [&others](const Hairpin& hairpin) {
-    return std::any_of(others.begin(), others.end(), [&hairpin](const InstalledPorts& other) {
-      return may_want(other, hairpin);
-    });
+bool overlap_any(const Hairpin& hairpin, const std::vector<Hairpin>& others) {
+  return std::any_of(others.begin(), others.end(), [&hairpin](const Hairpin& other) {
+    return overlap(hairpin.source, other.source) && overlap(hairpin.destination, other.destination);
   });
-  return hairpins;
 }
 
-bool is_from_loopback(const Hairpin& hairpin) {
-  return hairpin.source.contains(IpPrefix::loopback(hairpin.destination.address.family()));
-}
-
-// A container that 127.0.0.1 or ::1 reaches goes on being reached, whatever its network says today:
-// those of the unwanted pairs that it needs, as the pair of loopback alone.
-std::vector<Hairpin> loopback_pairs_in_use(const std::vector<Hairpin>& unwanted,
-                                           const std::vector<InstalledPorts>& same_network) {
-  std::vector<Hairpin> in_use;
-  for (const Hairpin& hairpin : unwanted) {
-    const Family family = hairpin.destination.address.family();
-    const auto needs_it = [&](const InstalledPorts& other) {
-      return !loopback_device(other, family).empty() && may_want(other, hairpin);
-    };
-    if (is_from_loopback(hairpin) &&
-        std::any_of(same_network.begin(), same_network.end(), needs_it))
-      in_use.push_back({IpPrefix::loopback(family), hairpin.destination});
+// What an attachment wants where pairs go, or may want: one that does not tell, all that leads to it.
+void add_wishes(const InstalledPorts& installed, const std::vector<Hairpin>& going,
+                std::set<Hairpin>& wishes) {
+  for (const InstalledPort& port : installed.ports) {
+    const std::optional<Endpoint>& endpoint = port.endpoint ? port.endpoint : port.standby;
+    if (!endpoint) continue;
+    if (installed.wish) {
+      for (const Hairpin& wish : hairpins_of(*installed.wish, endpoint->address))
+        if (overlap_any(wish, going)) wishes.insert(wish);
+      continue;
+    }
+    for (const Hairpin& hairpin : going)
+      if (hairpin.destination.contains(IpPrefix::host(endpoint->address))) wishes.insert(hairpin);
   }
-  return in_use;
 }
 
-// Takes away what nobody wants any more; `unwanted` is left as what was removed.
-std::optional<Section> remove_unwanted(std::vector<Hairpin>& unwanted, const Snapshot& snapshot,
-                                       Transaction& transaction) {
-  if (unwanted.empty()) return std::nullopt;
-  if (!snapshot.other_networks) return Section::other_networks;
-  unwanted = wanted_by_nobody(std::move(unwanted), *snapshot.other_networks);
-  if (std::any_of(unwanted.begin(), unwanted.end(), is_from_loopback)) {
-    if (!snapshot.same_network) return Section::same_network;
-    const std::vector<Hairpin> in_use = loopback_pairs_in_use(unwanted, *snapshot.same_network);
-    for (const Hairpin& hairpin : in_use) std::erase(unwanted, hairpin);
-    transaction.append(removal(unwanted));
-    transaction.append(addition(in_use));
-    return std::nullopt;
+// A container that 127.0.0.1 or ::1 reaches goes on being reached, whatever its network says today.
+void add_loopback_wishes(const InstalledPorts& installed, const std::vector<Hairpin>& going,
+                         std::set<Hairpin>& wishes) {
+  std::set<Hairpin> all;
+  if (installed.wish) add_wishes(installed, going, all);
+  for (const Hairpin& wish : all) {
+    const Family family = wish.destination.address.family();
+    const bool is_reachable = std::any_of(installed.ports.begin(), installed.ports.end(),
+                                          [family](const InstalledPort& port) {
+                                            return port.published.address.family() == family &&
+                                                   is_reachable_by_loopback(port.published);
+                                          });
+    if (is_reachable && wish.source.contains(IpPrefix::loopback(family)))
+      wishes.insert({IpPrefix::loopback(family), wish.destination});
   }
-  transaction.append(removal(unwanted));
-  return std::nullopt;
+}
+
+// The pairs of a plan beside those of others. A pair that goes may have been the wide one that covers
+// what others want: theirs are put back.
+struct HairpinChange {
+  std::vector<Hairpin> going;  // wanted by the plan's network no longer
+  std::set<Hairpin> needed;    // by others, where these go
+};
+
+std::variant<HairpinChange, ReadMore> hairpin_change(const Plan& plan, const Snapshot& snapshot) {
+  HairpinChange change{unwanted_hairpins(plan, *snapshot.shared), {}};
+  if (change.going.empty()) return change;
+  if (!snapshot.other_networks) return ReadMore{Section::other_networks};
+  if (!snapshot.same_network) return ReadMore{Section::same_network};
+  if (!snapshot.hairpins) return ReadMore{Section::hairpins};
+  for (const InstalledPorts& other : *snapshot.other_networks)
+    add_wishes(other, change.going, change.needed);
+  for (const InstalledPorts& other : *snapshot.same_network)
+    add_loopback_wishes(other, change.going, change.needed);
+  std::erase_if(change.going,
+                [&change](const Hairpin& hairpin) { return change.needed.contains(hairpin); });
+  return change;
+}
+
+// `removed`: those that the batch removes beside, with the attachments that gave way.
+Transaction fitted_hairpins(const Plan& plan, const HairpinChange& change,
+                            std::vector<Hairpin> existing, std::span<const Hairpin> removed) {
+  std::vector<Hairpin> going = change.going;
+  for (const Hairpin& hairpin : removed) {
+    std::erase(existing, hairpin);
+    std::erase(going, hairpin);
+  }
+  for (const Hairpin& hairpin : going) std::erase(existing, hairpin);
+  std::set<Hairpin> wanted = change.needed;
+  wanted.insert(plan.hairpins.begin(), plan.hairpins.end());
+  const HairpinFit fit = fit_all_hairpins(std::vector(wanted.begin(), wanted.end()), existing);
+  Transaction transaction = removal(going);
+  transaction.append(removal(fit.remove));
+  transaction.append(addition(fit.add));
+  return transaction;
+}
+
+// Own pairs of attachments as far as they are there: an attachment that another's wider pair covered
+// has none, whatever its tag says.
+Occupancy with_present_hairpins(Occupancy occupancy, const std::vector<Hairpin>& existing) {
+  for (auto& [hash, owner] : occupancy.owners)
+    std::erase_if(owner.installed.hairpins, [&existing](const Hairpin& hairpin) {
+      return std::find(existing.begin(), existing.end(), hairpin) == existing.end();
+    });
+  return occupancy;
+}
+
+// Those that go with the attachments that give way to the plan.
+std::vector<Hairpin> hairpins_giving_way(const Plan& plan, const Occupancy& occupancy) {
+  std::vector<Hairpin> all;
+  for (const InstalledPorts* left : giving_way(plan, occupancy))
+    for (const Hairpin& hairpin : left->hairpins)
+      if (!wants(plan, hairpin)) all.push_back(hairpin);
+  return all;
 }
 
 // Whether the plan's device is one that we open: it is closed, or recorded; or open while our guard
@@ -247,8 +278,9 @@ Decision decide_add(const Plan& plan, const Snapshot& snapshot) {
     if (!std::holds_alternative<Transaction>(built)) return built;
     transaction = std::get<Transaction>(std::move(built));
   }
-  std::vector<Hairpin> unwanted = unwanted_hairpins(plan, *snapshot.shared);
-  if (const auto more = remove_unwanted(unwanted, snapshot, transaction)) return ReadMore{*more};
+  const auto change = hairpin_change(plan, snapshot);
+  if (const auto* const more = std::get_if<ReadMore>(&change)) return *more;
+  const auto& hairpins = std::get<HairpinChange>(change);
   if (is_ours(plan, snapshot))
     transaction.append(opened_device_added(Family::ipv4, plan.localnet_device));
   if (!plan.loopback6_device.empty())  // the route tells by itself that it is ours
@@ -257,7 +289,12 @@ Decision decide_add(const Plan& plan, const Snapshot& snapshot) {
   // that is read, and guarded by the generation.
   if (!snapshot.overlaps) return ReadMore{Section::overlaps};
   if (!snapshot.refused.exists && snapshot.overlaps->empty()) {
-    transaction.append(insertion(plan));
+    if (hairpins.going.empty() && hairpins.needed.empty()) {
+      transaction.append(insertion(plan));
+    } else {
+      transaction.append(insertion_of_ports(plan));
+      transaction.append(fitted_hairpins(plan, hairpins, *snapshot.hairpins, {}));
+    }
     transaction.generation = snapshot.generation;
     return transaction;
   }
@@ -266,10 +303,11 @@ Decision decide_add(const Plan& plan, const Snapshot& snapshot) {
   if (plan.is_restored && was_added(plan.attachment, *snapshot.occupancy))
     return Transaction{.operations = {}, .generation = snapshot.generation};
   Plan wanted = plan;
-  Result<Transaction> way = resolve_conflicts(wanted, *snapshot.occupancy);
+  const Occupancy occupancy = with_present_hairpins(*snapshot.occupancy, *snapshot.hairpins);
+  Result<Transaction> way = resolve_conflicts(wanted, occupancy);
   if (!way) return way.error();
-  const auto own = snapshot.occupancy->owners.find(owner_hash(plan.attachment));
-  if (own != snapshot.occupancy->owners.end() && has_successors(own->second.installed)) {
+  const auto own = occupancy.owners.find(owner_hash(plan.attachment));
+  if (own != occupancy.owners.end() && has_successors(own->second.installed)) {
     if (!snapshot.siblings) return ReadMore{Section::siblings};
     way->append(
         promotion(successors(own->second.installed, wanted.translations, *snapshot.siblings),
@@ -277,7 +315,8 @@ Decision decide_add(const Plan& plan, const Snapshot& snapshot) {
   }
   transaction.append(std::move(*way));
   transaction.append(insertion_of_ports(wanted));
-  transaction.append(fitted_hairpins(wanted, *snapshot.hairpins, unwanted));
+  transaction.append(fitted_hairpins(wanted, hairpins, *snapshot.hairpins,
+                                     hairpins_giving_way(wanted, occupancy)));
   transaction.generation = snapshot.generation;
   return transaction;
 }

@@ -7,7 +7,7 @@
 //
 // A pure function. A port is to be in loopback-ip6 where its attachment wants ::1, there is a pair of
 // ::1 and the container's subnet, and replies reach the host. An attachment that does not tell (a
-// listing was loaded) wants what there is a pair for. Errors: none. Does not promise: to judge ports
+// listing was loaded) wants it where it is recorded to have it. Errors: none. Does not promise: to judge ports
 // on 127.0.0.0/8, for which no such thing changes. Source: packaging/doc/design.md, "Host effects".
 #pragma once
 

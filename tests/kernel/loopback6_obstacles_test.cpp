@@ -20,6 +20,10 @@ std::string seen(const Lab& lab, const std::string& address = "::1", std::uint16
   return probe(lab.host(), Protocol::tcp, address, port);
 }
 
+void call_ip6tables(const Lab& lab, const char* value) {
+  write_sysctl(lab.host(), "net/bridge/bridge-nf-call-ip6tables", value);
+}
+
 // Containers abc and def are on bridges of their own, cni0 and cni1.
 struct Bridges {
   Lab lab;
@@ -181,6 +185,110 @@ TEST_CASE(
     CHECK(before.del("def") == done);
     CHECK(listing(lab.host()).find("elements") == std::string::npos);
   }
+}
+
+namespace {
+
+const std::string kOther = R"("chain":"OTHER")";
+
+// Whether port of a container with its own service is reached by 127.0.0.1 and ::1.
+void check_reached(const Lab& lab, const std::string& name, std::uint16_t port) {
+  CAPTURE(name);
+  CHECK(seen(lab, "127.0.0.1", port) == name + " 10.22.0.1");
+  CHECK(seen(lab, "::1", port) == name + " fd00::1");
+}
+
+struct Neighbours {
+  Lab lab;
+  std::string abc = lab.container("abc", "10.22.0.2/16", "fd00::2/64");
+  std::string def = lab.container("def", "10.22.0.3/16", "fd00::3/64");
+  Service at_abc{abc, "abc", 80};
+  Service at_def{def, "def", 80};
+  Runtime web{lab};
+  Runtime other{lab, kOther, "other"};
+  Runtime other_masked{lab, kOther + R"(,"masqAll":true)", "other"};
+  Runtime other_without{lab, kOther + R"(,"snat":false)", "other"};
+
+  void check_end() const {
+    CHECK(ctl(lab, {"check"}).out == "no findings\n");
+    CHECK(web.del("abc") == done);
+    CHECK(other.del("abc") == done);
+    CHECK(other.del("def") == done);
+    CHECK(listing(lab.host()).find("elements") == std::string::npos);
+  }
+};
+
+}  // namespace
+
+TEST_CASE(
+    "hairpin: a wide pair that goes leaves what it covered for others, of its network and not") {
+  const Neighbours two;
+  SUBCASE("of one network, whose masqAll and then snat end") {
+    REQUIRE(two.other_masked.add("abc", {{8080, 80}}) == done);
+    REQUIRE(two.other.add("def", {{9090, 80}}) == done);
+    check_reached(two.lab, "abc", 8080);
+    check_reached(two.lab, "def", 9090);
+    REQUIRE(two.other_without.add("def", {{9090, 80}}) == done);
+    check_reached(two.lab, "abc", 8080);
+  }
+  SUBCASE("of two networks with one subnet") {
+    REQUIRE(two.other_masked.add("def", {{9090, 80}}) == done);
+    REQUIRE(two.web.add("abc", {{8080, 80}}) == done);
+    REQUIRE(two.other_without.add("def", {{9090, 80}}) == done);
+    check_reached(two.lab, "abc", 8080);
+    CHECK(ask(two.def, Protocol::tcp, "10.22.0.1", 8080) == "abc 10.22.0.1");
+  }
+  SUBCASE("with an obstacle in the way of ::1") {
+    call_ip6tables(two.lab, "1");
+    REQUIRE(two.web.add("abc", {{8080, 80}}) == done);
+    REQUIRE(Runtime(two.lab, R"("chain":"MESOS-WEB","snat":false)").add("def", {{9090, 80}}) ==
+            done);
+    call_ip6tables(two.lab, "0");
+    CHECK(ctl(two.lab, {"check", "--repair"}).status == 0);
+    check_reached(two.lab, "abc", 8080);
+    REQUIRE(two.web.del("def") == done);
+  }
+  two.check_end();
+}
+
+TEST_CASE("hairpin: subnets of other lengths in one another, added again, are never refused") {
+  const Neighbours two;
+  const AddOptions host{.result = result_of("10.22.0.2/32", "fd00::2/128")};
+  REQUIRE(two.other.add("def", {{9090, 80}}) == done);
+  REQUIRE(two.web.add("abc", {{8080, 80}}, host) == done);
+  check_reached(two.lab, "abc", 8080);
+  SUBCASE("as it was") {
+    REQUIRE(two.web.add("abc", {{8080, 80}}, host) == done);
+    check_reached(two.lab, "abc", 8080);
+  }
+  SUBCASE("on one address, and without snat") {
+    REQUIRE(two.web.add("abc", {{8080, 80, "tcp", "192.0.2.1"}}, host) == done);
+    REQUIRE(
+        Runtime(two.lab, R"("chain":"MESOS-WEB","snat":false)").add("abc", {{8080, 80}}, host) ==
+        done);
+  }
+  SUBCASE("with the wider subnet") {
+    REQUIRE(two.web.add("abc", {{8080, 80}}) == done);
+    check_reached(two.lab, "abc", 8080);
+  }
+  SUBCASE("where the wider pair goes") {
+    REQUIRE(two.other_without.add("def", {{9090, 80}}) == done);
+    check_reached(two.lab, "abc", 8080);
+  }
+  two.check_end();
+}
+
+TEST_CASE("loopback6: a listing that is loaded again opens nothing to who wants no ::1") {
+  const Neighbours two;
+  REQUIRE(two.web.add("abc", {{8080, 80}}) == done);
+  REQUIRE(two.other_without.add("def", {{9090, 80}}) == done);
+  const std::string listed = listing(two.lab.host());
+  nft(two.lab.host(), "flush ruleset");
+  nft(two.lab.host(), listed);
+  CHECK(ctl(two.lab, {"check", "--repair"}).out == "no findings\n");
+  check_reached(two.lab, "abc", 8080);
+  CHECK(seen(two.lab, "::1", 9090) == "refused");
+  two.check_end();
 }
 
 TEST_CASE("loopback: who stays out of reach of 127.0.0.1 keeps nothing there for his neighbours") {
