@@ -81,9 +81,7 @@ Status read_links(nft::LoopbackView& view) {
     const auto user = view.users.find(owner);
     if (user == view.users.end()) {
       const auto way = host::loopback_way_to(*route, port.endpoint);
-      if (way && way->is_attached)
-        view.links.emplace(owner,
-                           nft::LoopbackLink{way->device, to_string(way->obstacle, way->device)});
+      if (way && way->is_attached) view.links.emplace(owner, link_of(way->device, way->obstacle));
       continue;
     }
     const auto [known, is_new] = devices.try_emplace(user->second);
