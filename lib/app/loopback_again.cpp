@@ -123,9 +123,7 @@ std::vector<Error> add_loopback_routes(Transport& transport, const nft::Loopback
     const Result<bool> added = host::add_loopback_route(device);
     if (added) continue;
     left.push_back(added.error());
-    // As of an ADD: without the generation, since whatever changed meanwhile does not mend that.
-    for (const nft::PublishedPort& port : ports)
-      (void)nft::commit(transport, nft::loopback_removed(port));
+    unlist_loopback6(transport, ports);
   }
   return left;
 }
