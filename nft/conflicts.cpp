@@ -29,15 +29,6 @@ std::string describe(const InstalledPorts& installed, const Plan& plan) {
          ")" + (same_id ? " in another network namespace" : "");
 }
 
-// A pair that the plan wants again is not removed: it would be missing when the plan finds it
-// there.
-InstalledPorts without_wanted_hairpins(InstalledPorts installed, const Plan& plan) {
-  std::erase_if(installed.hairpins, [&plan](const Hairpin& hairpin) {
-    return std::find(plan.hairpins.begin(), plan.hairpins.end(), hairpin) != plan.hairpins.end();
-  });
-  return installed;
-}
-
 class Conflicts {
  public:
   explicit Conflicts(const Plan& plan) : plan_(plan) {}
@@ -188,7 +179,7 @@ Result<Transaction> resolve_conflicts(Plan& plan, const Occupancy& occupancy) {
       removable.insert(hash);
       for (const InstalledPort& port : owner.installed.ports)
         if (port.claimed || !port.standby) removed.insert(port.published);
-      transaction.append(removal(without_wanted_hairpins(owner.installed, plan)));
+      transaction.append(removal(owner.installed, /*with_hairpins=*/false));
       transaction.append(devices_closed(owner.installed, owner.device_use, &plan));
     } else if (!is_sibling(owner.installed, plan)) {
       for (const PublishedPort& port : ports_of[hash]) conflicts.add(port, owner);

@@ -38,7 +38,8 @@ Transaction devices_closed(const InstalledPorts& installed, const DeviceUse& use
 // Whose ports all go for the plan: those of its own attachment before, and of the dead.
 std::vector<const InstalledPorts*> giving_way(const Plan& plan, const Occupancy& occupancy);
 
-// Makes standby in `plan` what a sibling publishes already.
+// Makes standby in `plan` what a sibling publishes already. Hairpin pairs stay: what of them goes is
+// decided with those that the plan wants.
 Result<Transaction> resolve_conflicts(Plan& plan, const Occupancy& occupancy);
 
 }  // namespace portmapper::nft

@@ -102,25 +102,20 @@ std::vector<Hairpin> unwanted_hairpins(const Plan& plan, const Shared& shared) {
   return unwanted;
 }
 
-bool overlap(const IpPrefix& a, const IpPrefix& b) {
-  return a.contains(b) || b.contains(a);
-}
-
-bool overlap_any(const Hairpin& hairpin, const std::vector<Hairpin>& others) {
-  return std::any_of(others.begin(), others.end(), [&hairpin](const Hairpin& other) {
-    return overlap(hairpin.source, other.source) && overlap(hairpin.destination, other.destination);
-  });
+bool overlaps_any(const Hairpin& hairpin, const std::set<Hairpin>& others) {
+  return std::any_of(others.begin(), others.end(),
+                     [&hairpin](const Hairpin& other) { return overlap(hairpin, other); });
 }
 
 // What an attachment wants where pairs go, or may want: one that does not tell, all that leads to it.
-void add_wishes(const InstalledPorts& installed, const std::vector<Hairpin>& going,
+void add_wishes(const InstalledPorts& installed, const std::set<Hairpin>& going,
                 std::set<Hairpin>& wishes) {
   for (const InstalledPort& port : installed.ports) {
     const std::optional<Endpoint>& endpoint = port.endpoint ? port.endpoint : port.standby;
     if (!endpoint) continue;
     if (installed.wish) {
       for (const Hairpin& wish : hairpins_of(*installed.wish, endpoint->address))
-        if (overlap_any(wish, going)) wishes.insert(wish);
+        if (overlaps_any(wish, going)) wishes.insert(wish);
       continue;
     }
     for (const Hairpin& hairpin : going)
@@ -129,7 +124,7 @@ void add_wishes(const InstalledPorts& installed, const std::vector<Hairpin>& goi
 }
 
 // A container that 127.0.0.1 or ::1 reaches goes on being reached, whatever its network says today.
-void add_loopback_wishes(const InstalledPorts& installed, const std::vector<Hairpin>& going,
+void add_loopback_wishes(const InstalledPorts& installed, const std::set<Hairpin>& going,
                          std::set<Hairpin>& wishes) {
   std::set<Hairpin> all;
   if (installed.wish) add_wishes(installed, going, all);
@@ -148,12 +143,13 @@ void add_loopback_wishes(const InstalledPorts& installed, const std::vector<Hair
 // The pairs of a plan beside those of others. A pair that goes may have been the wide one that covers
 // what others want: theirs are put back.
 struct HairpinChange {
-  std::vector<Hairpin> going;  // wanted by the plan's network no longer
-  std::set<Hairpin> needed;    // by others, where these go
+  std::set<Hairpin> going;   // wanted by the plan's network no longer
+  std::set<Hairpin> needed;  // by others, where these go
 };
 
 std::variant<HairpinChange, ReadMore> hairpin_change(const Plan& plan, const Snapshot& snapshot) {
-  HairpinChange change{unwanted_hairpins(plan, *snapshot.shared), {}};
+  const std::vector<Hairpin> unwanted = unwanted_hairpins(plan, *snapshot.shared);
+  HairpinChange change{{unwanted.begin(), unwanted.end()}, {}};
   if (change.going.empty()) return change;
   if (!snapshot.other_networks) return ReadMore{Section::other_networks};
   if (!snapshot.same_network) return ReadMore{Section::same_network};
@@ -162,46 +158,31 @@ std::variant<HairpinChange, ReadMore> hairpin_change(const Plan& plan, const Sna
     add_wishes(other, change.going, change.needed);
   for (const InstalledPorts& other : *snapshot.same_network)
     add_loopback_wishes(other, change.going, change.needed);
-  std::erase_if(change.going,
-                [&change](const Hairpin& hairpin) { return change.needed.contains(hairpin); });
+  for (const Hairpin& hairpin : change.needed) change.going.erase(hairpin);
   return change;
 }
 
-// `removed`: those that the batch removes beside, with the attachments that gave way.
 Transaction fitted_hairpins(const Plan& plan, const HairpinChange& change,
-                            std::vector<Hairpin> existing, std::span<const Hairpin> removed) {
-  std::vector<Hairpin> going = change.going;
-  for (const Hairpin& hairpin : removed) {
-    std::erase(existing, hairpin);
-    std::erase(going, hairpin);
-  }
-  for (const Hairpin& hairpin : going) std::erase(existing, hairpin);
+                            std::vector<Hairpin> existing) {
+  for (const Hairpin& hairpin : change.going) std::erase(existing, hairpin);
   std::set<Hairpin> wanted = change.needed;
   wanted.insert(plan.hairpins.begin(), plan.hairpins.end());
   const HairpinFit fit = fit_all_hairpins(std::vector(wanted.begin(), wanted.end()), existing);
-  Transaction transaction = removal(going);
+  Transaction transaction = removal(std::vector(change.going.begin(), change.going.end()));
   transaction.append(removal(fit.remove));
   transaction.append(addition(fit.add));
   return transaction;
 }
 
-// Own pairs of attachments as far as they are there: an attachment that another's wider pair covered
-// has none, whatever its tag says.
-Occupancy with_present_hairpins(Occupancy occupancy, const std::vector<Hairpin>& existing) {
-  for (auto& [hash, owner] : occupancy.owners)
-    std::erase_if(owner.installed.hairpins, [&existing](const Hairpin& hairpin) {
-      return std::find(existing.begin(), existing.end(), hairpin) == existing.end();
-    });
-  return occupancy;
-}
-
-// Those that go with the attachments that give way to the plan.
-std::vector<Hairpin> hairpins_giving_way(const Plan& plan, const Occupancy& occupancy) {
-  std::vector<Hairpin> all;
+// Own pairs of those who give way to the plan, as far as they are there: where another's wider pair
+// covered them there are none, whatever the tag says.
+void add_pairs_giving_way(const Plan& plan, const Occupancy& occupancy,
+                          const std::vector<Hairpin>& existing, HairpinChange& change) {
   for (const InstalledPorts* left : giving_way(plan, occupancy))
     for (const Hairpin& hairpin : left->hairpins)
-      if (!wants(plan, hairpin)) all.push_back(hairpin);
-  return all;
+      if (!wants(plan, hairpin) && !change.needed.contains(hairpin) &&
+          std::find(existing.begin(), existing.end(), hairpin) != existing.end())
+        change.going.insert(hairpin);
 }
 
 // Whether the plan's device is one that we open: it is closed, or recorded; or open while our guard
@@ -278,9 +259,9 @@ Decision decide_add(const Plan& plan, const Snapshot& snapshot) {
     if (!std::holds_alternative<Transaction>(built)) return built;
     transaction = std::get<Transaction>(std::move(built));
   }
-  const auto change = hairpin_change(plan, snapshot);
+  auto change = hairpin_change(plan, snapshot);
   if (const auto* const more = std::get_if<ReadMore>(&change)) return *more;
-  const auto& hairpins = std::get<HairpinChange>(change);
+  auto& hairpins = std::get<HairpinChange>(change);
   if (is_ours(plan, snapshot))
     transaction.append(opened_device_added(Family::ipv4, plan.localnet_device));
   if (!plan.loopback6_device.empty())  // the route tells by itself that it is ours
@@ -293,7 +274,7 @@ Decision decide_add(const Plan& plan, const Snapshot& snapshot) {
       transaction.append(insertion(plan));
     } else {
       transaction.append(insertion_of_ports(plan));
-      transaction.append(fitted_hairpins(plan, hairpins, *snapshot.hairpins, {}));
+      transaction.append(fitted_hairpins(plan, hairpins, *snapshot.hairpins));
     }
     transaction.generation = snapshot.generation;
     return transaction;
@@ -303,7 +284,7 @@ Decision decide_add(const Plan& plan, const Snapshot& snapshot) {
   if (plan.is_restored && was_added(plan.attachment, *snapshot.occupancy))
     return Transaction{.operations = {}, .generation = snapshot.generation};
   Plan wanted = plan;
-  const Occupancy occupancy = with_present_hairpins(*snapshot.occupancy, *snapshot.hairpins);
+  const Occupancy& occupancy = *snapshot.occupancy;
   Result<Transaction> way = resolve_conflicts(wanted, occupancy);
   if (!way) return way.error();
   const auto own = occupancy.owners.find(owner_hash(plan.attachment));
@@ -315,8 +296,8 @@ Decision decide_add(const Plan& plan, const Snapshot& snapshot) {
   }
   transaction.append(std::move(*way));
   transaction.append(insertion_of_ports(wanted));
-  transaction.append(fitted_hairpins(wanted, hairpins, *snapshot.hairpins,
-                                     hairpins_giving_way(wanted, occupancy)));
+  add_pairs_giving_way(wanted, occupancy, *snapshot.hairpins, hairpins);
+  transaction.append(fitted_hairpins(wanted, hairpins, *snapshot.hairpins));
   transaction.generation = snapshot.generation;
   return transaction;
 }

@@ -45,15 +45,15 @@ std::vector<Hairpin> cut(const Hairpin& piece, const Hairpin& existing) {
   return rest;
 }
 
-bool overlap(const Hairpin& a, const Hairpin& b) {
-  return !disjoint(a.source, b.source) && !disjoint(a.destination, b.destination);
-}
-
 bool is_wider(const Hairpin& a, const Hairpin& b) {
   return a.source.length + a.destination.length < b.source.length + b.destination.length;
 }
 
 }  // namespace
+
+bool overlap(const Hairpin& a, const Hairpin& b) {
+  return !disjoint(a.source, b.source) && !disjoint(a.destination, b.destination);
+}
 
 HairpinFit fit_hairpins(std::span<const Hairpin> wanted, std::span<const Hairpin> existing) {
   HairpinFit fit;

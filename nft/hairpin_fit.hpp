@@ -23,6 +23,9 @@ struct HairpinFit {
   std::vector<Hairpin> remove;
 };
 
+// Whether some packet is of both.
+bool overlap(const Hairpin& a, const Hairpin& b);
+
 HairpinFit fit_hairpins(std::span<const Hairpin> wanted, std::span<const Hairpin> existing);
 
 // The same for the pairs of many networks, which are fitted to each other too.

@@ -29,10 +29,11 @@ class Decider {
     const auto from_loopback = [](const Hairpin& pair) {
       return pair.source.contains(IpPrefix::loopback(Family::ipv6));
     };
-    if (!port.owner.wish && !view_.users.contains(port.owner.owner)) return false;
     if (port.owner.wish) {
       const std::vector<Hairpin> own = hairpins_of(*port.owner.wish, port.endpoint);
       if (std::none_of(own.begin(), own.end(), from_loopback)) return false;
+    } else if (!view_.users.contains(port.owner.owner)) {
+      return false;
     }
     return std::any_of(view_.hairpins.begin(), view_.hairpins.end(), [&](const Hairpin& pair) {
       return from_loopback(pair) && pair.destination.contains(port.endpoint);

@@ -73,6 +73,11 @@ void note_open_family(Plan& plan) {
 
 }  // namespace
 
+bool excludes(const NetworkChain& chain, const IpAddress& address) {
+  return std::any_of(chain.exclude_addresses.begin(), chain.exclude_addresses.end(),
+                     [&address](const IpPrefix& prefix) { return prefix.contains(address); });
+}
+
 Plan make_plan(PlanInput input) {
   Plan plan;
   plan.translations.reserve(input.mappings.size());

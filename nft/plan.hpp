@@ -33,6 +33,9 @@ struct NetworkChain {
   std::string network{};  // whose it is; empty: it has no restrictions, and all may use it
 };
 
+// Whether ports on any address leave the address to others.
+bool excludes(const NetworkChain& chain, const IpAddress& address);
+
 struct PlanInput {
   Attachment attachment{};
   NetworkNamespace netns{};

@@ -7,9 +7,9 @@
 // A table that was saved with `nft list` and loaded with `nft -f` has nft's encoding of our rules,
 // without fingerprints. So the expressions are followed through the registers: which of them holds
 // what does not matter, nor does a load that nothing uses. Comparisons become one for each byte;
-// those that stand between two steps with an effect are sorted, and each counts once. Steps are
-// text, one for each effect and comparison:
-// What is set comes before the target of a translation, as nft encodes it.
+// those that stand between two steps with an effect are sorted, and each counts once. What is set
+// comes before the target of a translation, as nft encodes it. Steps are text, one for each effect
+// and comparison:
 //   meta:15+0 == 02; in @published-ip [meta:16+0:1 #000000 th+2:2 #0000]; jump networks
 // Errors: an expression, attribute or set that is not known here makes an empty form; such a rule
 // is nobody's of ours. Does not promise: that what differs in form differs in effect.

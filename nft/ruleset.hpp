@@ -44,7 +44,7 @@ struct ChainSpec {
 
 std::vector<ChainSpec> skeleton_chains();  // the base chains, and what they go to
 ChainSpec network_chain(const NetworkChain& network);
-// Chain `networks`: the label of what we translate, and a jump for each network chain.
+// Chain `networks`: a jump for each network chain.
 ChainSpec networks_chain(std::span<const std::string> network_chains);
 
 // A hash of what a network chain lets pass: networks with the same may share one. It stays the same

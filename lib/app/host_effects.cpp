@@ -49,10 +49,7 @@ class Kept {
     if (stays_the_hosts(address)) return true;
     const auto plan = plans_.find({address.family(), port});
     if (plan == plans_.end()) return true;
-    const std::vector<IpPrefix>& excluded = plan->second->chain.exclude_addresses;
-    return std::any_of(excluded.begin(), excluded.end(),
-                       [&](const IpPrefix& prefix) { return prefix.contains(address); }) ||
-           is_served(address, port);
+    return excludes(plan->second->chain, address) || is_served(address, port);
   }
 
  private:
@@ -109,14 +106,13 @@ std::optional<bool> is_recorded(Transport& transport, Family family, const std::
   return std::find(devices->begin(), devices->end(), device) != devices->end();
 }
 
-// Where ::1 cannot reach them: a connection that is translated all the same would hang. Without the
-// generation, since whatever changed meanwhile does not mend that.
 void unlist_loopback6(Transport& transport, const nft::Plan& plan) {
-  for (const nft::Translation& translation : plan.translations) {
-    const nft::PublishedPort& port = translation.published;
-    if (port.address.family() != Family::ipv6 || !nft::is_reachable_by_loopback(port)) continue;
-    (void)nft::commit(transport, nft::loopback_removed(port));
-  }
+  std::vector<nft::PublishedPort> ports;
+  for (const nft::Translation& translation : plan.translations)
+    if (translation.published.address.family() == Family::ipv6 &&
+        nft::is_reachable_by_loopback(translation.published))
+      ports.push_back(translation.published);
+  app::unlist_loopback6(transport, ports);
 }
 
 Status open_loopback(Transport& transport, const nft::Plan& plan, Family family,
@@ -264,6 +260,11 @@ std::vector<Status> effects_of_adds(Transport& transport, std::span<const nft::P
   host::PortChange change{.kept = Kept(plans)};
   add_left(left, change);
   return publish_effects(transport, plans, std::move(change), notes);
+}
+
+void unlist_loopback6(Transport& transport, std::span<const nft::PublishedPort> ports) {
+  for (const nft::PublishedPort& port : ports)
+    (void)nft::commit(transport, nft::loopback_removed(port));
 }
 
 void effects_of_promotion(Transport& transport, std::span<const nft::InstalledPorts> successors,

@@ -30,7 +30,7 @@ namespace portmapper::app {
 
 // By which interfaces 127.0.0.1 and ::1 reach the plan's container, if its ports are to answer there.
 // Only one that the container is attached to may be opened: the default route's would be the uplink.
-// ::1 does not by a bridge whose packets br_netfilter takes.
+// ::1 does not where something is in its way (lib/host/loopback_route).
 void find_way_of_loopback(nft::Plan& plan);
 
 // `left_open`: why a device could not be closed, one error for each. Its record stays, for those who
@@ -49,6 +49,9 @@ Status effects_of_add(Transport& transport, const nft::Plan& plan,
 std::vector<Status> effects_of_adds(Transport& transport, std::span<const nft::Plan* const> plans,
                                     std::span<const nft::InstalledPorts> left,
                                     std::vector<std::string>& notes);
+// IPv6 ports that ::1 cannot reach: a connection that is translated all the same would hang. Without
+// the generation, since whatever changed meanwhile does not mend that.
+void unlist_loopback6(Transport& transport, std::span<const nft::PublishedPort> ports);
 // Of nft/siblings' successors, to which ports lead now.
 void effects_of_promotion(Transport& transport, std::span<const nft::InstalledPorts> successors,
                           std::vector<std::string>& notes);

@@ -36,15 +36,12 @@ Meeting meeting_of(const nft::PublishedPort& published, const host::Listener& li
 
 // Where the plan's network leaves addresses to others, a process keeps them whatever it is.
 void spare_excluded(const nft::Plan& plan, std::vector<HostProcess>& all) {
-  const std::vector<IpPrefix>& excluded = plan.chain.exclude_addresses;
   for (HostProcess& process : all) {
     const bool is_its = std::any_of(
         plan.translations.begin(), plan.translations.end(),
         [&process](const nft::Translation& one) { return one.published == process.published; });
     if (is_its && process.published.address.is_any() &&
-        std::any_of(excluded.begin(), excluded.end(), [&process](const IpPrefix& prefix) {
-          return prefix.contains(process.listener.address);
-        }))
+        excludes(plan.chain, process.listener.address))
       process.is_hidden = false;
   }
 }

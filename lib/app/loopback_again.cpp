@@ -81,9 +81,7 @@ Status read_links(nft::LoopbackView& view) {
     const auto user = view.users.find(owner);
     if (user == view.users.end()) {
       const auto way = host::loopback_way_to(*route, port.endpoint);
-      if (way && way->is_attached)
-        view.links.emplace(owner,
-                           nft::LoopbackLink{way->device, to_string(way->obstacle, way->device)});
+      if (way && way->is_attached) view.links.emplace(owner, link_of(way->device, way->obstacle));
       continue;
     }
     const auto [known, is_new] = devices.try_emplace(user->second);
@@ -125,9 +123,7 @@ std::vector<Error> add_loopback_routes(Transport& transport, const nft::Loopback
     const Result<bool> added = host::add_loopback_route(device);
     if (added) continue;
     left.push_back(added.error());
-    // As of an ADD: without the generation, since whatever changed meanwhile does not mend that.
-    for (const nft::PublishedPort& port : ports)
-      (void)nft::commit(transport, nft::loopback_removed(port));
+    unlist_loopback6(transport, ports);
   }
   return left;
 }

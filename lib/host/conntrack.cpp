@@ -142,7 +142,8 @@ class Ports {
   static std::uint8_t number_of(Protocol protocol) { return static_cast<std::uint8_t>(protocol); }
   // One address before any.
   [[nodiscard]] Range those_for(const Flow& flow) const {
-    return has_on_one(flow) ? on_one(flow) : on_any(flow);
+    const Range ports = on_one(flow);
+    return ports.first != ports.second ? ports : on_any(flow);
   }
   [[nodiscard]] Range on_one(const Flow& flow) const {
     const Tuple& original = flow.original;

@@ -23,7 +23,8 @@ namespace {
 constexpr std::uint32_t kFirstMetric = 1024;
 constexpr std::uint32_t kNextMetric = 1U << 16U;  // where somebody else has the metric
 constexpr int kMetrics = 8;
-constexpr int kDeepest = 4;  // a VLAN of a port of a bridge
+constexpr unsigned kLoopbackIndex = 1;  // lo's, in every network namespace
+constexpr int kDeepest = 4;             // a VLAN of a port of a bridge
 
 IpAddress loopback_address() {
   return IpPrefix::loopback(Family::ipv6).address;
@@ -130,27 +131,31 @@ Result<bool> drops_replies(Transport& route, Link link) {
          read_sysctl("net/bridge/bridge-nf-call-ip6tables").value_or(0) != 0;
 }
 
-// Whether the host's own ::1 is on lo, whose index is 1.
-Result<bool> has_loopback(Transport& route) {
-  // Without the flag every local route is told to be lo's.
+// The protocol of the local route of ::1 by an interface; nothing: there is none.
+Result<std::optional<std::uint8_t>> protocol_of_route(Transport& route, const std::string& device,
+                                                      unsigned index) {
   RouteRequest request = route_request_for(loopback_address(), RTM_F_FIB_MATCH);
-  bool is_on_lo = false;
-  const Result<int> refused = request.send(route, "the route of ::1", [&](const nlmsghdr& reply) {
+  request.put(RTA_OIF, index);
+  std::optional<std::uint8_t> protocol;
+  const Result<int> refused = request.send(route, route_of(device), [&](const nlmsghdr& reply) {
     if (reply.nlmsg_type != RTM_NEWROUTE) return;
+    const auto* const found = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(&reply));
     const auto oif = Attributes(message_attributes(reply, sizeof(rtmsg))).find(RTA_OIF);
-    is_on_lo = oif && oif->raw<std::uint32_t>() == 1;
+    if (found->rtm_type == RTN_LOCAL && found->rtm_dst_len == 128 && oif &&
+        oif->raw<std::uint32_t>() == index)
+      protocol = found->rtm_protocol;
   });
   if (!refused) return refused.error();
-  return is_on_lo;
+  return protocol;
 }
 
 Result<LoopbackObstacle> obstacle_by(Transport& route, const Link& link) {
   if (!link.is_up) return LoopbackObstacle::down;
   if (!link.has_ipv6) return LoopbackObstacle::no_ipv6;
   if (link.takes_segments) return LoopbackObstacle::segments;
-  const Result<bool> is_on_lo = has_loopback(route);
-  if (!is_on_lo) return is_on_lo.error();
-  if (!*is_on_lo) return LoopbackObstacle::no_loopback;
+  const auto own = protocol_of_route(route, "lo", kLoopbackIndex);
+  if (!own) return own.error();
+  if (!*own) return LoopbackObstacle::no_loopback;
   const Result<bool> drops = drops_replies(route, link);
   if (!drops) return drops.error();
   return *drops ? LoopbackObstacle::br_netfilter : LoopbackObstacle::none;
@@ -215,28 +220,6 @@ Result<LoopbackObstacle> loopback_obstacle(Transport& route, const std::string& 
   if (!link) return link.error();
   return obstacle_by(route, *link);
 }
-
-namespace {
-
-// The protocol of the local route of ::1 by an interface; nothing: there is none.
-Result<std::optional<std::uint8_t>> protocol_of_route(Transport& route, const std::string& device,
-                                                      unsigned index) {
-  RouteRequest request = route_request_for(loopback_address(), RTM_F_FIB_MATCH);
-  request.put(RTA_OIF, index);
-  std::optional<std::uint8_t> protocol;
-  const Result<int> refused = request.send(route, route_of(device), [&](const nlmsghdr& reply) {
-    if (reply.nlmsg_type != RTM_NEWROUTE) return;
-    const auto* const found = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(&reply));
-    const auto oif = Attributes(message_attributes(reply, sizeof(rtmsg))).find(RTA_OIF);
-    if (found->rtm_type == RTN_LOCAL && found->rtm_dst_len == 128 && oif &&
-        oif->raw<std::uint32_t>() == index)
-      protocol = found->rtm_protocol;
-  });
-  if (!refused) return refused.error();
-  return protocol;
-}
-
-}  // namespace
 
 Result<bool> has_loopback_route(Transport& route, const std::string& device) {
   const unsigned index = if_nametoindex(device.c_str());

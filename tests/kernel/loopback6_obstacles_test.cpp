@@ -386,4 +386,10 @@ TEST_CASE("loopback6: a segment routing header leads no container to the host's 
   CHECK(ctl(lab, {"check", "--repair"}).status == 0);
   CHECK(routes(lab) == "cni0 127");
   CHECK_FALSE(reaches());
+  // Closed also where the attachment's use of the device was lost.
+  write_sysctl(lab.host(), "net/ipv6/conf/cni0/seg6_enabled", "1");
+  nft(lab.host(), "flush map inet nft-port-mapper loopback-users");
+  CHECK(ctl(lab, {"check", "--repair"}).status == 0);
+  CHECK(routes(lab) == "");
+  CHECK_FALSE(reaches());
 }
