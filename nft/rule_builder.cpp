@@ -163,8 +163,9 @@ std::uint32_t RuleBuilder::finish(const std::string& chain, std::string_view use
                                   const char* table) {
   nftnl_rule_set_str(rule_.get(), NFTNL_RULE_TABLE, table);
   nftnl_rule_set_str(rule_.get(), NFTNL_RULE_CHAIN, chain.c_str());
-  nftnl_rule_set_data(rule_.get(), NFTNL_RULE_USERDATA, userdata.data(),
-                      static_cast<std::uint32_t>(userdata.size()));
+  if (!userdata.empty())
+    nftnl_rule_set_data(rule_.get(), NFTNL_RULE_USERDATA, userdata.data(),
+                        static_cast<std::uint32_t>(userdata.size()));
   nlmsghdr* header = messages_.begin(NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND,
                                      Messages::kDefaultCapacity + expressions_ * kExpressionBytes);
   nftnl_rule_nlmsg_build_payload(header, rule_.get());

@@ -38,6 +38,7 @@ Pod pod_in(const json::Value& arguments) {
   for (const json::Value pair : arguments) {
     std::string_view key;
     for (const json::Value part : pair) {
+      if (part.kind() != json::Kind::string) break;
       if (!key.empty()) note_argument(pod, key, part.text());
       key = part.text();
     }

@@ -263,6 +263,7 @@ TEST_CASE("wait: the delegate's interface stays meanwhile, and goes when the por
         "nft-port-mapper: " +
             conflict_after("1 second", "b", published_by("192.0.2.1:8080/tcp", "a")) + "\n");
   CHECK(read_file(scratch.path("calls")) == "ADD\nDEL\n");
+  REQUIRE(nobody_waits(all.lab));
   auto successor = begin([&] { return add(30); });
   until_waiting(all.lab);
   CHECK(read_file(scratch.path("calls")) == "ADD\nDEL\nADD\n");
