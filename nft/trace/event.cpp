@@ -115,6 +115,8 @@ std::optional<Event> parse_event(const nlmsghdr& message) {
       event.verdict.kind = attribute.number32() == NF_DROP ? foreign::Verdict::Kind::drop
                                                            : foreign::Verdict::Kind::accept;
   }
+  // The end of a base chain that no rule of it decided.
+  if (event.kind == Event::Kind::rule && event.handle == 0) event.kind = Event::Kind::leave;
   event.header = parse_header(attributes);
   return event;
 }
