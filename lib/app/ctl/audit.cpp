@@ -7,6 +7,8 @@
 #include "lib/app/host_notes.hpp"
 #include "lib/base/escape.hpp"
 #include "nft/decide.hpp"
+#include "nft/hairpin_fit.hpp"
+#include "nft/missing_hairpins.hpp"
 #include "nft/siblings.hpp"
 #include "nft/userdata.hpp"
 
@@ -27,6 +29,7 @@ class Auditor {
     check_skeleton();
     check_owners();
     check_leftovers();
+    check_hairpins();
     check_loopback();
     check_devices();
     check_routes();
@@ -246,9 +249,38 @@ class Auditor {
          nft::device_user_removed(family, owner));
   }
 
+  [[nodiscard]] std::vector<nft::HairpinNeed> hairpin_needs() const {
+    std::vector<nft::HairpinNeed> needs;
+    for (const nft::OwnerEntry& owner : contents_.owners) {
+      const auto target = contents_.targets.find({owner.chain, owner.published});
+      if (!owner.wish || !has_claim(owner) || target == contents_.targets.end()) continue;
+      nft::HairpinNeed need{*owner.wish, target->second.endpoint.address,
+                            contents_.loopback.contains(nft::on_any(owner.published))};
+      if (needs.empty() || needs.back() != need) needs.push_back(std::move(need));
+    }
+    return needs;
+  }
+
+  void check_hairpins() {
+    const std::vector<nft::Hairpin>& existing = contents_.loopback6.hairpins;
+    missing_ = nft::missing_hairpins(hairpin_needs(), existing);
+    for (const nft::Hairpin& pair : missing_) find(nft::to_string_missing(pair));
+    audit_.mendable += missing_.size();
+    const nft::HairpinFit fit = nft::fit_all_hairpins(missing_, existing);
+    audit_.repair.append(nft::removal(fit.remove));
+    audit_.repair.append(nft::addition(fit.add));
+  }
+
+  // With the pairs that the repair brings back.
+  [[nodiscard]] nft::LoopbackView mended_loopback6() const {
+    nft::LoopbackView view = contents_.loopback6;
+    view.hairpins.insert(view.hairpins.end(), missing_.begin(), missing_.end());
+    return view;
+  }
+
   // Whether ::1 reaches the ports that it can reach, and what was left of the record of its routes.
   void check_routes() {
-    audit_.loopback6 = nft::decide_loopback_again(contents_.loopback6);
+    audit_.loopback6 = nft::decide_loopback_again(mended_loopback6());
     for (const std::string& finding : audit_.loopback6.findings) find(finding);
     audit_.mendable += audit_.loopback6.findings.size();
     audit_.repair.append(audit_.loopback6.repair);
@@ -311,6 +343,7 @@ class Auditor {
 
   const TableContents& contents_;
   Audit audit_;
+  std::vector<nft::Hairpin> missing_{};
   bool has_lost_users_ = false;
 };
 

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
+#include <utility>
 
 #include "lib/app/ctl/audit.hpp"
 #include "lib/app/ctl/commands.hpp"
@@ -163,37 +165,24 @@ std::set<IpAddress> gone_targets(const nft::foreign::Ruleset& others) {
   return gone;
 }
 
-// What `check` finds, but for what other checks say better.
-Status read_damage(Transport& transport, doctor::Host& host) {
+// What `check` finds of our own table, apart from what is said of route_localnet and of ::1.
+Status read_own_table(Transport& transport, doctor::Host& host) {
   Result<TableContents> contents = read_table(transport);
   if (!contents) return contents.error();
-  contents->exposed_devices.clear();
-  contents->left_routes.clear();
-  contents->loopback6 = {};
-  Audit audit = audit_table(*contents);
-  host.damage = std::move(audit.findings);
-  host.is_mendable = audit.mendable > 0;
-  return {};
-}
-
-// What of our own table and of ::1 is not as it should be.
-Status read_own_table(Transport& transport, doctor::Host& host) {
-  const Result<bool> table = nft::has_table(transport);
-  if (!table) return table.error();
-  Result<std::vector<std::string>> exposed = app::exposed_devices(transport);
-  if (!exposed) return exposed.error();
-  const Result<std::vector<std::string>> routes = app::left_routes(transport);
-  if (!routes) return routes.error();
-  const Result<nft::LoopbackView> loopback6 = app::read_loopback_view(transport);
-  if (!loopback6) return loopback6.error();
-  host.has_table = *table;
-  host.exposed_devices = std::move(*exposed);
+  host.has_table = contents->exists;
+  host.exposed_devices = std::exchange(contents->exposed_devices, {});
+  const Audit audit = audit_table(*contents);
+  std::set<std::string> of_loopback6;
+  for (const std::string& finding : audit.loopback6.findings)
+    of_loopback6.insert(printable(finding));
+  for (const std::string& device : contents->left_routes)
+    of_loopback6.insert(printable(app::left_route_of(device)));
   host.loopback6.clear();
-  const nft::LoopbackAgain again = nft::decide_loopback_again(*loopback6);
-  for (const std::string& finding : again.findings) host.loopback6.push_back(printable(finding));
-  for (const std::string& device : *routes)
-    host.loopback6.push_back(printable(app::left_route_of(device)));
-  return read_damage(transport, host);
+  host.damage.clear();
+  for (const std::string& finding : audit.findings)
+    (of_loopback6.contains(finding) ? host.loopback6 : host.damage).push_back(finding);
+  host.is_mendable = audit.mendable > host.loopback6.size();
+  return {};
 }
 
 Status read_tables(Transport& transport, const Complaint& complaint, doctor::Host& host) {
