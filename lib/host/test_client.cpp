@@ -169,7 +169,8 @@ Result<TestClient> TestClient::make(const std::string& like) {
     if (!status) return status.error();
   for (const Family family : kFamilies) {
     const std::optional<Ends> ends = free_ends(*here, family);
-    if (ends && give_addresses(*here, device.index, *place, *ends)) client.families_.insert(family);
+    if (ends && give_addresses(*here, device.index, *place, *ends))
+      client.addresses_.emplace(family, *IpAddress::parse(ends->client));
   }
   return client;
 }
@@ -177,7 +178,7 @@ Result<TestClient> TestClient::make(const std::string& like) {
 TestClient::TestClient(TestClient&& other) noexcept
     : netns_(std::move(other.netns_)),
       device_(std::exchange(other.device_, {})),
-      families_(std::move(other.families_)) {}
+      addresses_(std::move(other.addresses_)) {}
 
 // At once, while the kernel takes its time to end a namespace.
 TestClient::~TestClient() {

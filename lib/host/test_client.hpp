@@ -15,7 +15,7 @@
 #pragma once
 
 #include <functional>
-#include <set>
+#include <map>
 #include <string>
 
 #include "lib/base/error.hpp"
@@ -37,7 +37,8 @@ class TestClient {
 
   // On a thread in the client's namespace; returns when it is done.
   void run(const std::function<void()>& work) const;
-  [[nodiscard]] bool has(Family family) const { return families_.contains(family); }
+  [[nodiscard]] bool has(Family family) const { return addresses_.contains(family); }
+  [[nodiscard]] const std::map<Family, IpAddress>& addresses() const { return addresses_; }
   [[nodiscard]] const Device& device() const { return device_; }  // the host's end
 
  private:
@@ -46,7 +47,7 @@ class TestClient {
 
   UniqueFd netns_;
   Device device_;
-  std::set<Family> families_;
+  std::map<Family, IpAddress> addresses_;
 };
 
 }  // namespace portmapper::host

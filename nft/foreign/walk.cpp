@@ -9,6 +9,26 @@ namespace {
 
 enum class Truth : std::uint8_t { no, maybe, yes };
 
+// All values of the field whose first bytes, as the rule compares them, lie between the two.
+Interval values_between(const Operand& operand, const std::uint8_t* first, const std::uint8_t* last,
+                        std::size_t length) {
+  Interval values{Blob(first, first + length), Blob(last, last + length)};
+  for (std::size_t i = 0; i < std::min(length, operand.mask.size()); ++i)
+    values.last[i] |= static_cast<std::uint8_t>(~operand.mask[i]);
+  return values;
+}
+
+// Of a field that can be anything but what is excluded.
+Truth may_lie_between(const Packet& packet, const Operand& operand, const std::uint8_t* first,
+                      const std::uint8_t* last, std::size_t length) {
+  // Behind a mask, the values between two different ones are no interval.
+  const bool is_interval = operand.mask.empty() || std::equal(first, first + length, last);
+  const bool is_excluded =
+      length > 0 && is_interval &&
+      packet.is_excluded(operand.field, values_between(operand, first, last, length));
+  return is_excluded ? Truth::no : Truth::maybe;
+}
+
 // Whether the packet's field lies between two values of `length` bytes.
 Truth lies_between(const Packet& packet, const Operand& operand, const std::uint8_t* first,
                    const std::uint8_t* last, std::size_t length) {
@@ -17,7 +37,8 @@ Truth lies_between(const Packet& packet, const Operand& operand, const std::uint
       std::all_of(last, last + length, [](std::uint8_t b) { return b == 0xff; });
   if (is_everything) return Truth::yes;
   const std::vector<Blob>* candidates = packet.find(operand.field);
-  if (candidates == nullptr || length == 0) return Truth::maybe;
+  if (candidates == nullptr) return may_lie_between(packet, operand, first, last, length);
+  if (length == 0) return Truth::maybe;
   std::size_t inside = 0;
   for (const Blob& candidate : *candidates) {
     if (candidate.size() < length) return Truth::maybe;

@@ -9,7 +9,9 @@
 // packets end: those for which the `doubts` are true, conditions on what the packet does not say
 // (a client's address), or that are not understood. The last has no doubts, it is the chain's
 // policy where no rule ends it. A field of the packet may have several values, as the host has
-// several addresses: then a condition true for some is a doubt. A field with no value is one that
+// several addresses: then a condition true for some is a doubt. A field that can be anything may be
+// known to have no value of some intervals, as no client has an address of 127.0.0.0/8: a condition
+// within one of them is not true. A field with no value is one that
 // the packet does not have there, as the state of a connection before it is tracked: a rule that
 // looks at it does not apply. Errors: none; a jump to nowhere falls through. Does not promise: that
 // two doubts can be true together; to follow a packet to its end where chains that jump to each
@@ -17,6 +19,7 @@
 // Source: nft(8), VERDICT STATEMENTS; kernel net/netfilter/nf_tables_core.c.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <string>
@@ -26,6 +29,12 @@
 
 namespace portmapper::nft::foreign {
 
+// Values of a field, both ends among them.
+struct Interval {
+  Blob first;
+  Blob last;
+};
+
 class Packet {
  public:
   void set(PacketField field, std::vector<Blob> candidates) {
@@ -33,14 +42,30 @@ class Packet {
   }
   void set_absent(PacketField field) { fields_[field] = {}; }
   void forget(PacketField field) { fields_.erase(field); }
+  // What the field is not, while it can be anything else.
+  void exclude(PacketField field, std::vector<Interval> intervals) {
+    excluded_[field] = std::move(intervals);
+  }
   // Nothing: the field can be anything.
   [[nodiscard]] const std::vector<Blob>* find(PacketField field) const {
     const auto found = fields_.find(field);
     return found == fields_.end() ? nullptr : &found->second;
   }
+  // Whether the field has none of these values, by what was excluded. They may be of its first bytes
+  // alone.
+  [[nodiscard]] bool is_excluded(PacketField field, Interval values) const {
+    const auto found = excluded_.find(field);
+    if (found == excluded_.end()) return false;
+    return std::any_of(found->second.begin(), found->second.end(), [&values](const Interval& one) {
+      values.first.resize(one.first.size(), 0x00);
+      values.last.resize(one.last.size(), 0xff);
+      return one.first <= values.first && values.last <= one.last;
+    });
+  }
 
  private:
   std::map<PacketField, std::vector<Blob>> fields_;
+  std::map<PacketField, std::vector<Interval>> excluded_;
 };
 
 // A rule whose condition on the destination port this packet fulfils: where to take the port out.

@@ -84,14 +84,17 @@ inline const std::array<std::string, checks> well = {
     "ok       links: bridges and veth pairs are up, with one MTU\n",
     "ok       routes: lead to every container, and back to its clients\n",
     "ok       containers: have their address, a route back and somebody who listens\n",
-    "ok       probe: test connections to the published ports do not fail\n"};
+    "ok       probe: test connections to the published ports show no other failure\n"};
 
 inline const std::string served = "abc 192.0.2.2";
 
 // A host with one published port, and a server behind it.
 class Patient {
  public:
-  explicit Patient(const Mappings& ports = {{8080, 80}}) : runtime_(lab), ports_(ports) {
+  // `network`: further members of its configuration.
+  explicit Patient(const Mappings& ports = {{8080, 80}},
+                   const std::string& network = R"("chain":"MESOS-WEB")")
+      : runtime_(lab, network), ports_(ports) {
     lab.bridge_netfilter(false);
     // New namespaces take over these of the machine.
     write_sysctl(lab.host(), "net/ipv4/conf/all/rp_filter", "0");
@@ -128,7 +131,7 @@ class Patient {
     CHECK(result.err == "");
     CHECK(result.status == (summary.starts_with("no problems") ? 0 : 1));
   }
-  // Runs every command that the doctor prints, as an operator would.
+  // Runs every command that the doctor prints, as an operator would who says yes when asked.
   void mend() const {
     const std::string mark = "         fix:  ";
     std::vector<std::string> environment = tool_environment();
@@ -136,8 +139,10 @@ class Patient {
     std::istringstream lines(doctor().out);
     for (std::string line; std::getline(lines, line);) {
       if (!line.starts_with(mark)) continue;
-      const RunResult result = run({"sh", "-c", line.substr(mark.size())},
-                                   {.environment = environment, .ns = lab.host()});
+      std::string command = line.substr(mark.size());
+      if (command.ends_with("ctl flush")) command += " --yes";
+      const RunResult result =
+          run({"sh", "-c", command}, {.environment = environment, .ns = lab.host()});
       CAPTURE(line);
       CAPTURE(result.out);
       CHECK(result.err == "");

@@ -363,6 +363,7 @@ TEST_CASE(
 TEST_CASE("doctor trial: rules that would drop the test client's interface alone make it a note") {
   Host host = one_port();
   host.probe = "npmprobe1";
+  host.probe_addresses = {{Family::ipv4, *IpAddress::parse("198.18.113.254")}};
   host.ports[0].trial = {host::Answer::answered, host::Answer::silent};
   const nft::foreign::TableId table{NFPROTO_INET, "fw"};
   nft::foreign::Blob eth0{'e', 't', 'h', '0'};
@@ -380,23 +381,83 @@ TEST_CASE("doctor trial: rules that would drop the test client's interface alone
                           nft::foreign::Hook{"filter", NF_INET_FORWARD, 0, true},
                           {{5, {from_eth0}, {Kind::accept, {}}, std::nullopt},
                            {6, {of_answers}, {Kind::accept, {}}, std::nullopt}}});
-  const std::string text = told(diagnose(host));
+  const std::string tells_nothing =
+      "note: no test connection tells about 0.0.0.0:8080/tcp: it is not let in | a connection from "
+      "a"
+      " test client got no answer, as rules, or the network's own conditions, leave out its "
+      "interface"
+      " or address; those of the clients they let in, as far as is known here";
+  const std::string see =
+      "; ask from a client to be sure; see where its packets go | nft-port-mapperctl trace"
+      " 8080/tcp\n";
+  CHECK(told(diagnose(host)) ==
+        tells_nothing + "; the container answers the host itself, so it is on the way" + see);
+  // Whether the container answered the host or not: a datagram may have no answer.
+  host.ports[0].trial.direct = host::Answer::untried;
+  CHECK(told(diagnose(host)) == tells_nothing + see);
+  // Where the rules let it in, they explain nothing.
+  host.others.chains.begin()->second.hook->policy_drop = false;
+  CHECK(told(diagnose(host)).starts_with("problem: 0.0.0.0:8080/tcp fails: "));
+}
+
+TEST_CASE("doctor trial: a rule that a note tells of explains why the test client gets no answer") {
+  Host host = one_port();
+  host.probe = "npmprobe1";
+  host.probe_addresses = {{Family::ipv4, *IpAddress::parse("198.18.113.254")}};
+  host.ports[0].trial = {host::Answer::answered, host::Answer::silent};
+  const nft::foreign::TableId table{NFPROTO_INET, "fw"};
+  using Kind = nft::foreign::Verdict::Kind;
+  const auto told_with = [&](const nft::foreign::Condition& accepted) {
+    host.others.chains.clear();
+    host.others.chains.emplace(
+        nft::foreign::Name{table, "forward"},
+        nft::foreign::Chain{table,
+                            "forward",
+                            1,
+                            nft::foreign::Hook{"filter", NF_INET_FORWARD, 0, true},
+                            {{5, {accepted}, {Kind::accept, {}}, std::nullopt}}});
+    return told(diagnose(host));
+  };
+  const std::string note =
+      "note: table inet fw, chain forward (handle 1): its policy drops packets";
+  const nft::foreign::Blob friendly{198, 51, 100, 7};
+  std::string text = told_with({.key = {{nft::foreign::PacketField::ip_saddr, "ip saddr", 4}},
+                                .values = {{friendly, friendly}}});
+  CHECK(text.starts_with(note));
+  CHECK(text.find("test client") == std::string::npos);
+  // It is not known whether that rule drops the test client too.
+  text = told_with({.key = {{nft::foreign::PacketField::opaque, "limit", 4}}});
+  CHECK(text.starts_with(note));
   CHECK(
-      text.starts_with("note: 0.0.0.0:8080/tcp fails: a connection from a test client got no"
-                       " answer | "));
-  CHECK(text.find("may tell the test client's interface from others") != std::string::npos);
+      text.find("\nnote: 0.0.0.0:8080/tcp fails: a connection from a test client got no answer | it"
+                " may be what a note above tells of; the container answers the host itself") !=
+      std::string::npos);
 }
 
 TEST_CASE("doctor: damage, what is missing, and a port that nobody publishes") {
   Host host = healthy_host();
   host.damage = {"chain networks is missing", "port x has no target"};
   host.is_mendable = true;
-  const std::string why =
-      " | our own table is not as it should be: `check` finds this too, and"
-      " `check --repair` repairs what it can | ";
-  CHECK(told(diagnose(host)) == "problem: chain networks is missing" + why +
-                                    "\nproblem: port x has no target" + why +
-                                    "nft-port-mapperctl check --repair\n");
+  const std::string damage =
+      "problem: chain networks is missing; port x has no target | our own table is not as it should"
+      " be: `check` finds this too";
+  CHECK(told(diagnose(host)) ==
+        damage +
+            ", and `check --repair` repairs what it can | nft-port-mapperctl check --repair\n");
+  host.is_mendable = false;
+  CHECK(told(diagnose(host)) == damage + " | \n");
+  host.is_mendable = true;
+  host.refusal = "no";
+  CHECK(
+      told(diagnose(host))
+          .ends_with(damage + ", and what the kernel refuses stands in the way of a repair | \n"));
+  // It explains why our table did not take a test connection.
+  host.refusal.clear();
+  host.probe = "npmprobe1";
+  host.ports[0].trial = {host::Answer::answered, host::Answer::refused, false};
+  CHECK(told(diagnose(host)).find("test client") == std::string::npos);
+  host.ports[0].trial.was_taken = true;
+  CHECK(told(diagnose(host)).find("test client") != std::string::npos);
   host = healthy_host();
   host.missing = {"web/def/eth0"};
   CHECK(told(diagnose(host)) ==

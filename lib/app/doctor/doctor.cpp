@@ -150,7 +150,8 @@ constexpr std::array kChecks = {
 };
 
 // What the checks leave unexplained; without a test client there is nothing to say.
-constexpr Check kProbe{"probe: test connections to the published ports do not fail", nullptr};
+constexpr Check kProbe{"probe: test connections to the published ports show no other failure",
+                       nullptr};
 
 std::string_view to_string(Level level) {
   if (level == Level::ok) return "ok";
@@ -263,11 +264,11 @@ std::string format_json(const std::vector<Finding>& findings) {
   return std::move(out).text() + "\n";
 }
 
-std::string some_of(const std::vector<std::string>& names) {
+std::string some_of(const std::vector<std::string>& names, std::string_view separator) {
   constexpr std::size_t kMost = 4;
   std::string text;
   for (std::size_t i = 0; i < std::min(names.size(), kMost); ++i)
-    text += (i == 0 ? "" : ", ") + names[i];
+    text.append(i == 0 ? "" : separator).append(names[i]);
   if (names.size() > kMost) text += " and " + std::to_string(names.size() - kMost) + " more";
   return text;
 }

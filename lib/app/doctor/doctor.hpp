@@ -100,10 +100,11 @@ struct Host {
   std::vector<std::string> missing{};           // attachments that `restore` would publish
   std::string asked{};                          // "8080/tcp"; empty: all ports
   std::optional<std::string> probe{};           // device of the test client; nothing: none was made
-  std::string probe_refusal{};                  // why it could not be made
-  std::vector<std::string> absent_ports{};      // on an address that no interface has now
-  std::vector<std::string> service_ports{};     // on any address, the cluster's services' too
-  std::set<IpAddress> taken_services{};         // the addresses of those
+  std::map<Family, IpAddress> probe_addresses{};
+  std::string probe_refusal{};               // why it could not be made
+  std::vector<std::string> absent_ports{};   // on an address that no interface has now
+  std::vector<std::string> service_ports{};  // on any address, the cluster's services' too
+  std::set<IpAddress> taken_services{};      // the addresses of those
   std::optional<std::int64_t> connections{};
   std::optional<std::int64_t> most_connections{};
 };
@@ -140,7 +141,7 @@ std::vector<Finding> find_container_faults(const Host& host);
 std::vector<Finding> find_unexplained(const Host& host, const std::vector<Finding>& known);
 
 // "0.0.0.0:8080/tcp, [::]:8080/tcp and 3 more"
-std::string some_of(const std::vector<std::string>& names);
+std::string some_of(const std::vector<std::string>& names, std::string_view separator = ", ");
 // Whether a name can be in a command without quotes.
 bool is_plain(std::string_view name);
 // The command that sets a sysctl of a device ("net.ipv4.conf.eth0.rp_filter=2"), and where it is to

@@ -35,10 +35,12 @@ FaultPlace first_fault(const Host& host, const RoutedPort& port, const Way& way,
 
 // The test client's packets cross every place but the interface by which real ones come, and the
 // kernel's lookup does not know of marks and of programs that send packets on.
-Finding::Level level_of(const FaultPlace& place, const Trial& trial) {
+Finding::Level level_of(const Host& host, const FaultPlace& place, const Trial& trial) {
   const bool is_of_client = place.leg == Leg::request &&
                             (place.fault == Fault::filtered || place.fault == Fault::unforwarded);
-  if (trial.outside == host::Answer::answered && !is_of_client) return Finding::Level::note;
+  // Whom the operator asks about is another client.
+  const bool speaks_for_all = !is_of_client && !host.client;
+  if (trial.outside == host::Answer::answered && speaks_for_all) return Finding::Level::note;
   if (place.fault == Fault::detour && trial.direct == host::Answer::untried)
     return Finding::Level::note;
   return Finding::Level::problem;
@@ -101,7 +103,8 @@ std::map<FaultPlace, Sufferers> sufferers_of(const Host& host) {
       Sufferers& sufferers = all[place];
       add_once(sufferers.ports, to_string(port.published));
       for (const std::string& client : some) add_once(sufferers.clients, client);
-      if (failing == port.ways.size() && level_of(place, port.trial) == Finding::Level::problem)
+      if (failing == port.ways.size() &&
+          level_of(host, place, port.trial) == Finding::Level::problem)
         sufferers.level = Finding::Level::problem;
       sufferers.source =
           place.leg == Leg::request ? some.front() : port.endpoint.address.to_string();

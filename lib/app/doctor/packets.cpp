@@ -121,6 +121,26 @@ void set_published(Packet& packet, const nft::PublishedPort& port, bool is_answe
   packet.set(is_answer ? PacketField::sport : PacketField::dport, {number16(port.port.value())});
 }
 
+void set_client(Packet& packet, const Host& host, Family family, bool is_answer) {
+  const PacketField field = is_answer ? destination_of(family) : source_of(family);
+  if (host.client && host.client->address.family() == family) {
+    packet.set(field, {bytes_of(host.client->address)});
+    return;
+  }
+  const auto between = [](const char* first, const char* last) {
+    return nft::foreign::Interval{bytes_of(*IpAddress::parse(first)),
+                                  bytes_of(*IpAddress::parse(last))};
+  };
+  static const std::array nobodies = {
+      std::vector{between("0.0.0.0", "0.255.255.255"), between("127.0.0.0", "127.255.255.255"),
+                  between("224.0.0.0", "239.255.255.255"),
+                  between("255.255.255.255", "255.255.255.255")},
+      std::vector{between("::", "::1"),
+                  between("fe80::", "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+                  between("ff00::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")}};
+  packet.exclude(field, nobodies.at(static_cast<std::size_t>(family)));
+}
+
 void set_devices(Packet& packet, bool is_input, const std::vector<host::Device>& devices) {
   std::vector<Blob> names;
   std::vector<Blob> indexes;
@@ -152,9 +172,7 @@ Packet packet_at(const Host& host, const RoutedPort& port, const Point& point,
   else
     set_published(packet, port.published, point.is_answer,
                   published_addresses(host.addresses, port.published, /*with_loopback=*/false));
-  if (host.client && host.client->address.family() == family)
-    packet.set(point.is_answer ? destination_of(family) : source_of(family),
-               {bytes_of(host.client->address)});
+  set_client(packet, host, family, point.is_answer);
   const bool is_local = !point.is_answer && !point.is_translated;
   packet.set(PacketField::daddr_type, {number32(is_local ? RTN_LOCAL : RTN_UNICAST)});
   const std::vector<host::Device> near = {port.device};

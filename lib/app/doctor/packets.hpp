@@ -4,10 +4,11 @@
 //   const nft::foreign::Packet packet =
 //       packet_at(Host(), port, {.is_translated = true, .has_output = true}, devices);
 //
-// A client's address is not set, unless the operator named one; its port is one that clients have, and
-// it comes by any of the devices that are given. Bytes as nft/foreign/foreign says. Errors: none. Source:
-// kernel nf_conntrack_common.h, rtnetlink.h, net/netfilter/nft_meta.c (a device that a hook does not
-// have has an empty name and index 0).
+// A client's address is not set, unless the operator named one, but it is none that the kernel
+// forwards nothing from; its port is one that clients have, and it comes by any of the devices that are
+// given. Bytes as nft/foreign/foreign says. Errors: none. Source: kernel nf_conntrack_common.h,
+// rtnetlink.h, net/netfilter/nft_meta.c (a device that a hook does not have has an empty name and index
+// 0); net/ipv4/route.c (ip_route_input_slow, martian sources), net/ipv6/ip6_output.c (ip6_forward).
 #pragma once
 
 #include <vector>

@@ -109,6 +109,11 @@ class Surroundings {
   std::vector<ClientPlace> all_places(const std::vector<host::DefaultRoute>& defaults) {
     std::vector<std::uint32_t> containers;
     for (const RoutedPort& port : host_.ports) containers.push_back(port.device.index);
+    // What leads to a container by another network brings no clients either.
+    for (const auto& [inode, inside] : host_.insides)
+      for (const host::Interface& within : inside.interfaces)
+        if (const host::Interface* const towards = link_by(host_, inside, within.index).towards())
+          containers.push_back(towards->index);
     return stand_ins(host_.interfaces, host_.prefixes, defaults, containers);
   }
 
@@ -278,10 +283,12 @@ void make_trials(Host& host) {
   const std::string entrance = entrance_of(host);
   const Result<host::TestClient> client = host::TestClient::make(entrance);
   host.probe = client ? client->device().name : std::string();
-  if (client)
-    try_from_outside(host, *client, entrance);
-  else
+  if (!client) {
     host.probe_refusal = printable(client.error().message());
+    return;
+  }
+  host.probe_addresses = client->addresses();
+  try_from_outside(host, *client, entrance);
 }
 
 }  // namespace portmapper::doctor

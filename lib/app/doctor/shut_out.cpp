@@ -57,7 +57,7 @@ struct Shutter {
   std::string devices{};
   bool is_for_all = true;  // nobody comes in by another device
   bool by_device = true;
-  bool is_ipv4 = true;
+  bool is_ipv4 = true;  // of conditions
   auto operator<=>(const Shutter&) const = default;
 };
 
@@ -72,8 +72,9 @@ std::optional<Shutter> shutter_of(const Host& host, const Chain& chain, const Ro
     shut.push_back(device.name);
   }
   if (shut.empty()) return std::nullopt;
-  // Where no default route says who the clients are, one device that is open is enough.
   const bool is_ipv4 = shutter.is_ipv4;
+  shutter.is_ipv4 = is_ipv4 || shutter.by_device;  // one key for both families
+  // Where no default route says who the clients are, one device that is open is enough.
   const bool knows_clients =
       host.client || !(is_ipv4 ? host.default_devices : host.default_devices6).empty();
   if (shut.size() < main.size() && !knows_clients) return std::nullopt;

@@ -26,49 +26,107 @@ bool fails(const RoutedPort& port, Answer answer) {
 // What became of one port's connections, in words.
 struct Failure {
   Finding::Level level = Finding::Level::problem;
-  std::string what;
+  std::string what;  // empty: of the test client, and not of the port
   std::string why;
   auto operator<=>(const Failure&) const = default;
 };
 
-// Whether rules of others would drop what comes by the test client's interface, and nothing else.
-bool is_told_apart(const Host& host, const RoutedPort& port) {
-  Host alone;
-  alone.others = host.others;
-  alone.ports = {port};
-  alone.devices = {{*host.probe, 0}};
-  return !find_arrival_drops(alone).empty() || !find_untracked(alone).empty() ||
-         !find_forward_drops(alone).empty() || !find_departure_drops(alone).empty();
+// What rules do with the test client's packets.
+enum class Treatment : std::uint8_t { as_others, not_known, dropped };
+
+// `alone`: the host, with one port and the test client as the only one.
+Treatment treatment_of(const Host& alone) {
+  Treatment treatment = Treatment::as_others;
+  for (const auto find : {find_arrival_drops, find_untracked, find_forward_drops,
+                          find_departure_drops, find_shut_out})
+    for (const Finding& finding : find(alone)) {
+      if (finding.level == Finding::Level::problem) return Treatment::dropped;
+      treatment = Treatment::not_known;
+    }
+  return treatment;
 }
 
-std::optional<Failure> failure_of(const Host& host, const RoutedPort& port) {
-  const Trial& trial = port.trial;
-  if (trial.outside == Answer::untried) {
-    if (!fails(port, trial.direct)) return std::nullopt;
-    return Failure{Finding::Level::problem,
-                   "a connection from the host to the container " + result_of(trial.direct),
-                   "nothing that was looked at explains it"};
-  }
-  if (!fails(port, trial.outside)) return std::nullopt;
-  Failure failure{Finding::Level::problem,
-                  "a connection from a test client " + result_of(trial.outside),
-                  "nothing that was looked at explains it"};
-  if (trial.direct == Answer::answered)
-    failure.why += "; the container answers the host itself, so it is on the way";
-  else if (fails(port, trial.direct))
-    failure.why += "; one from the host straight to the container " + result_of(trial.direct) +
-                   " too, so it is the container or the link to it";
-  const bool may_be_the_client =
-      trial.direct == Answer::answered &&
-      (!trial.was_taken || (host.probe && !host.probe->empty() && is_told_apart(host, port)));
-  if (may_be_the_client) {
-    failure.level = Finding::Level::note;
-    failure.why +=
-        "; a rule, or a condition in its network's configuration, may tell the test"
-        " client's interface from others, which then do better";
-  }
-  return failure;
+bool is_of_rules(const std::string& check) {
+  return check == "arrival" || check == "tracking" || check == "filters" || check == "departure" ||
+         check == "networks";
 }
+
+class TrialJudge {
+ public:
+  TrialJudge(const Host& host, const std::vector<Finding>& known) : host_(host) {
+    for (const Finding& finding : known) {
+      if (finding.level == Finding::Level::problem)
+        explained_.insert(finding.ports.begin(), finding.ports.end());
+      else if (is_of_rules(finding.check))
+        noted_.insert(finding.ports.begin(), finding.ports.end());
+    }
+  }
+
+  std::optional<Failure> failure_of(const RoutedPort& port) {
+    const Trial& trial = port.trial;
+    if (explained_.contains(to_string(port.published))) return std::nullopt;
+    if (trial.outside == Answer::untried) {
+      if (!fails(port, trial.direct)) return std::nullopt;
+      return Failure{Finding::Level::problem,
+                     "a connection from the host to the container " + result_of(trial.direct),
+                     "nothing that was looked at explains it"};
+    }
+    if (!fails(port, trial.outside)) return std::nullopt;
+    if (fails(port, trial.direct)) return failure_of_both(trial);
+    return failure_outside(port);
+  }
+
+ private:
+  static Failure failure_of_both(const Trial& trial) {
+    return {Finding::Level::problem, "a connection from a test client " + result_of(trial.outside),
+            "nothing that was looked at explains it; one from the host straight to the container " +
+                result_of(trial.direct) + " too, so it is the container or the link to it"};
+  }
+
+  std::optional<Failure> failure_outside(const RoutedPort& port) {
+    const Trial& trial = port.trial;
+    const bool is_noted = noted_.contains(to_string(port.published));
+    const Treatment treatment = of_test_client(port);
+    if (treatment == Treatment::dropped && is_noted) return std::nullopt;
+    const std::string what = "a connection from a test client " + result_of(trial.outside);
+    const std::string way = trial.direct == Answer::answered
+                                ? "; the container answers the host itself, so it is on the way"
+                                : "";
+    if (treatment == Treatment::dropped)
+      return Failure{Finding::Level::note, "",
+                     what +
+                         ", as rules, or the network's own conditions, leave out its interface or"
+                         " address; those of the clients they let in, as far as is known here" +
+                         way + "; ask from a client to be sure"};
+    const std::string why = (is_noted ? "it may be what a note above tells of"
+                                      : "nothing that was looked at explains it") +
+                            way;
+    if (treatment == Treatment::as_others && trial.was_taken)
+      return Failure{Finding::Level::problem, what, why};
+    return Failure{Finding::Level::note, what,
+                   why +
+                       "; a rule, or a condition in its network's configuration, may tell the test"
+                       " client's interface from others, which then do better"};
+  }
+
+  Treatment of_test_client(const RoutedPort& port) {
+    const auto address = host_.probe_addresses.find(port.published.address.family());
+    if (!host_.probe || host_.probe->empty() || address == host_.probe_addresses.end())
+      return Treatment::as_others;
+    if (!alone_) {
+      alone_ = host_;
+      alone_->devices = {{*host_.probe, 0}};
+    }
+    alone_->ports = {port};
+    alone_->client = Client{address->second, *host_.probe};
+    return treatment_of(*alone_);
+  }
+
+  const Host& host_;
+  std::optional<Host> alone_{};
+  std::set<std::string> explained_{};  // by a problem
+  std::set<std::string> noted_{};      // a rule may drop their packets
+};
 
 std::string trace_of(const RoutedPort& port) {
   return "nft-port-mapperctl trace " + std::to_string(port.published.port.value()) + "/" +
@@ -78,15 +136,10 @@ std::string trace_of(const RoutedPort& port) {
 }  // namespace
 
 std::vector<Finding> find_unexplained(const Host& host, const std::vector<Finding>& known) {
-  std::set<std::string> explained;
-  for (const Finding& finding : known)
-    if (finding.level == Finding::Level::problem)
-      explained.insert(finding.ports.begin(), finding.ports.end());
+  TrialJudge judge(host, known);
   std::map<Failure, std::vector<const RoutedPort*>> failures;
-  for (const RoutedPort& port : host.ports) {
-    if (explained.contains(to_string(port.published))) continue;
-    if (const auto failure = failure_of(host, port)) failures[*failure].push_back(&port);
-  }
+  for (const RoutedPort& port : host.ports)
+    if (const auto failure = judge.failure_of(port)) failures[*failure].push_back(&port);
   std::vector<Finding> findings;
   if (!host.probe_refusal.empty())
     findings.push_back({Finding::Level::note, "no test client could be made: " + host.probe_refusal,
@@ -94,8 +147,10 @@ std::vector<Finding> find_unexplained(const Host& host, const std::vector<Findin
   for (const auto& [failure, ports] : failures) {
     Finding finding{.level = failure.level, .what = {}};
     for (const RoutedPort* port : ports) finding.ports.push_back(to_string(port->published));
-    finding.what =
-        some_of(finding.ports) + (ports.size() == 1 ? " fails: " : " fail: ") + failure.what;
+    const std::string names = some_of(finding.ports);
+    finding.what = failure.what.empty()
+                       ? "no test connection tells about " + names + ": it is not let in"
+                       : names + (ports.size() == 1 ? " fails: " : " fail: ") + failure.what;
     finding.why = failure.why + "; see where its packets go";
     finding.command = trace_of(*ports.front());
     findings.push_back(std::move(finding));
@@ -109,12 +164,19 @@ std::vector<Finding> find_damage(const Host& host) {
     findings.push_back({Finding::Level::problem, "nobody publishes " + host.asked,
                         "connections to it are the host's own business; `list` shows what is"
                         " published, and `owner` who had it"});
-  for (const std::string& damage : host.damage)
-    findings.push_back({Finding::Level::problem, damage,
-                        "our own table is not as it should be: `check` finds this too, and"
-                        " `check --repair` repairs what it can"});
-  if (host.is_mendable && !findings.empty())
-    findings.back().command = "nft-port-mapperctl check --repair";
+  if (host.damage.empty()) return findings;
+  Finding damage{Finding::Level::problem, some_of(host.damage, "; "),
+                 "our own table is not as it should be: `check` finds this too"};
+  for (const RoutedPort& port : host.ports)
+    if (fails(port, port.trial.outside) && !port.trial.was_taken)
+      damage.ports.push_back(to_string(port.published));
+  if (!host.refusal.empty()) {
+    damage.why += ", and what the kernel refuses stands in the way of a repair";
+  } else if (host.is_mendable) {
+    damage.why += ", and `check --repair` repairs what it can";
+    damage.command = "nft-port-mapperctl check --repair";
+  }
+  findings.push_back(std::move(damage));
   return findings;
 }
 
