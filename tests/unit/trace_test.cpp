@@ -56,6 +56,7 @@ Chains chains() {
                  .name = chain,
                  .hook = nft::foreign::Hook{type, hook, priority, false}};
   };
+  add("nft-port-mapper", "localnet-guard", "filter", NF_INET_PRE_ROUTING, -300);
   add("nft-port-mapper", "prerouting", "nat", NF_INET_PRE_ROUTING, -99);
   add("filter", "forward", "filter", NF_INET_FORWARD, 0);
   return all;
@@ -265,15 +266,24 @@ TEST_CASE("trace: an answer is told apart by its addresses, and a reset is a ref
 
 TEST_CASE("trace: a connection that is older is not asked about, an earlier DNAT is named") {
   Recording older;
-  older.rule(1, own, "request", {}, asked).mark(1, "prerouting-last", asked);
-  older.mark(1, "input-first", asked).mark(1, "input-last", asked);
-  CHECK(
-      told(older) ==
+  older.rule(1, own, "request", {}, asked);
+  older.policy(1, "nft-port-mapper", "localnet-guard", Verdict::Kind::accept, asked);
+  older.mark(1, "prerouting-last", asked).mark(1, "input-first", asked);
+  older.mark(1, "input-last", asked);
+  const std::string delivered =
       "silent | It was delivered to this host itself, at 192.0.2.1:8080, not to a container; no"
-      " process of the host listens there. | No rule was asked how to translate it: it belongs to a"
-      " connection that is older, and goes where that one's first packet went. | No answer came"
-      " back: nothing is at 192.0.2.1, it drops the packet, or its answer takes another way. |"
-      " nft-port-mapperctl doctor");
+      " process of the host listens there. | ";
+  CHECK(told(older) ==
+        delivered + "No rule was asked how to translate it: it belongs to a connection that is"
+                    " older, and goes where that one's first packet went. | No answer of a tracked"
+                    " connection was seen.");
+  Recording dormant;
+  dormant.rule(1, own, "request", {}, asked).mark(1, "prerouting-last", asked);
+  dormant.mark(1, "input-first", asked).mark(1, "input-last", asked);
+  CHECK(told(dormant) ==
+        delivered + "The published port's own rules were not asked: their table is dormant, or not"
+                    " whole. | No answer of a tracked connection was seen. |"
+                    " nft-port-mapperctl check --repair");
   Chains with_other = chains();
   const nft::foreign::Name other{{NFPROTO_IPV4, "other"}, "pre"};
   with_other[other] = {.table = other.first,
@@ -294,6 +304,32 @@ TEST_CASE("trace: a connection that is older is not asked about, an earlier DNAT
       " leads there, forwarding is off on lan0, or rp_filter refuses 192.0.2.2 as a source there. |"
       " Chain pre of table ip other translated it to 10.9.9.9:81 before the published port's own"
       " rules were asked: they come later. | nft -a list chain ip other pre");
+}
+
+TEST_CASE("trace: what nobody in nftables translated, iptables-legacy or something else did") {
+  Recording recording;
+  recording.rule(1, own, "request", {}, asked);
+  recording.mark(1, "prerouting-last", head("192.0.2.2", 5000, "10.9.9.9", 81, lan, 0));
+  CHECK(told(recording) ==
+        "lost | Lost behind prerouting: the kernel did not let it go on to 10.9.9.9:81. | No route"
+        " leads there, forwarding is off on lan0, or rp_filter refuses 192.0.2.2 as a source there."
+        " | Something outside nftables translated it to 10.9.9.9:81 before the published port's own"
+        " rules were asked: they come later. | ip route get 10.9.9.9 from 192.0.2.2 iif lan0");
+}
+
+TEST_CASE("trace: a redirect is no answer") {
+  Recording recording;
+  recording.arrival(1).mark(1, "forward-first", forwarded).mark(1, "forward-last", forwarded);
+  recording.mark(1, "postrouting-first", forwarded).mark(1, "postrouting-last", forwarded);
+  const Header redirect{.source = *IpAddress::parse("192.0.2.1"),
+                        .destination = *IpAddress::parse("192.0.2.2"),
+                        .protocol = nft::trace::kIcmp,
+                        .icmp_type = 5};
+  recording.rule(2, own, "answer", {}, redirect);
+  CHECK(told(recording) ==
+        "silent | It left through cni0 to 10.22.0.2:80 (container abc). | No answer came back:"
+        " nothing is at 10.22.0.2, it drops the packet, or its answer takes another way. |"
+        " nft-port-mapperctl doctor");
 }
 
 TEST_CASE("trace: the kernel uses a packet's number again for a later one") {

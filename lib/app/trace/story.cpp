@@ -182,29 +182,71 @@ bool is_translated_at(std::uint32_t hook) {
   return hook == NF_INET_PRE_ROUTING || hook == NF_INET_LOCAL_OUT;
 }
 
+bool is_moved(const Passage& passage) {
+  return passage.behind &&
+         (passage.behind->destination != passage.before.destination ||
+          passage.behind->destination_port != passage.before.destination_port);
+}
+
+// What is known of how the packet's destination was decided.
+struct Translating {
+  const Passage* by_others = nullptr;  // where somebody else translated it
+  const Event* untracks = nullptr;     // the rule that keeps it from being tracked
+  bool is_ours = false;                // we translated it
+  bool has_our_chains = false;         // our table looked at it
+  bool has_nat_chains = false;
+};
+
+void look_at(const Passage& passage, const Known& known, Translating& found) {
+  const Visit* translator = translator_of(passage);
+  if (translator != nullptr && is_ours(translator->chain)) found.is_ours = true;
+  if (is_moved(passage) && found.by_others == nullptr) found.by_others = &passage;
+  for (const Visit& visit : passage.visits) {
+    found.has_our_chains = found.has_our_chains || is_ours(visit.chain);
+    found.has_nat_chains = found.has_nat_chains || (visit.hook && visit.hook->type == "nat");
+    for (const Event& step : visit.steps)
+      if (rule_of(known, step).find("notrack") != std::string::npos) found.untracks = &step;
+  }
+}
+
+// No translator: no chain of nftables.
+std::string translator_name(const Visit* translator, const Known& known) {
+  if (translator != nullptr) return capitalised(chain_name(translator->chain));
+  return known.legacy.empty() ? "Something outside nftables" : "iptables-legacy";
+}
+
 // Why it did not go where the published port leads. Of a packet that was dropped before: nothing.
 void note_translation(const Packet& request, const Known& known, Conclusion& conclusion) {
   if (known.publishers.empty() || !request.passages.front().behind) return;
-  bool was_asked = false;
-  for (const Passage& passage : request.passages) {
-    if (!is_translated_at(passage.hook)) continue;
-    const Visit* translator = translator_of(passage);
-    if (translator != nullptr && is_ours(translator->chain)) return;
-    if (translator != nullptr) {
-      conclusion.sentences.push_back(
-          capitalised(chain_name(translator->chain)) + " translated it to " +
-          place(passage.behind->destination, passage.behind->destination_port) +
-          " before the published port's own rules were asked: they come later.");
+  Translating found;
+  for (const Passage& passage : request.passages)
+    if (is_translated_at(passage.hook)) look_at(passage, known, found);
+  if (found.is_ours) return;
+  std::string& text = conclusion.sentences.emplace_back();
+  if (found.by_others != nullptr) {
+    const Visit* const translator = translator_of(*found.by_others);
+    const Header& to = *found.by_others->behind;
+    text = translator_name(translator, known) + " translated it to " +
+           place(to.destination, to.destination_port) +
+           " before the published port's own rules were asked: they come later.";
+    if (translator != nullptr)
       conclusion.command = show_chain(translator->chain);
-      return;
-    }
-    for (const Visit& visit : passage.visits)
-      was_asked = was_asked || (visit.hook && visit.hook->type == "nat");
+    else if (!known.legacy.empty())
+      conclusion.command = "iptables-legacy-save -c -t nat";
+  } else if (found.untracks != nullptr) {
+    text = "It is not tracked, so no rule translated it: " +
+           chain_name(found.untracks->chain) + " has the rule " +
+           rule_of(known, *found.untracks) + ".";
+    conclusion.command = show_chain(found.untracks->chain);
+  } else if (!found.has_our_chains) {
+    text = "The published port's own rules were not asked: their table is dormant, or not whole.";
+    conclusion.command = "nft-port-mapperctl check --repair";
+  } else {
+    text = found.has_nat_chains
+               ? "No rule translated it to the container."
+               : "No rule was asked how to translate it: it belongs to a connection that is older,"
+                 " and goes where that one's first packet went.";
   }
-  conclusion.sentences.emplace_back(
-      was_asked ? "No rule translated it to the container."
-                : "No rule was asked how to translate it: it belongs to a connection that is older,"
-                  " and goes where that one's first packet went.");
 }
 
 void refuse(const Packet& answer, const Packet& request, Conclusion& conclusion) {
@@ -266,6 +308,10 @@ void conclude_silence(const Story& story, const Known& known, Conclusion& conclu
     return;
   }
   conclusion.kind = "silent";
+  if (end_of(story.request).fate == Fate::delivered) {
+    conclusion.sentences.emplace_back("No answer of a tracked connection was seen.");
+    return;
+  }
   conclusion.sentences.push_back("No answer came back: nothing is at " +
                                  story.request.now.destination.to_string() +
                                  ", it drops the packet, or its answer takes another way.");

@@ -26,8 +26,20 @@ bool has_ports_of(const Header& a, const Header& b) {
          a.source_port == b.source_port && a.destination_port == b.destination_port;
 }
 
+// A redirect, for instance, is no answer: the packet goes on.
+bool is_error(const Header& header) {
+  constexpr std::uint8_t kUnreachable = 3;
+  constexpr std::uint8_t kTimeExceeded = 11;
+  constexpr std::uint8_t kBadParameter = 12;
+  constexpr std::uint8_t kLastError6 = 127;
+  if (header.protocol == nft::trace::kIcmpv6) return header.icmp_type <= kLastError6;
+  return header.icmp_type == kUnreachable || header.icmp_type == kTimeExceeded ||
+         header.icmp_type == kBadParameter;
+}
+
 // An error message has a router's address as source, and no ports.
 bool answers(const Packet& answer, const Packet& request) {
+  if (is_icmp(answer.begin) && !is_error(answer.begin)) return false;
   if (is_icmp(answer.begin))
     return answer.begin.destination == request.now.source ||
            answer.begin.destination == request.begin.source;
