@@ -39,13 +39,16 @@ Result<Inside> open_sockets(const UniqueFd& fd, const NetworkNamespace& netns) {
 
 }  // namespace
 
-Result<Inside> enter_briefly(const NetworkNamespace& netns) {
+Result<Inside> enter_briefly(const NetworkNamespace& netns, const std::function<void()>& ask) {
   const UniqueFd fd = open_network_namespace(netns.path);
   if (!fd) return cannot_enter(netns, ENOENT);
   if (!same_netns(identify_netns(fd.get()), netns)) return cannot_enter(netns, ESTALE);
   Result<Inside> inside = cannot_enter(netns, EPERM);
   // It ends in there, and nothing else ever runs on it.
-  std::thread visitor([&] { inside = open_sockets(fd, netns); });
+  std::thread visitor([&] {
+    inside = open_sockets(fd, netns);
+    if (inside && ask) ask();
+  });
   visitor.join();
   return inside;
 }

@@ -27,7 +27,8 @@ struct Inside {
   std::vector<host::InterfaceAddress> addresses{};
   std::set<Protocol> listed{};  // whose listeners are known
   std::vector<host::Listener> listeners{};
-  nft::foreign::Ruleset rules{};
+  nft::foreign::Ruleset rules{};             // of iptables-legacy too
+  std::vector<std::string> unread_tables{};  // of iptables-legacy
 };
 
 }  // namespace portmapper::doctor

@@ -6,7 +6,7 @@
 #include <map>
 #include <tuple>
 
-#include "lib/app/doctor/doctor.hpp"
+#include "lib/app/doctor/cures.hpp"
 #include "lib/app/doctor/faults.hpp"
 #include "lib/app/doctor/packets.hpp"
 #include "nft/foreign/walk.hpp"
@@ -86,15 +86,17 @@ std::optional<Trouble> no_way_back(const Host& host, const RoutedPort& port, con
   return trouble;
 }
 
-foreign::Packet packet_inside(const RoutedPort& port, const Link& link) {
-  nft::PublishedPort own{port.endpoint.address, port.published.protocol, port.endpoint.port};
-  foreign::Packet packet = arriving_packet(own, {});
-  if (link.within != nullptr) set_arrival(packet, {link.within->name, link.within->index});
+// As the rules in there see it: nothing is translated.
+foreign::Packet packet_inside(const RoutedPort& port, const Link& link, bool is_answer) {
+  const nft::PublishedPort own{port.endpoint.address, port.published.protocol, port.endpoint.port};
+  foreign::Packet packet = is_answer ? leaving_packet(own) : arriving_packet(own, {});
+  if (link.within != nullptr)
+    set_passage(packet, {link.within->name, link.within->index}, is_answer);
   return packet;
 }
 
-bool is_of(const foreign::Chain& chain, Family family, std::uint32_t hook, const char* type) {
-  return chain.hook && chain.hook->number == hook && chain.hook->type == type &&
+bool is_of(const foreign::Chain& chain, Family family, std::uint32_t hook) {
+  return chain.hook && chain.hook->number == hook &&
          (chain.table.family == NFPROTO_INET || chain.table.family == nft::protocol_family(family));
 }
 
@@ -102,9 +104,10 @@ bool is_of(const foreign::Chain& chain, Family family, std::uint32_t hook, const
 bool translates_inside(const RoutedPort& port, const Link& link) {
   const foreign::Ruleset& rules = link.inside->rules;
   return std::any_of(rules.chains.begin(), rules.chains.end(), [&](const auto& one) {
-    if (!is_of(one.second, port.endpoint.address.family(), NF_INET_PRE_ROUTING, "nat"))
+    if (!is_of(one.second, port.endpoint.address.family(), NF_INET_PRE_ROUTING) ||
+        one.second.hook->type != "nat")
       return false;
-    const auto ends = walk(rules, one.second, packet_inside(port, link));
+    const auto ends = walk(rules, one.second, packet_inside(port, link, false));
     return std::any_of(ends.begin(), ends.end(), [](const foreign::End& end) {
       return end.kind == foreign::Verdict::Kind::translate;
     });
@@ -115,26 +118,37 @@ bool eats_inside(const foreign::End& end) {
   return end.kind == foreign::Verdict::Kind::drop || end.kind == foreign::Verdict::Kind::reject;
 }
 
+std::optional<Trouble> own_chain(const RoutedPort& port, const Link& link,
+                                 const foreign::Chain& chain) {
+  const Family family = port.endpoint.address.family();
+  const bool is_answer = is_of(chain, family, NF_INET_LOCAL_OUT);
+  if (!is_answer && !is_of(chain, family, NF_INET_LOCAL_IN)) return std::nullopt;
+  // NAT chains see the first packet of a connection alone.
+  if (chain.hook->type == "nat") return std::nullopt;
+  const auto ends = walk(link.inside->rules, chain, packet_inside(port, link, is_answer));
+  const auto end = std::find_if(ends.begin(), ends.end(), eats_inside);
+  if (end == ends.end()) return std::nullopt;
+  const bool is_certain = end == ends.end() - 1 && std::all_of(ends.begin(), end, eats_inside);
+  const std::string verb = end->kind == foreign::Verdict::Kind::drop ? "drop" : "reject";
+  const std::string rule = end->handle == 0 ? "table " + to_string(chain.table) + ", chain " +
+                                                  end->chain + ", its policy"
+                                            : place(chain.table, end->chain, end->handle);
+  return Trouble{is_certain ? Level::problem : Level::note,
+                 "container " + port.owner + " has rules of its own that " + verb +
+                     (is_certain ? " " : " some ") +
+                     (is_answer ? "replies from " : "connections to ") + to_string(port.endpoint),
+                 rule + ": whoever runs the container must accept the port there"};
+}
+
+// The one that is certain, if there is one.
 std::optional<Trouble> own_rules(const RoutedPort& port, const Link& link) {
-  const foreign::Ruleset& rules = link.inside->rules;
-  for (const auto& [name, chain] : rules.chains) {
-    if (!is_of(chain, port.endpoint.address.family(), NF_INET_LOCAL_IN, "filter")) continue;
-    const std::vector<foreign::End> ends = walk(rules, chain, packet_inside(port, link));
-    const auto end = std::find_if(ends.begin(), ends.end(), eats_inside);
-    if (end == ends.end()) continue;
-    const bool is_certain = end == ends.end() - 1 && std::all_of(ends.begin(), end, eats_inside);
-    return Trouble{
-        is_certain ? Level::problem : Level::note,
-        "container " + port.owner + " has rules of its own that " +
-            (end->kind == foreign::Verdict::Kind::drop ? "drop" : "reject") +
-            (is_certain ? " " : " some ") + "connections to " + to_string(port.endpoint),
-        "table " + to_string(chain.table) + ", chain " + end->chain +
-            (end->handle == 0 ? ", its policy" : ", rule handle " + std::to_string(end->handle)) +
-            ": whoever runs the container must accept the port there",
-        {},
-        {}};
+  std::optional<Trouble> found;
+  for (const auto& [name, chain] : link.inside->rules.chains) {
+    std::optional<Trouble> trouble = own_chain(port, link, chain);
+    if (trouble && (!found || (found->level == Level::note && trouble->level == Level::problem)))
+      found = std::move(trouble);
   }
-  return std::nullopt;
+  return found;
 }
 
 bool serves(const host::Listener& listener, const RoutedPort& port) {
@@ -148,6 +162,10 @@ bool serves(const host::Listener& listener, const RoutedPort& port) {
 std::string where(const host::Listener& listener) {
   const nft::Endpoint endpoint{listener.address, listener.port.port};
   return to_string(endpoint) + "/" + std::string(to_string(listener.port.protocol));
+}
+
+bool is_refused(host::Answer answer) {
+  return answer == host::Answer::refused || answer == host::Answer::unreachable;
 }
 
 // Nobody serves the endpoint: who comes nearest to it.
@@ -172,7 +190,9 @@ Trouble nobody_listens(const RoutedPort& port, const Inside& inside) {
     list->erase(std::unique(list->begin(), list->end()), list->end());
   }
   if (has_other_family) {
-    trouble.level = Level::note;
+    // Where nobody tried, a server of one family alone may be meant so.
+    const bool is_tried = is_refused(port.trial.outside) || is_refused(port.trial.direct);
+    trouble.level = is_tried ? Level::problem : Level::note;
     trouble.why +=
         "; it listens on " + some_of(here) + ", so clients of the other family are served";
   } else if (!here.empty()) {
@@ -188,6 +208,15 @@ Trouble nobody_listens(const RoutedPort& port, const Inside& inside) {
   return trouble;
 }
 
+std::optional<Trouble> not_read(const RoutedPort& port, const Inside& inside) {
+  if (inside.unread_tables.empty()) return std::nullopt;
+  return Trouble{
+      Level::note,
+      "container " + port.owner +
+          " has tables of iptables-legacy that could not be read: " + some_of(inside.unread_tables),
+      "what their rules do with its packets is not known here"};
+}
+
 std::optional<Trouble> trouble_of(const Host& host, const RoutedPort& port) {
   const Link link = link_of(host, port);
   if (link.inside == nullptr || port.trial.works()) return std::nullopt;
@@ -199,7 +228,7 @@ std::optional<Trouble> trouble_of(const Host& host, const RoutedPort& port) {
       translates_inside(port, link) ||
       std::any_of(inside.listeners.begin(), inside.listeners.end(),
                   [&port](const auto& listener) { return serves(listener, port); }))
-    return std::nullopt;
+    return not_read(port, inside);
   return nobody_listens(port, inside);
 }
 

@@ -84,8 +84,9 @@ bool is_of_iptables(const Chain& base) {
 }
 
 std::string iptables_of(const TableId& table) {
-  return std::string(table.family == NFPROTO_IPV6 ? "ip6tables" : "iptables") +
-         (table.is_legacy ? "-legacy" : "") + " -t " + table.name;
+  // Without it, the command is of the variant that the host prefers.
+  const std::string variant = table.is_legacy ? "-legacy" : "-nft";
+  return (table.family == NFPROTO_IPV6 ? "ip6tables" : "iptables") + variant + " -t " + table.name;
 }
 
 std::string accept_command(const Ruleset& others, const Chain& base, const std::string& chain,

@@ -32,7 +32,7 @@ std::string_view keeper_of(const nft::foreign::TableId& table, std::string_view 
 
 // Tables that iptables shows: it cannot read one any more that has rules it could not have written.
 bool is_of_iptables(const nft::foreign::Chain& base);
-// "iptables -t filter", "ip6tables-legacy -t raw"
+// "iptables-nft -t filter", "ip6tables-legacy -t raw"
 std::string iptables_of(const nft::foreign::TableId& table);
 
 // Accepts, right before the rule or at the chain's end (handle 0), what a match of nft means; in

@@ -10,13 +10,21 @@ void add_once(std::vector<std::string>& names, const std::string& name) {
   if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
 }
 
+bool is_of_interface(Fault fault) {
+  return fault == Fault::filtered || fault == Fault::unforwarded;
+}
+
+bool is_lost_way(Fault fault) {
+  return fault == Fault::unreachable || fault == Fault::prohibited || fault == Fault::blackhole ||
+         fault == Fault::no_route;
+}
+
 // The first fault of one way; `expected` is the interface that leads to the container, if known.
 FaultPlace first_fault(const Host& host, const RoutedPort& port, const Way& way,
                        const std::string& expected) {
   const std::string endpoint = port.endpoint.address.to_string();
-  const std::string client = way.client.to_string();
   if (const Fault fault = fault_of(host, way.request); fault != Fault::none)
-    return {fault, Leg::request, way.request.in, endpoint};
+    return {fault, Leg::request, way.request.in, is_of_interface(fault) ? "" : endpoint};
   if (way.request.is_local) return {Fault::local, Leg::request, way.request.in, endpoint};
   if (!expected.empty() && way.request.out != expected &&
       port.trial.direct != host::Answer::answered)
@@ -24,20 +32,20 @@ FaultPlace first_fault(const Host& host, const RoutedPort& port, const Way& way,
   if (way.back && way.back->refusal != 0) {
     // rp_filter and forwarding are no matter of packets that leave.
     const Fault fault = fault_of(host, *way.back);
-    return {fault == Fault::filtered || fault == Fault::unforwarded ? Fault::no_route : fault,
-            Leg::back, port.owner, client};
+    return {is_of_interface(fault) ? Fault::no_route : fault, Leg::back, port.owner};
   }
   if (way.answer)
     if (const Fault fault = fault_of(host, *way.answer); fault != Fault::none)
-      return {fault, Leg::answer, way.answer->in, client};
+      return {fault, Leg::answer, way.answer->in};
   return {};
 }
 
-// The test client's packets cross every place but the interface by which real ones come, and the
-// kernel's lookup does not know of marks and of programs that send packets on.
+// The test client's packets come by another interface than real ones, and its answers go to another
+// address, so that those pass says nothing against what the kernel's lookup finds of real clients. Of
+// programs that send packets on, the lookup does not know.
 Finding::Level level_of(const Host& host, const FaultPlace& place, const Trial& trial) {
-  const bool is_of_client = place.leg == Leg::request &&
-                            (place.fault == Fault::filtered || place.fault == Fault::unforwarded);
+  const bool is_of_client =
+      is_lost_way(place.fault) || (place.leg == Leg::request && is_of_interface(place.fault));
   // Whom the operator asks about is another client.
   const bool speaks_for_all = !is_of_client && !host.client;
   if (trial.outside == host::Answer::answered && speaks_for_all) return Finding::Level::note;
@@ -103,11 +111,10 @@ std::map<FaultPlace, Sufferers> sufferers_of(const Host& host) {
       Sufferers& sufferers = all[place];
       add_once(sufferers.ports, to_string(port.published));
       for (const std::string& client : some) add_once(sufferers.clients, client);
+      add_once(sufferers.endpoints, port.endpoint.address.to_string());
       if (failing == port.ways.size() &&
           level_of(host, place, port.trial) == Finding::Level::problem)
         sufferers.level = Finding::Level::problem;
-      sufferers.source =
-          place.leg == Leg::request ? some.front() : port.endpoint.address.to_string();
       sufferers.expected = expected;
       sufferers.owner = port.owner;
       sufferers.netns = port.netns;

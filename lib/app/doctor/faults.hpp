@@ -4,8 +4,8 @@
 //     use(place.fault, place.device, sufferers.ports);
 //
 // The first fault on each way counts: what comes behind it is not judged. A fault that all ways of a
-// port have is a problem, one that only some clients meet is a note. Errors: none. Source: the
-// table of errnos in lib/host/route_lookup.
+// port have is a problem, one that only some clients meet is a note. All clients and ports that meet
+// the same are at one place. Errors: none. Source: the table of errnos in lib/host/route_lookup.
 #pragma once
 
 #include <compare>
@@ -35,7 +35,8 @@ struct FaultPlace {
   Fault fault = Fault::none;
   Leg leg = Leg::request;
   std::string device{};  // by which the packets come in; of a detour: by which they leave
-  std::string destination{};
+  // The endpoint, where requests are lost on the way to it; empty: what the interface does to all.
+  std::string endpoint{};
 
   auto operator<=>(const FaultPlace&) const = default;
 };
@@ -44,9 +45,9 @@ struct Sufferers {
   Finding::Level level = Finding::Level::note;
   std::vector<std::string> ports{};
   std::vector<std::string> clients{};
-  std::string source{};    // of one of the packets
-  std::string expected{};  // of a detour: the interface that leads to the container
-  std::string owner{};     // of one of them
+  std::vector<std::string> endpoints{};  // the first is that of the first client's way
+  std::string expected{};                // of a detour: the interface that leads to the container
+  std::string owner{};                   // of one of them
   std::uint64_t netns = 0;
 };
 

@@ -195,8 +195,18 @@ Packet arriving_packet(const nft::PublishedPort& port, const std::vector<IpAddre
   return packet;
 }
 
-void set_arrival(Packet& packet, const host::Device& device) {
-  set_devices(packet, true, {device});
+Packet leaving_packet(const nft::PublishedPort& port) {
+  Packet packet = packet_of(port, true);
+  set_tracking(packet, port, {.is_answer = true});
+  packet.set(PacketField::ct_status, {number32(IPS_SEEN_REPLY | IPS_CONFIRMED)});
+  set_published(packet, port, true, published_addresses({}, port, true));
+  packet.set(PacketField::daddr_type, {number32(RTN_UNICAST)});
+  set_no_device(packet, true);
+  return packet;
+}
+
+void set_passage(Packet& packet, const host::Device& device, bool is_leaving) {
+  set_devices(packet, !is_leaving, {device});
 }
 
 void set_device_names(Packet& packet, PacketField field, const std::vector<std::string>& names) {

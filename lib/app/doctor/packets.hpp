@@ -35,8 +35,10 @@ nft::foreign::Packet packet_at(const Host& host, const RoutedPort& port, const P
 // At prerouting and output, before any translation; `addresses` are the host's own.
 nft::foreign::Packet arriving_packet(const nft::PublishedPort& port,
                                      const std::vector<IpAddress>& addresses);
-// It comes by this device.
-void set_arrival(nft::foreign::Packet& packet, const host::Device& device);
+// At output, a reply of who has the port, where nothing is translated.
+nft::foreign::Packet leaving_packet(const nft::PublishedPort& port);
+// It comes by this device, or goes by it.
+void set_passage(nft::foreign::Packet& packet, const host::Device& device, bool is_leaving);
 
 // Sets one of the fields iifname, oifname, ibrname and obrname, and with it iif or oif to anything.
 void set_device_names(nft::foreign::Packet& packet, nft::foreign::PacketField field,

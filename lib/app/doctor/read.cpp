@@ -10,6 +10,7 @@
 #include "lib/host/inside.hpp"
 #include "lib/host/sysctl.hpp"
 #include "lib/host/test_client.hpp"
+#include "nft/foreign/legacy_reader.hpp"
 #include "nft/foreign/reader.hpp"
 
 namespace portmapper::doctor {
@@ -73,7 +74,9 @@ class Surroundings {
   void enter(std::uint64_t inode, const NetworkNamespace& netns) {
     Inside& inside = host_.insides[inode];
     inside.path = netns.path;
-    Result<host::Inside> sockets = host::enter_briefly(netns);
+    nft::foreign::LegacyTables legacy;
+    Result<host::Inside> sockets =
+        host::enter_briefly(netns, [&legacy] { legacy = nft::foreign::read_legacy(); });
     if (!sockets) {
       inside.refusal = printable(sockets.error().message());
       return;
@@ -95,6 +98,8 @@ class Surroundings {
     if (sockets->netfilter)
       if (Result<nft::foreign::Ruleset> rules = nft::foreign::read_ruleset(*sockets->netfilter))
         inside.rules = std::move(*rules);
+    inside.rules.chains.merge(legacy.chains);
+    inside.unread_tables = std::move(legacy.unread);
     routes_.emplace(inode, std::move(sockets->route));
   }
 
@@ -108,7 +113,9 @@ class Surroundings {
 
   std::vector<ClientPlace> all_places(const std::vector<host::DefaultRoute>& defaults) {
     std::vector<std::uint32_t> containers;
-    for (const RoutedPort& port : host_.ports) containers.push_back(port.device.index);
+    // Where the route leads elsewhere than to the container, clients come by its interface too.
+    for (const RoutedPort& port : host_.ports)
+      if (link_of(host_, port).towards() == nullptr) containers.push_back(port.device.index);
     // What leads to a container by another network brings no clients either.
     for (const auto& [inode, inside] : host_.insides)
       for (const host::Interface& within : inside.interfaces)

@@ -214,18 +214,19 @@ std::vector<Finding> find_filtered(const Host& host) {
   for (const auto& [place, sufferers] : sufferers_of(host)) {
     if (place.fault != Fault::filtered) continue;
     const auto found = host.settings.find(place.device);
+    const std::string source =
+        some_of(place.leg == Leg::request ? sufferers.clients : sufferers.endpoints);
     const bool is_strict =
         found != host.settings.end() && found->second.rp_filter.value_or(0) == kStrict;
     Finding finding{sufferers.level,
                     "rp_filter of " + place.device + " drops " + packets_of(place, sufferers)};
     finding.ports = sufferers.ports;
     if (is_strict) {
-      finding.why = "it is strict: it demands that the route to " + sufferers.source +
+      finding.why = "it is strict: it demands that the route to " + source +
                     ", where they come from, leads through the same interface, and it does not";
       cure(finding, {sysctl_of("net.ipv4.conf", place.device, "rp_filter") + "=2"});
     } else {
-      finding.why =
-          "there is no route to " + sufferers.source + ", where they come from; the host needs one";
+      finding.why = "there is no route to " + source + ", where they come from; the host needs one";
     }
     findings.push_back(std::move(finding));
   }

@@ -39,20 +39,20 @@ Finding lost_request(const Host& host, const FaultPlace& place, const Sufferers&
   const std::string ports = some_of(sufferers.ports);
   finding.ports = sufferers.ports;
   if (place.fault == Fault::local) {
-    finding.what = "this host itself has " + place.destination + ", where " + ports + " leads";
+    finding.what = "this host itself has " + place.endpoint + ", where " + ports + " leads";
     finding.why =
         "connections end at the host instead of the container; two interfaces must not"
         " have one address";
   } else if (place.fault == Fault::detour) {
-    finding.what = "packets to " + place.destination + ", where " + ports + " leads, leave by " +
+    finding.what = "packets to " + place.endpoint + ", where " + ports + " leads, leave by " +
                    place.device + ", and the container is behind " + sufferers.expected;
-    finding.why = "the container never sees them" + shared_subnet(host, place.destination) +
-                  "; `ip route get " + place.destination + "` shows the route, `ip rule` the rules";
+    finding.why = "the container never sees them" + shared_subnet(host, place.endpoint) +
+                  "; `ip route get " + place.endpoint + "` shows the route, `ip rule` the rules";
   } else {
     finding.what =
-        kind_of(place.fault) + " leads to " + place.destination + ", where " + ports + " leads";
+        kind_of(place.fault) + " leads to " + place.endpoint + ", where " + ports + " leads";
     finding.why = "the host drops " + packets_of(place, sufferers) + "; `ip route get " +
-                  place.destination + " from " + sufferers.source + " iif " + place.device +
+                  place.endpoint + " from " + sufferers.clients.front() + " iif " + place.device +
                   "` shows it, `ip rule` the rules";
   }
   return finding;
@@ -61,13 +61,13 @@ Finding lost_request(const Host& host, const FaultPlace& place, const Sufferers&
 Finding lost_answer(const FaultPlace& place, const Sufferers& sufferers) {
   Finding finding{.level = sufferers.level, .what = {}};
   finding.ports = sufferers.ports;
-  finding.what = kind_of(place.fault) + " leads from " + sufferers.source + " to clients such as " +
-                 some_of(sufferers.clients);
+  finding.what = kind_of(place.fault) + " leads from " + some_of(sufferers.endpoints) +
+                 " to clients such as " + some_of(sufferers.clients);
   finding.why = "requests reach the container, and the host drops " +
-                packets_of({place.fault, Leg::answer, place.device, place.destination},
-                           {.level = Level::problem, .ports = sufferers.ports}) +
-                "; `ip route get " + place.destination + " from " + sufferers.source + " iif " +
-                place.device + "` shows it, `ip rule` the rules";
+                packets_of(place, {.level = Level::problem, .ports = sufferers.ports}) +
+                "; `ip route get " + sufferers.clients.front() + " from " +
+                sufferers.endpoints.front() + " iif " + place.device +
+                "` shows it, `ip rule` the rules";
   return finding;
 }
 
