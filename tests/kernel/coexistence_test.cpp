@@ -171,7 +171,7 @@ TEST_CASE("coexistence: what our chain declines and another table translates lat
   // Nor is its connection ended with our port.
   const std::vector<std::string> before = flows(lab, "tcp");
   REQUIRE(before.size() == 2);
-  REQUIRE(ctl(lab, {"flush"}).status == 0);
+  REQUIRE(ctl(lab, {"flush", "--yes"}).status == 0);
   CHECK(lost(before, flows(lab, "tcp")) == "");
 }
 

@@ -133,8 +133,9 @@ To see more: nft -a list chain ip raw prerouting
         }
       })");
   result = host.trace();
-  CHECK(conclusion_of(result) ==
-        R"(Dropped in forward, by a rule of chain forward of table inet filter: ct state new reject.
+  CHECK(
+      conclusion_of(result) ==
+      R"(Dropped in forward, by a rule of chain forward of table inet filter: meta l4proto tcp ct state new reject.
 The client was told that it is refused.
 To see more: nft -a list chain inet filter forward
 )");
@@ -171,7 +172,9 @@ Nobody has the address 10.22.0.2 on the network that it was sent to.
 TEST_CASE("trace: the container drops the packet") {
   const Traced8080 host;
   nft(host.patient.lab.ns("abc"), R"(table inet f { chain input {
-      type filter hook input priority 0; policy drop; } })");
+      type filter hook input priority 0; policy drop;
+      }
+      })");
   const RunResult result = host.trace();
   CHECK(conclusion_of(result) == R"(It left through cni0 to 10.22.0.2:80 (container abc).
 No answer came back: nothing is at 10.22.0.2, it drops the packet, or its answer takes another way.
@@ -205,7 +208,8 @@ TEST_CASE("trace: another table's DNAT comes first") {
   nft(host.patient.lab.host(), R"(table ip other { chain pre {
         type nat hook prerouting priority dstnat;
         tcp dport 8080 dnat to 10.22.0.77:81
-      } })");
+      }
+      })");
   const RunResult result = host.trace();
   CHECK(difference(result.out, publishers +
                                    "\nPacket 1: 192.0.2.2:5000 to 192.0.2.1:8080/tcp (SYN)\n\n"
@@ -305,7 +309,7 @@ Answered: the answer left through lan0.
 TEST_CASE("trace: a datagram of a flow that is older meets no nat chain") {
   const Patient patient(Mappings{});
   const std::string ns = patient.lab.host();
-  nft(ns, R"(table ip other { chain pre { type nat hook prerouting priority dstnat; } })");
+  nft(ns, "table ip other { chain pre { type nat hook prerouting priority dstnat;\n }\n }");
   (void)probe(patient.lab.client(), Protocol::udp, "192.0.2.1", 5353, {.source_port = 5000});
   // As if the port had been published without the plugin's own cleaning.
   nft(ns, R"(table inet nft-port-mapper { })");

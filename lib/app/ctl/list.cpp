@@ -100,7 +100,7 @@ Status take_output(const Arguments& arguments, Wish& wish) {
   Result<Columns> columns = parse_columns(*names);
   if (!columns) return columns.error();
   view.columns = std::move(*columns);
-  view.is_cut = false;
+  view.is_cut = view.once = false;
   return {};
 }
 
