@@ -1,6 +1,7 @@
 #include "lib/host/route_lookup.hpp"
 
 #include <endian.h>
+#include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <sys/socket.h>
@@ -36,6 +37,7 @@ Result<RouteAnswer> look_up_once(Transport& route, const RouteQuestion& question
     request.put(RTA_SRC, *question.from);
   }
   if (question.iif != 0) request.put(RTA_IIF, question.iif);
+  if (question.mark != 0) request.put(RTA_MARK, question.mark);
   put_ports(request, question);
   RouteAnswer answer;
   const Result<int> refused = request.send(
@@ -110,6 +112,23 @@ void add_default(const nlmsghdr& reply, std::vector<DefaultRoute>& routes) {
 
 Result<std::vector<DefaultRoute>> default_routes(Transport& route) {
   return dump_all<DefaultRoute>(route, RTM_GETROUTE, "the routes", add_default);
+}
+
+Result<std::set<Family>> families_by_mark(Transport& route) {
+  const auto add = [](const nlmsghdr& reply, std::vector<Family>& families) {
+    if (reply.nlmsg_type != RTM_NEWRULE || reply.nlmsg_len < NLMSG_LENGTH(sizeof(fib_rule_hdr)))
+      return;
+    fib_rule_hdr body{};
+    std::memcpy(&body, reinterpret_cast<const char*>(&reply) + NLMSG_HDRLEN, sizeof body);
+    if (body.family != AF_INET && body.family != AF_INET6) return;
+    const Attributes attributes(message_attributes(reply, sizeof body));
+    if (attributes.find(FRA_FWMARK) || attributes.find(FRA_FWMASK))
+      families.push_back(body.family == AF_INET ? Family::ipv4 : Family::ipv6);
+  };
+  Result<std::vector<Family>> families =
+      dump_all<Family>(route, RTM_GETRULE, "the policy rules", add);
+  if (!families) return families.error();
+  return std::set<Family>(families->begin(), families->end());
 }
 
 }  // namespace portmapper::host

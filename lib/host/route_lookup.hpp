@@ -15,13 +15,14 @@
 //   ENETUNREACH   no route
 //
 // Indexes and ports are in host byte order, units are bytes. Errors: mapping_failed where the kernel
-// cannot be asked. Does not promise: what netfilter makes of the packet, or that a policy rule by
-// mark is met. Source: rtnetlink(7), RTM_GETROUTE; kernel net/ipv4/route.c inet_rtm_getroute,
-// net/ipv6/route.c inet6_rtm_getroute.
+// cannot be asked. Does not promise: what netfilter makes of the packet. Source: rtnetlink(7),
+// RTM_GETROUTE, RTM_GETRULE; kernel fib_rules.h, net/ipv4/route.c inet_rtm_getroute, net/ipv6/route.c
+// inet6_rtm_getroute.
 #pragma once
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,7 @@ struct RouteQuestion {
   std::optional<Protocol> protocol{};  // SCTP's is not asked about
   std::uint16_t sport = 0;
   std::uint16_t dport = 0;
+  std::uint32_t mark = 0;  // that netfilter gave it
 };
 
 struct RouteAnswer {
@@ -57,5 +59,8 @@ struct DefaultRoute {
   bool is_main = true;            // of the main table
 };
 Result<std::vector<DefaultRoute>> default_routes(Transport& route);
+
+// The families of which some policy rule looks at the packets' marks.
+Result<std::set<Family>> families_by_mark(Transport& route);
 
 }  // namespace portmapper::host

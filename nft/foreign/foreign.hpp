@@ -7,7 +7,7 @@
 // these values"; what we do not understand keeps nft's word for it and no values, and is neither
 // true nor false. Values are bytes as the kernel compares them: network order, but host order for
 // numbers that the host has (states, types, indexes). What a rule does besides is kept as far as it
-// decides about connections (Deed); marks and counters are not. Tables of iptables-legacy are here
+// decides about connections and their way (Deed); counters are not. Tables of iptables-legacy are here
 // too; a rule of theirs has its number in place of a handle. Errors: none. Source: kernel
 // nf_tables.h; nft --debug=netlink.
 #pragma once
@@ -100,11 +100,16 @@ struct Deed {
     untrack,  // notrack
     zone,     // ct zone set
     rewrite,  // tcp dport set 81
+    mark,     // meta mark set 9
   };
   Kind kind = Kind::untrack;
   // Of a zone, where the rule says one for packets of both directions.
   std::optional<std::uint16_t> zone{};
   Operand field{};  // of rewrite
+  // Of a mark: it is what was there before, as far as `kept` covers it, XOR `mark`. Nothing: the rule
+  // takes it from somewhere.
+  std::optional<std::uint32_t> mark{};
+  std::uint32_t kept = 0;
 
   bool operator==(const Deed&) const = default;
 };

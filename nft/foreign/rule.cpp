@@ -189,7 +189,18 @@ class RuleParser {
 
   void nothing(const Attributes&) {}
   void meta(const Attributes& data) {
-    if (data.find(NFTA_META_SREG)) return;  // sets it
+    if (const auto source = data.find(NFTA_META_SREG)) {
+      if (number(data, NFTA_META_KEY) != NFT_META_MARK) return;
+      Deed deed{.kind = Deed::Kind::mark};
+      const Bytes value = value_at(source->number32());
+      std::uint32_t mark = 0;
+      if (value.size() == sizeof mark) {
+        std::memcpy(&mark, value.data(), sizeof mark);
+        deed.mark = mark;
+      }
+      rule_.deeds.push_back(std::move(deed));
+      return;
+    }
     load(number(data, NFTA_META_DREG), meta_operand(number(data, NFTA_META_KEY)));
   }
   void ct(const Attributes& data) {

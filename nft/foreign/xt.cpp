@@ -5,7 +5,9 @@
 #include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter/xt_CT.h>
 #include <linux/netfilter/xt_addrtype.h>
+#include <linux/netfilter/xt_connmark.h>
 #include <linux/netfilter/xt_conntrack.h>
+#include <linux/netfilter/xt_mark.h>
 #include <linux/netfilter/xt_multiport.h>
 #include <linux/netfilter/xt_tcpudp.h>
 
@@ -122,6 +124,23 @@ void track(Bytes info, Rule& rule) {
   }
 }
 
+// -j MARK; the oldest revisions have no mask
+void set_mark(std::uint32_t revision, Bytes info, Rule& rule) {
+  Deed deed{.kind = Deed::Kind::mark};
+  if (const auto found = info_as<xt_mark_tginfo2>(info); found && revision == 2) {
+    deed.mark = found->mark;
+    deed.kept = ~found->mask;
+  }
+  rule.deeds.push_back(std::move(deed));
+}
+
+// -j CONNMARK: of its modes, one gives the packet the connection's mark
+void restore_mark(Bytes info, Rule& rule) {
+  const auto found = info_as<xt_connmark_tginfo1>(info);
+  if (!found || found->mode == XT_CONNMARK_RESTORE)
+    rule.deeds.push_back({.kind = Deed::Kind::mark});
+}
+
 std::optional<IpAddress> target_of(std::uint32_t revision, Bytes info, Family family) {
   if (revision == 0 && family == Family::ipv4) {
     const auto found = info_as<nf_nat_ipv4_multi_range_compat>(info);
@@ -169,6 +188,10 @@ void xt_target(std::string_view name, std::uint32_t revision, Bytes info, Family
     rule.verdict.kind = Verdict::Kind::divert;
   } else if (name == "NOTRACK") {
     rule.deeds.push_back({.kind = Deed::Kind::untrack});
+  } else if (name == "MARK") {
+    set_mark(revision, info, rule);
+  } else if (name == "CONNMARK") {
+    restore_mark(info, rule);
   } else if (name == "CT") {
     track(info, rule);
   }

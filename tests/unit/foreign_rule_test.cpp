@@ -3,7 +3,9 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nf_tables_compat.h>
+#include <linux/netfilter/xt_connmark.h>
 #include <linux/netfilter/xt_conntrack.h>
+#include <linux/netfilter/xt_mark.h>
 #include <linux/netfilter/xt_multiport.h>
 
 #include "nft/foreign/reader.hpp"
@@ -56,6 +58,25 @@ Attrs xt(const std::string& name, std::uint32_t revision, const void* info, std:
                         .put(NFTA_MATCH_INFO, {static_cast<const std::uint8_t*>(info), size}));
 }
 
+Attrs xt_target_of(const std::string& name, std::uint32_t revision, const void* info,
+                   std::size_t size) {
+  return expression("target",
+                    Attrs()
+                        .text(NFTA_TARGET_NAME, name)
+                        .number(NFTA_TARGET_REV, revision)
+                        .put(NFTA_TARGET_INFO, {static_cast<const std::uint8_t*>(info), size}));
+}
+
+std::vector<Deed> deeds_of(const std::vector<Attrs>& expressions) {
+  Attrs list;
+  for (const Attrs& one : expressions) list.nest(NFTA_LIST_ELEM, one);
+  const Attrs attributes = Attrs().nest(NFTA_RULE_EXPRESSIONS, list);
+  Buffer body = {NFPROTO_IPV4, 0, 0, 0};
+  body.insert(body.end(), attributes.bytes().begin(), attributes.bytes().end());
+  const Replies reply = Replies().message(Replies::nft(NFT_MSG_NEWRULE), 0, 1, body);
+  return parse_rule(*reinterpret_cast<const nlmsghdr*>(reply.bytes().data()), {}).rule.deeds;
+}
+
 // The rule as this test prints it: its conditions in nft's words, then the kind of its verdict.
 std::string parsed(const std::vector<Attrs>& expressions, std::uint8_t family = NFPROTO_IPV4,
                    const std::map<nft::foreign::Name, nft::foreign::Set>& sets = {}) {
@@ -105,6 +126,32 @@ TEST_CASE("foreign rule: what is not known is a condition, and nothing is known 
         "limit; limit ...; " + std::to_string(static_cast<int>(Verdict::Kind::drop)));
   CHECK(parsed({expression("counter", Attrs()), verdict(NF_ACCEPT)}) == accepts);
   CHECK(parsed({compare(NFT_CMP_EQ, "06")}) == " ...; " + goes_on);
+}
+
+TEST_CASE("foreign rule: marks that a rule gives, by a number or by what it computes") {
+  const auto marks = [](const std::vector<Attrs>& expressions) {
+    std::string text;
+    for (const Deed& deed : deeds_of(expressions))
+      if (deed.kind == Deed::Kind::mark)
+        text += (deed.mark ? std::to_string(*deed.mark) : "?") + " kept " +
+                std::to_string(deed.kept) + "; ";
+    return text;
+  };
+  const Attrs set_mark =
+      expression("meta", Attrs().number(NFTA_META_SREG, 1).number(NFTA_META_KEY, NFT_META_MARK));
+  const Attrs nine = expression(
+      "immediate", Attrs()
+                       .number(NFTA_IMMEDIATE_DREG, 1)
+                       .nest(NFTA_IMMEDIATE_DATA, Attrs().put(NFTA_DATA_VALUE, unhex("09000000"))));
+  CHECK(marks({nine, set_mark}) == "9 kept 0; ");
+  CHECK(marks({meta(NFT_META_MARK), set_mark}) == "? kept 0; ");
+  const xt_mark_tginfo2 bit{0x4000, 0x4000};
+  CHECK(marks({xt_target_of("MARK", 2, &bit, sizeof bit)}) == "16384 kept 4294950911; ");
+  xt_connmark_tginfo1 restore{};
+  restore.mode = XT_CONNMARK_SAVE;
+  CHECK(marks({xt_target_of("CONNMARK", 1, &restore, sizeof restore)}) == "");
+  restore.mode = XT_CONNMARK_RESTORE;
+  CHECK(marks({xt_target_of("CONNMARK", 1, &restore, sizeof restore)}) == "? kept 0; ");
 }
 
 TEST_CASE("foreign rule: attributes that are cut or wrong do no harm") {

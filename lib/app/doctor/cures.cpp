@@ -50,28 +50,28 @@ std::string joined(const std::vector<std::string>& texts, const char* between) {
 }
 
 std::string_view keeper_of(const TableId& table, std::string_view chain) {
-  struct Mark {
+  struct Sign {
     std::string_view table;  // its whole name; empty: any
     std::string_view chain;  // how its name begins
     std::string_view keeper;
   };
-  constexpr std::array kMarks = {Mark{"kube-proxy", "", "kube-proxy"},
-                                 Mark{"", "KUBE-", "kube-proxy"},
-                                 Mark{"", "DOCKER", "Docker"},
-                                 Mark{"docker-bridges", "", "Docker"},
-                                 Mark{"netavark", "", "netavark"},
-                                 Mark{"", "NETAVARK-", "netavark"},
-                                 Mark{"cni_hostport", "", "portmap"},
-                                 Mark{"", "CNI-", "portmap"},
-                                 Mark{"io.systemd.nat", "", "systemd"},
-                                 Mark{"", "LIBVIRT_", "libvirt"},
-                                 Mark{"firewalld", "", "firewalld"},
-                                 Mark{"incus", "", "Incus"},
-                                 Mark{"lxd", "", "LXD"}};
-  const auto* const found = std::find_if(kMarks.begin(), kMarks.end(), [&](const Mark& mark) {
-    return mark.table.empty() ? chain.starts_with(mark.chain) : mark.table == table.name;
+  constexpr std::array kSigns = {Sign{"kube-proxy", "", "kube-proxy"},
+                                 Sign{"", "KUBE-", "kube-proxy"},
+                                 Sign{"", "DOCKER", "Docker"},
+                                 Sign{"docker-bridges", "", "Docker"},
+                                 Sign{"netavark", "", "netavark"},
+                                 Sign{"", "NETAVARK-", "netavark"},
+                                 Sign{"cni_hostport", "", "portmap"},
+                                 Sign{"", "CNI-", "portmap"},
+                                 Sign{"io.systemd.nat", "", "systemd"},
+                                 Sign{"", "LIBVIRT_", "libvirt"},
+                                 Sign{"firewalld", "", "firewalld"},
+                                 Sign{"incus", "", "Incus"},
+                                 Sign{"lxd", "", "LXD"}};
+  const auto* const found = std::find_if(kSigns.begin(), kSigns.end(), [&](const Sign& sign) {
+    return sign.table.empty() ? chain.starts_with(sign.chain) : sign.table == table.name;
   });
-  return found == kMarks.end() ? std::string_view() : found->keeper;
+  return found == kSigns.end() ? std::string_view() : found->keeper;
 }
 
 bool is_of_iptables(const Chain& base) {

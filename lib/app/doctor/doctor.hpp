@@ -83,6 +83,7 @@ struct Host {
   nft::foreign::Ruleset others{};            // of iptables-legacy too
   std::vector<std::string> unread_tables{};  // of iptables-legacy
   nft::foreign::Ruleset own{};
+  std::set<Family> families_by_mark{};                             // whose ip rules look at marks
   std::map<nft::foreign::TableId, std::uint64_t> table_handles{};  // in the order of their making
   std::set<IpAddress> gone{};  // of portmap's targets, those that proven nobody has
   bool has_table = false;

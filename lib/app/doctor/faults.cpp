@@ -40,12 +40,21 @@ FaultPlace first_fault(const Host& host, const RoutedPort& port, const Way& way,
   return {};
 }
 
+Mark mark_at(Leg leg, const Way& way) {
+  if (leg == Leg::request) return way.request.mark;
+  return leg == Leg::answer && way.answer ? way.answer->mark : Mark();
+}
+
 // The test client's packets come by another interface than real ones, and its answers go to another
 // address, so that those pass says nothing against what the kernel's lookup finds of real clients. Of
 // programs that send packets on, the lookup does not know.
-Finding::Level level_of(const Host& host, const FaultPlace& place, const Trial& trial) {
+Finding::Level level_of(const Host& host, const FaultPlace& place, const Mark& mark,
+                        const Trial& trial) {
+  const bool is_looked_up = is_lost_way(place.fault) && mark.number;
   const bool is_of_client =
-      is_lost_way(place.fault) || (place.leg == Leg::request && is_of_interface(place.fault));
+      is_looked_up || (place.leg == Leg::request && is_of_interface(place.fault));
+  // With another mark they may take another way.
+  if (!mark.number && trial.outside == host::Answer::untried) return Finding::Level::note;
   // Whom the operator asks about is another client.
   const bool speaks_for_all = !is_of_client && !host.client;
   if (trial.outside == host::Answer::answered && speaks_for_all) return Finding::Level::note;
@@ -99,21 +108,23 @@ std::map<FaultPlace, Sufferers> sufferers_of(const Host& host) {
     const Link link = link_of(host, port);
     if (is_down(link)) continue;
     const std::string expected = expected_device(host, port, link);
-    std::map<FaultPlace, std::vector<std::string>> clients;
+    std::map<FaultPlace, std::vector<const Way*>> ways;
     std::size_t failing = 0;
     for (const Way& way : port.ways) {
       const FaultPlace place = first_fault(host, port, way, expected);
       if (place.fault == Fault::none) continue;
-      clients[place].push_back(way.client.to_string());
+      ways[place].push_back(&way);
       ++failing;
     }
-    for (const auto& [place, some] : clients) {
+    for (const auto& [place, some] : ways) {
+      const Mark mark = mark_at(place.leg, *some.front());
+      if (all[place].ports.empty()) all[place].mark = mark;
       Sufferers& sufferers = all[place];
       add_once(sufferers.ports, to_string(port.published));
-      for (const std::string& client : some) add_once(sufferers.clients, client);
+      for (const Way* way : some) add_once(sufferers.clients, way->client.to_string());
       add_once(sufferers.endpoints, port.endpoint.address.to_string());
       if (failing == port.ways.size() &&
-          level_of(host, place, port.trial) == Finding::Level::problem)
+          level_of(host, place, mark, port.trial) == Finding::Level::problem)
         sufferers.level = Finding::Level::problem;
       sufferers.expected = expected;
       sufferers.owner = port.owner;

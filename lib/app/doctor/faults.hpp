@@ -47,6 +47,7 @@ struct Sufferers {
   std::vector<std::string> clients{};
   std::vector<std::string> endpoints{};  // the first is that of the first client's way
   std::string expected{};                // of a detour: the interface that leads to the container
+  Mark mark{};                           // that the first client's packets were routed with
   std::string owner{};                   // of one of them
   std::uint64_t netns = 0;
 };

@@ -67,8 +67,9 @@ Share share_of(const Host& host, const std::vector<std::string>& hooked,
 
 class Passage {
  public:
-  Passage(const Host& host, const Chain& base, const RoutedPort& port, Clients clients)
-      : host_(host), base_(base), port_(port), devices_(client_devices(host, port, clients)) {}
+  Passage(const Host& host, const Chain& base, const RoutedPort& port,
+          std::vector<host::Device> devices)
+      : host_(host), base_(base), port_(port), devices_(std::move(devices)) {}
 
   std::vector<Passing> run() {
     if (is_at_devices(base_))
@@ -240,10 +241,15 @@ std::vector<host::Device> client_devices(const Host& host, const RoutedPort& por
 
 std::vector<Passing> passings(const Host& host, const nft::foreign::Chain& base,
                               const RoutedPort& port, Clients clients) {
+  return passings(host, base, port, client_devices(host, port, clients));
+}
+
+std::vector<Passing> passings(const Host& host, const nft::foreign::Chain& base,
+                              const RoutedPort& port, std::vector<host::Device> devices) {
   const IpAddress& address = port.published.address;
   const bool is_for_others = address.is_any() || !address.is_loopback();
   if (!stretch_of(base) || !is_for_others || !sees_family(base, address.family())) return {};
-  return Passage(host, base, port, clients).run();
+  return Passage(host, base, port, std::move(devices)).run();
 }
 
 }  // namespace portmapper::doctor

@@ -45,5 +45,8 @@ struct Passing {
 };
 std::vector<Passing> passings(const Host& host, const nft::foreign::Chain& base,
                               const RoutedPort& port, Clients clients);
+// The same for clients that come by these devices.
+std::vector<Passing> passings(const Host& host, const nft::foreign::Chain& base,
+                              const RoutedPort& port, std::vector<host::Device> devices);
 
 }  // namespace portmapper::doctor

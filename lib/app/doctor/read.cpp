@@ -6,6 +6,7 @@
 #include <set>
 
 #include "lib/app/doctor/faults.hpp"
+#include "lib/app/doctor/marks.hpp"
 #include "lib/base/escape.hpp"
 #include "lib/host/inside.hpp"
 #include "lib/host/sysctl.hpp"
@@ -28,6 +29,9 @@ class Surroundings {
     if (!prefixes) return prefixes.error();
     Result<std::vector<host::DefaultRoute>> defaults = host::default_routes(route_);
     if (!defaults) return defaults.error();
+    // A kernel without policy rules has none that look at marks.
+    if (auto families = host::families_by_mark(route_))
+      host_.families_by_mark = std::move(*families);
     host_.interfaces = std::move(*interfaces);
     host_.devices = host::outer_devices(host_.interfaces);
     host_.prefixes = std::move(*prefixes);
@@ -129,11 +133,12 @@ class Surroundings {
     return device == nullptr ? std::string() : device->name;
   }
 
-  std::optional<Crossing> cross(Transport& route, const host::RouteQuestion& question,
-                                const std::string& in) {
+  std::optional<Crossing> cross(Transport& route, host::RouteQuestion question,
+                                const std::string& in, const Mark& mark = {}) {
+    question.mark = mark.number.value_or(0);
     const Result<host::RouteAnswer> answer = host::look_up(route, question);
     if (!answer) return std::nullopt;
-    Crossing crossing{.in = in, .refusal = answer->refusal};
+    Crossing crossing{.in = in, .refusal = answer->refusal, .mark = mark};
     crossing.is_local = answer->type == RTN_LOCAL;
     crossing.out = &route == &route_ ? name_of(answer->device) : std::string();
     last_device_ = answer->device;
@@ -157,13 +162,15 @@ class Surroundings {
 
   void add_way(RoutedPort& port, const ClientPlace& client) {
     const IpAddress& endpoint = port.endpoint.address;
+    const std::string in = name_of(client.device);
+    const Mark mark = mark_of(host_, port, {in, client.device}, Direction::request);
     const std::optional<Crossing> request = cross(route_,
                                                   {.to = endpoint,
                                                    .from = client.address,
                                                    .iif = client.device,
                                                    .protocol = port.published.protocol,
                                                    .dport = port.endpoint.port.value()},
-                                                  name_of(client.device));
+                                                  in, mark);
     if (!request) return;
     Way way{.client = client.address, .request = *request};
     // Neighbours of the container are translated, so its answers go to the host.
@@ -188,7 +195,10 @@ class Surroundings {
       if (way.back && way.back->refusal != 0) return;
       if (way.back) question.iif = arrival_of(port, last_device_);
     }
-    if (question.iif != 0) way.answer = cross(route_, question, name_of(question.iif));
+    if (question.iif == 0) return;
+    const std::string in = name_of(question.iif);
+    const Mark mark = mark_of(host_, port, {in, question.iif}, Direction::answer);
+    way.answer = cross(route_, question, in, mark);
   }
 
   void read_settings() {

@@ -100,6 +100,7 @@ class PortJudge {
 
  private:
   void judge(const Deed& deed, Doer doer) {
+    if (deed.kind == Deed::Kind::mark) return;
     if (deed.kind == Deed::Kind::zone) {
       if (acts_before_tracking(*doer.base)) set_zone(deed, std::move(doer));
       return;

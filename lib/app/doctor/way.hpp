@@ -5,7 +5,7 @@
 //   way.answer = Crossing{.in = "cni1", .refusal = EXDEV};  // and back: rp_filter of cni1 drops it
 //
 // What a crossing holds, the kernel's own route lookup said (lib/host/route_lookup), with the policy
-// rules, rp_filter and forwarding of the interface. The answer comes by the interface that the
+// rules, rp_filter and forwarding of the interface, and the mark that rules give (marks). The answer comes by the interface that the
 // container's own route leads to, which with two networks is not always the one of the request.
 // Errors: a refusal is the kernel's errno. Source: lib/host/route_lookup.
 #pragma once
@@ -21,11 +21,18 @@
 
 namespace portmapper::doctor {
 
+// What rules mark packets with before they are routed.
+struct Mark {
+  std::optional<std::uint32_t> number{0};  // nothing: not known
+  std::string by{};                        // the last rule that gives one; empty: none does
+};
+
 struct Crossing {
   std::string in{};       // the interface by which the packet comes
   int refusal = 0;        // errno; 0: it goes on
   std::string out{};      // the one by which it goes on
   bool is_local = false;  // it ends at the host
+  Mark mark{};            // that it was routed with; where it is not known, without one
 };
 
 struct Way {

@@ -5,6 +5,7 @@
 
 #include "lib/app/doctor/doctor.hpp"
 #include "lib/app/doctor/faults.hpp"
+#include "lib/app/doctor/marks.hpp"
 
 namespace portmapper::doctor {
 namespace {
@@ -34,6 +35,24 @@ std::string shared_subnet(const Host& host, const std::string& endpoint) {
   return "; " + some_of(devices) + " both have addresses of " + prefix.to_string();
 }
 
+// "`ip route get 10.22.0.2 from 192.0.2.2 iif eth0` shows it, ..."
+std::string how_to_see(const FaultPlace& place, const Sufferers& sufferers) {
+  const bool is_request = place.leg == Leg::request;
+  const Mark& mark = sufferers.mark;
+  std::string text = "`ip route get " + (is_request ? place.endpoint : sufferers.clients.front()) +
+                     " from " +
+                     (is_request ? sufferers.clients.front() : sufferers.endpoints.front()) +
+                     " iif " + place.device;
+  if (mark.number.value_or(0) != 0) text += " mark " + std::to_string(*mark.number);
+  text += "` shows it, `ip rule` the rules";
+  if (mark.by.empty() || mark.number == std::uint32_t{0}) return text;
+  if (!mark.number)
+    return text + "; " + mark.by +
+           " may mark them, and with what is not known here: some rules of"
+           " `ip rule` look at marks";
+  return text + "; " + mark.by + " gives them that mark";
+}
+
 Finding lost_request(const Host& host, const FaultPlace& place, const Sufferers& sufferers) {
   Finding finding{.level = sufferers.level, .what = {}};
   const std::string ports = some_of(sufferers.ports);
@@ -51,9 +70,8 @@ Finding lost_request(const Host& host, const FaultPlace& place, const Sufferers&
   } else {
     finding.what =
         kind_of(place.fault) + " leads to " + place.endpoint + ", where " + ports + " leads";
-    finding.why = "the host drops " + packets_of(place, sufferers) + "; `ip route get " +
-                  place.endpoint + " from " + sufferers.clients.front() + " iif " + place.device +
-                  "` shows it, `ip rule` the rules";
+    finding.why =
+        "the host drops " + packets_of(place, sufferers) + "; " + how_to_see(place, sufferers);
   }
   return finding;
 }
@@ -64,10 +82,8 @@ Finding lost_answer(const FaultPlace& place, const Sufferers& sufferers) {
   finding.what = kind_of(place.fault) + " leads from " + some_of(sufferers.endpoints) +
                  " to clients such as " + some_of(sufferers.clients);
   finding.why = "requests reach the container, and the host drops " +
-                packets_of(place, {.level = Level::problem, .ports = sufferers.ports}) +
-                "; `ip route get " + sufferers.clients.front() + " from " +
-                sufferers.endpoints.front() + " iif " + place.device +
-                "` shows it, `ip rule` the rules";
+                packets_of(place, {.level = Level::problem, .ports = sufferers.ports}) + "; " +
+                how_to_see(place, sufferers);
   return finding;
 }
 
@@ -137,6 +153,7 @@ std::vector<Finding> find_lost_ways(const Host& host) {
     if (place.leg == Leg::request) findings.push_back(lost_request(host, place, sufferers));
     if (place.leg == Leg::answer) findings.push_back(lost_answer(place, sufferers));
   }
+  for (Finding& finding : find_unknown_marks(host)) findings.push_back(std::move(finding));
   return findings;
 }
 
