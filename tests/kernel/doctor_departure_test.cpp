@@ -163,7 +163,7 @@ TEST_CASE(
   // But the test client has another address.
   patient.finds(
       {{trials,
-        R"(note     no test connection tells about 0.0.0.0:8080/tcp, [::]:8080/tcp: it is not let in
+        R"(note     no test connection tells about 0.0.0.0:8080/tcp, [::]:8080/tcp
          why:  a connection from a test client was refused, as rules, or the network's own
                conditions, leave out its interface or address; those of the clients they let
                in, as far as is known here; the container answers the host itself, so it is

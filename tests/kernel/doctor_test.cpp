@@ -147,7 +147,7 @@ TEST_CASE("doctor: a forward chain that accepts what published ports need is wel
   filter(patient, "iifname { lan0, lan1 } goto ours");
   patient.finds(
       {{trials,
-        R"(note     no test connection tells about 0.0.0.0:8080/tcp, [::]:8080/tcp: it is not let in
+        R"(note     no test connection tells about 0.0.0.0:8080/tcp, [::]:8080/tcp
          why:  a connection from a test client got no answer, as rules, or the network's own
                conditions, leave out its interface or address; those of the clients they let
                in, as far as is known here; the container answers the host itself, so it is

@@ -332,8 +332,33 @@ TEST_CASE("doctor trial: a port that fails is never called well") {
   CHECK(tried(Answer::unreachable, Answer::untried) ==
         fails + "a connection from the host to the container found no way | " + unknown + see);
   CHECK(tried(Answer::answered, Answer::unreachable, false)
-            .starts_with("note: 0.0.0.0:8080/tcp fails: a connection from a test client found no"
-                         " way | "));
+            .starts_with(fails + "a connection from a test client found no way | " + unknown));
+}
+
+TEST_CASE("doctor trial: a test client that the host's routes send no answers tells nothing") {
+  Host host = one_port();
+  host.probe = "npmprobe1";
+  host.ports[0].trial = {.direct = host::Answer::answered,
+                         .outside = host::Answer::silent,
+                         .finds_back = false};
+  CHECK(told(diagnose(host)) ==
+        "note: no test connection tells about 0.0.0.0:8080/tcp | a connection from a test client got"
+        " no answer, as the host's routes lead the container's answers elsewhere than to it; the"
+        " container answers the host itself, so it is on the way; ask from a client to be sure; see"
+        " where its packets go | nft-port-mapperctl trace 8080/tcp\n");
+}
+
+TEST_CASE("doctor trial: a port that clients reach and the host itself does not") {
+  Host host = one_port();
+  host.probe = "npmprobe1";
+  host.ports[0].trial = {.direct = host::Answer::answered,
+                         .outside = host::Answer::answered,
+                         .own = host::Answer::silent};
+  CHECK(told(diagnose(host)) ==
+        "problem: 0.0.0.0:8080/tcp fails: a connection from this host itself got no answer | nothing"
+        " that was looked at explains it; clients are served; what the host sends passes the chains"
+        " at output and postrouting, and none at prerouting; see where its packets go |"
+        " nft-port-mapperctl trace 8080/tcp\n");
 }
 
 TEST_CASE(
@@ -378,7 +403,7 @@ TEST_CASE("doctor trial: rules that would drop the test client's interface alone
                           {{5, {from_eth0}, {Kind::accept, {}}, std::nullopt},
                            {6, {of_answers}, {Kind::accept, {}}, std::nullopt}}});
   const std::string tells_nothing =
-      "note: no test connection tells about 0.0.0.0:8080/tcp: it is not let in | a connection from "
+      "note: no test connection tells about 0.0.0.0:8080/tcp | a connection from "
       "a"
       " test client got no answer, as rules, or the network's own conditions, leave out its "
       "interface"
@@ -421,11 +446,11 @@ TEST_CASE("doctor trial: a rule that a note tells of explains why the test clien
                                 .values = {{friendly, friendly}}});
   CHECK(text.starts_with(note));
   CHECK(text.find("test client") == std::string::npos);
-  // It is not known whether that rule drops the test client too.
+  // What is not known about a rule is no matter of interfaces and addresses.
   text = told_with({.key = {{nft::foreign::PacketField::opaque, "limit", 4}}});
   CHECK(text.starts_with(note));
   CHECK(
-      text.find("\nnote: 0.0.0.0:8080/tcp fails: a connection from a test client got no answer | it"
+      text.find("\nproblem: 0.0.0.0:8080/tcp fails: a connection from a test client got no answer | it"
                 " may be what a note above tells of; the container answers the host itself") !=
       std::string::npos);
 }

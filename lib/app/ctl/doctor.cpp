@@ -217,8 +217,9 @@ std::map<nft::PublishedPort, std::uint64_t> count_connections(Transport& transpo
 
 // Our rule counts each connection that it translates.
 void try_connections(Transport& transport, doctor::Host& host) {
+  doctor::try_from_host(host);
   const std::map<nft::PublishedPort, std::uint64_t> before = count_connections(transport);
-  doctor::make_trials(host);
+  doctor::try_from_outside(host);
   const std::map<nft::PublishedPort, std::uint64_t> after = count_connections(transport);
   for (doctor::RoutedPort& port : host.ports) {
     const auto one = before.find(port.published);

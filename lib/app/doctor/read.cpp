@@ -266,37 +266,78 @@ bool is_absent(const Host& host, const RoutedPort& port) {
          host.absent_ports.end();
 }
 
-void try_from_outside(Host& host, const host::TestClient& client, const std::string& entrance) {
-  std::vector<host::Destination> destinations;
-  std::vector<RoutedPort*> ports;
+// Where to try a port, in what order those of `ports` are.
+struct Targets {
+  std::vector<host::Destination> destinations{};
+  std::vector<RoutedPort*> ports{};
+
+  void add(RoutedPort& port, const IpAddress& address) {
+    destinations.push_back({port.published.protocol, address, port.published.port});
+    ports.push_back(&port);
+  }
+};
+
+// `takes`: whether to try a port at all.
+template <typename Predicate>
+Targets published_targets(Host& host, const std::string& entrance, const Predicate& takes) {
+  Targets targets;
   for (RoutedPort& port : host.ports) {
     const IpAddress& published = port.published.address;
-    if (ports.size() == kMostTrials) break;
-    if (published.is_loopback() || !client.has(published.family()) || is_absent(host, port) ||
-        IpPrefix::link_local().contains(IpPrefix::host(published)))
+    if (targets.ports.size() == kMostTrials) break;
+    if (is_absent(host, port) || IpPrefix::link_local().contains(IpPrefix::host(published)) ||
+        !takes(published))
       continue;
     const std::optional<IpAddress> address =
         published.is_any() ? address_for(host, published.family(), entrance) : published;
-    if (!address) continue;
-    destinations.push_back({port.published.protocol, *address, port.published.port});
-    ports.push_back(&port);
+    if (address) targets.add(port, *address);
   }
+  return targets;
+}
+
+// Policy rules, or another table for what the container sends, may know nothing of the test client.
+bool finds_back(Transport& route, const RoutedPort& port, const host::TestClient& client) {
+  const Result<host::RouteAnswer> answer =
+      host::look_up(route, {.to = client.addresses().at(port.published.address.family()),
+                            .from = port.endpoint.address,
+                            .iif = port.device.index,
+                            .protocol = port.published.protocol,
+                            .sport = port.endpoint.port.value()});
+  return !answer || (answer->refusal == 0 && answer->device == client.device().index);
+}
+
+void try_by(Host& host, const host::TestClient& client, const std::string& entrance) {
+  const Targets targets =
+      published_targets(host, entrance, [&client](const IpAddress& published) {
+        return !published.is_loopback() && client.has(published.family());
+      });
   std::vector<host::Answer> answers;
-  client.run([&] { answers = host::attempt_all(destinations); });
-  for (std::size_t i = 0; i < answers.size(); ++i) ports[i]->trial.outside = answers[i];
+  client.run([&] { answers = host::attempt_all(targets.destinations); });
+  for (std::size_t i = 0; i < answers.size(); ++i) targets.ports[i]->trial.outside = answers[i];
+  if (Result<Netlink> route = Netlink::open(NETLINK_ROUTE))
+    for (RoutedPort* port : targets.ports)
+      port->trial.finds_back = finds_back(*route, *port, client);
 }
 
 }  // namespace
 
-void make_trials(Host& host) {
-  if (host.ports.empty()) return;
-  std::vector<host::Destination> destinations;
+void try_from_host(Host& host) {
+  const Targets own =
+      published_targets(host, entrance_of(host), [](const IpAddress&) { return true; });
+  std::vector<host::Destination> destinations = own.destinations;
   for (const RoutedPort& port : host.ports) {
-    if (destinations.size() == kMostTrials) break;
+    if (destinations.size() == own.ports.size() + kMostTrials) break;
     destinations.push_back({port.published.protocol, port.endpoint.address, port.endpoint.port});
   }
   const std::vector<host::Answer> answers = host::attempt_all(destinations);
-  for (std::size_t i = 0; i < answers.size(); ++i) host.ports[i].trial.direct = answers[i];
+  for (std::size_t i = 0; i < answers.size(); ++i)
+    if (i < own.ports.size())
+      own.ports[i]->trial.own = answers[i];
+    else
+      host.ports[i - own.ports.size()].trial.direct = answers[i];
+}
+
+void try_from_outside(Host& host) {
+  if (host.ports.empty()) return;
   const std::string entrance = entrance_of(host);
   const Result<host::TestClient> client = host::TestClient::make(entrance);
   host.probe = client ? client->device().name : std::string();
@@ -305,7 +346,7 @@ void make_trials(Host& host) {
     return;
   }
   host.probe_addresses = client->addresses();
-  try_from_outside(host, *client, entrance);
+  try_by(host, *client, entrance);
 }
 
 }  // namespace portmapper::doctor

@@ -2,11 +2,11 @@
 //
 //   Host host;                                        // ports and others are there already
 //   const Status read = read_surroundings(host, namespaces, std::nullopt);
-//   make_trials(host);                                // real connections; some seconds at most
+//   try_from_host(host);                              // real connections; some seconds at most
 //
 // Everything that is read goes into Host, and nothing is judged here. A container's namespace is
 // entered for a moment only (lib/host/inside), and one that cannot be is told by its `refusal`. The
-// test client is an interface of the host while make_trials runs (lib/host/test_client). Units:
+// test client is an interface of the host while try_from_outside runs (lib/host/test_client). Units:
 // milliseconds to seconds; where many ports do not answer, 1.5 seconds for each 256 of them. Errors:
 // of the host's own routing only. Does not promise: that all was so at one moment.
 #pragma once
@@ -28,6 +28,7 @@ Status read_surroundings(Host& host, const std::map<std::uint64_t, NetworkNamesp
 
 // The trials of all ports, at most so many.
 inline constexpr std::size_t kMostTrials = 512;
-void make_trials(Host& host);
+void try_from_host(Host& host);     // to the containers, and to where the ports are published
+void try_from_outside(Host& host);  // from a test client
 
 }  // namespace portmapper::doctor

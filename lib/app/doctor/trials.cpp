@@ -51,6 +51,9 @@ bool is_of_rules(const std::string& check) {
          check == "networks";
 }
 
+constexpr const char* kIsOnTheWay =
+    "; the container answers the host itself, so it is on the way";
+
 class TrialJudge {
  public:
   TrialJudge(const Host& host, const std::vector<Finding>& known) : host_(host) {
@@ -71,7 +74,7 @@ class TrialJudge {
                      "a connection from the host to the container " + result_of(trial.direct),
                      "nothing that was looked at explains it"};
     }
-    if (!fails(port, trial.outside)) return std::nullopt;
+    if (!fails(port, trial.outside)) return failure_of_host(port);
     if (fails(port, trial.direct)) return failure_of_both(trial);
     return failure_outside(port);
   }
@@ -83,25 +86,40 @@ class TrialJudge {
                 result_of(trial.direct) + " too, so it is the container or the link to it"};
   }
 
+  // Its packets pass other chains than those of clients.
+  static std::optional<Failure> failure_of_host(const RoutedPort& port) {
+    if (!fails(port, port.trial.own)) return std::nullopt;
+    return Failure{Finding::Level::problem,
+                   "a connection from this host itself " + result_of(port.trial.own),
+                   "nothing that was looked at explains it; clients are served; what the host sends"
+                   " passes the chains at output and postrouting, and none at prerouting"};
+  }
+
+  // Where the test client's fate is not that of others.
+  static Failure untold(const Trial& trial, const std::string& reason) {
+    return {Finding::Level::note, "",
+            "a connection from a test client " + result_of(trial.outside) + ", as " + reason +
+                (trial.direct == Answer::answered ? kIsOnTheWay : "") +
+                "; ask from a client to be sure"};
+  }
+
   std::optional<Failure> failure_outside(const RoutedPort& port) {
     const Trial& trial = port.trial;
     const bool is_noted = noted_.contains(to_string(port.published));
     const Treatment treatment = of_test_client(port);
     if (treatment == Treatment::dropped && is_noted) return std::nullopt;
-    const std::string what = "a connection from a test client " + result_of(trial.outside);
-    const std::string way = trial.direct == Answer::answered
-                                ? "; the container answers the host itself, so it is on the way"
-                                : "";
     if (treatment == Treatment::dropped)
-      return Failure{Finding::Level::note, "",
-                     what +
-                         ", as rules, or the network's own conditions, leave out its interface or"
-                         " address; those of the clients they let in, as far as is known here" +
-                         way + "; ask from a client to be sure"};
-    const std::string why = (is_noted ? "it may be what a note above tells of"
-                                      : "nothing that was looked at explains it") +
-                            way;
-    if (treatment == Treatment::as_others && trial.was_taken)
+      return untold(trial,
+                    "rules, or the network's own conditions, leave out its interface or address;"
+                    " those of the clients they let in, as far as is known here");
+    if (!trial.finds_back)
+      return untold(trial, "the host's routes lead the container's answers elsewhere than to it");
+    const std::string what = "a connection from a test client " + result_of(trial.outside);
+    const std::string why = std::string(is_noted ? "it may be what a note above tells of"
+                                                 : "nothing that was looked at explains it") +
+                            (trial.direct == Answer::answered ? kIsOnTheWay : "");
+    // A rule that nothing is said of for clients is about the test client's interface or address.
+    if (treatment == Treatment::as_others || is_noted)
       return Failure{Finding::Level::problem, what, why};
     return Failure{Finding::Level::note, what,
                    why +
@@ -149,7 +167,7 @@ std::vector<Finding> find_unexplained(const Host& host, const std::vector<Findin
     for (const RoutedPort* port : ports) finding.ports.push_back(to_string(port->published));
     const std::string names = some_of(finding.ports);
     finding.what = failure.what.empty()
-                       ? "no test connection tells about " + names + ": it is not let in"
+                       ? "no test connection tells about " + names
                        : names + (ports.size() == 1 ? " fails: " : " fail: ") + failure.what;
     finding.why = failure.why + "; see where its packets go";
     finding.command = trace_of(*ports.front());
