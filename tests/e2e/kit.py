@@ -30,7 +30,7 @@ def enter(packages):
     if os.geteuid() != 0:
         sys.exit(f"tests/e2e/{name}: needs root")
     if os.environ.get("NPM_INSIDE") != name:
-        subprocess.run([f"{ROOT}/packaging/need", "nftables", "iproute2", *packages], check=True)
+        need("nftables", "iproute2", *packages)
         os.environ["NPM_INSIDE"] = name
         os.execvp("unshare", ["unshare", "--mount", "--propagation", "private", "--pid", "--fork",
                               "--kill-child", "--mount-proc", "--net", sys.executable, *sys.argv])
@@ -38,6 +38,10 @@ def enter(packages):
     must("mount", "-t", "tmpfs", "tmpfs", "/run/netns")
     host()
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def need(*packages):
+    subprocess.run([f"{ROOT}/packaging/need", *packages], check=True)
 
 
 def host():
