@@ -1,6 +1,6 @@
 // Which hairpin pairs the published ports need and the sets do not have: somebody flushed one.
 //
-//   const HairpinNeed need{*owner.wish, target.endpoint.address, /*is_by_loopback=*/true};
+//   const HairpinNeed need{HairpinWish(), address, /*is_by_loopback=*/true};
 //   for (const Hairpin& pair : missing_hairpins({&need, 1}, hairpins)) use(pair.destination);
 //
 // A pair of loopback addresses is needed by whoever wanted it and is reached by them. One of a subnet

@@ -30,7 +30,7 @@ struct KeysByLength {
   }
   [[nodiscard]] constexpr bool holds(std::string_view key) const {
     if (key.size() > kLongestKey) return false;
-    for (std::size_t at = first[key.size()]; at < first[key.size() + 1]; ++at)
+    for (std::size_t at = first.at(key.size()); at < first.at(key.size() + 1); ++at)
       if (keys[at] == key) return true;
     return false;
   }

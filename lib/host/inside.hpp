@@ -1,6 +1,6 @@
 // enter_briefly: sockets that belong to another network namespace, made in there.
 //
-//   const Result<Inside> inside = enter_briefly(owner.netns);
+//   const Result<Inside> inside = enter_briefly(netns);
 //   if (inside) use(read_interfaces(*inside->route));  // the container's, not the host's
 //
 // Who listens, which rules and which routes a container has can be asked of the kernel through a

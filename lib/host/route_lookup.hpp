@@ -1,7 +1,7 @@
 // look_up: where the kernel would send one packet, or why it would not.
 //
 //   Result<Netlink> route = Netlink::open(NETLINK_ROUTE);
-//   const Result<RouteAnswer> answer = look_up(*route, {.to = endpoint, .from = client, .iif = 2});
+//   const Result<RouteAnswer> answer = look_up(*route, {.to = address, .iif = 2});
 //   if (answer && answer->refusal == EXDEV) use("rp_filter of interface 2 drops it");
 //
 // With `iif` it is the lookup that the kernel makes for a packet that arrives there, with policy

@@ -3,7 +3,7 @@
 //   RouteRequest request(RTM_GETLINK, 0);
 //   request.body<ifinfomsg>()->ifi_index = 2;
 //   request.put(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-//   const Result<int> refused = request.send(*route, "an interface", [](const nlmsghdr&) {});
+//   const Result<int> refused = request.send(transport, "an interface", [](const nlmsghdr&) {});
 //
 // The body comes first, then attributes; all of it fits 512 bytes, or the program ends. Numbers are
 // in host byte order. Errors: of send, those of the transport, and no_answer() naming the object; a

@@ -1,7 +1,7 @@
 // TestClient: a client of this host's ports that is not the host, for as long as the object lives.
 //
 //   Result<TestClient> client = TestClient::make("eth0");  // is forwarded as what comes by eth0 is
-//   if (client) client->run([&] { answers = attempt_all(where); });
+//   if (client) client->run([&] { use(attempt_all({})); });
 //
 // A network namespace of its own, with a veth pair to this one. The host's end is "npmprobe" and
 // this process's number; both ends have addresses of the prefixes for benchmarks, which nobody

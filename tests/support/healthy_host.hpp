@@ -80,6 +80,13 @@ inline doctor::Host healthy_host() {
   return host;
 }
 
+// Of the first port alone, the IPv4 one.
+inline doctor::Host host_of_one_port() {
+  doctor::Host host = healthy_host();
+  host.ports.pop_back();
+  return host;
+}
+
 // What is found, a line each: "problem: what | why | command".
 inline std::string told(const std::vector<doctor::Finding>& findings) {
   std::string text;

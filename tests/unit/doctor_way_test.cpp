@@ -12,21 +12,14 @@ using namespace portmapper::test;
 
 namespace {
 
-// Of the first port alone, the IPv4 one.
-Host one_port() {
-  Host host = healthy_host();
-  host.ports.pop_back();
-  return host;
-}
-
 Host with_request(int refusal) {
-  Host host = one_port();
+  Host host = host_of_one_port();
   host.ports[0].ways[0].request = {.in = "eth0", .refusal = refusal};
   return host;
 }
 
 Host with_answer(int refusal) {
-  Host host = one_port();
+  Host host = host_of_one_port();
   host.ports[0].ways[0].answer = Crossing{.in = "cni0", .refusal = refusal};
   return host;
 }
@@ -142,7 +135,7 @@ TEST_CASE("doctor way: routes that drop, and none, there and back") {
 }
 
 TEST_CASE("doctor way: the route leads past the container, or ends at the host") {
-  Host host = one_port();
+  Host host = host_of_one_port();
   host.interfaces.push_back(interface_of("other0", 5));
   host.prefixes.push_back({5, *IpPrefix::parse("10.22.9.1/16")});
   host.ports[0].ways[0].request.out = "other0";
@@ -163,26 +156,26 @@ TEST_CASE("doctor way: the route leads past the container, or ends at the host")
 
 TEST_CASE("doctor way: bridges and veth pairs") {
   const std::string concerns = "; it concerns 0.0.0.0:8080/tcp | ";
-  Host host = one_port();
+  Host host = host_of_one_port();
   host.interfaces[1].is_up = false;
   host.ports[0].ways[0].request = {.in = "eth0", .refusal = ENETUNREACH};
   CHECK(told(diagnose(host)) ==
         "problem: bridge cni0 is down | nothing passes an interface that is down" + concerns +
             "ip link set cni0 up\n");
-  host = one_port();
+  host = host_of_one_port();
   host.interfaces[2].is_up = false;
   CHECK(told(diagnose(host)) ==
         "problem: veth0, the host's end of the link to web/abc/eth0, is down | nothing passes an"
         " interface that is down" +
             concerns + "ip link set veth0 up\n");
-  host = one_port();
+  host = host_of_one_port();
   host.interfaces[2].port->forwards = false;
   CHECK(
       told(diagnose(host)) ==
       "problem: veth0, the host's end of the link to web/abc/eth0, is a port of a bridge that does"
       " not forward | the bridge drops what comes from there and what goes there" +
           concerns + "bridge link set dev veth0 state 3\n");
-  host = one_port();
+  host = host_of_one_port();
   host.interfaces[2].master = 0;
   host.interfaces[2].port.reset();
   host.ports[0].trial.direct = host::Answer::silent;
@@ -190,7 +183,7 @@ TEST_CASE("doctor way: bridges and veth pairs") {
         "problem: veth0, the host's end of the link to web/abc/eth0, is not a port of bridge cni0 |"
         " the route leads to the bridge, not to it" +
             concerns + "ip link set veth0 master cni0\n");
-  host = one_port();
+  host = host_of_one_port();
   host.interfaces[2].mtu = 1400;
   CHECK(told(diagnose(host)) ==
         "note: eth0 of web/abc/eth0 takes 1500 bytes, veth0 of the host 1400 | they are ends of one"
@@ -200,7 +193,7 @@ TEST_CASE("doctor way: bridges and veth pairs") {
 }
 
 TEST_CASE("doctor way: hairpin mode is asked for where br_netfilter is on") {
-  Host host = one_port();
+  Host host = host_of_one_port();
   host.bridge_calls = 1;
   const std::vector<Finding> findings = find_bridge_calls(host);
   REQUIRE(findings.size() == 2);
@@ -212,20 +205,20 @@ TEST_CASE("doctor way: hairpin mode is asked for where br_netfilter is on") {
 
 TEST_CASE("doctor container: its address, its interface, its way back") {
   const std::string concerns = "; it concerns 0.0.0.0:8080/tcp | ";
-  Host host = one_port();
+  Host host = host_of_one_port();
   host.insides[kNetnsOfAbc].addresses.erase(host.insides[kNetnsOfAbc].addresses.begin());
   CHECK(told(diagnose(host)) ==
         "problem: container web/abc/eth0 does not have 10.22.0.2 | its ports lead there, and nobody"
         " takes what comes; somebody removed the address or the interface: start the container"
         " again" +
             concerns + "\n");
-  host = one_port();
+  host = host_of_one_port();
   host.insides[kNetnsOfAbc].interfaces[0].is_up = false;
   CHECK(told(diagnose(host)) ==
         "problem: interface eth0 of container web/abc/eth0 is down | it has 10.22.0.2, and nothing"
         " passes an interface that is down" +
             concerns + "nsenter --net=/run/netns/abc ip link set eth0 up\n");
-  host = one_port();
+  host = host_of_one_port();
   host.ports[0].ways[0].back = Crossing{.refusal = ENETUNREACH};
   CHECK(told(diagnose(host)) ==
         "problem: container web/abc/eth0 has no route back to clients such as 192.0.2.2 | requests"
@@ -237,7 +230,7 @@ TEST_CASE("doctor container: its address, its interface, its way back") {
 
 TEST_CASE("doctor container: who listens") {
   const auto listening = [](std::vector<host::Listener> listeners, const char* endpoint) {
-    Host host = one_port();
+    Host host = host_of_one_port();
     host.ports[0].endpoint.address = *IpAddress::parse(endpoint);
     host.insides[kNetnsOfAbc].listeners = std::move(listeners);
     const std::string text = told(find_container_faults(host));
@@ -267,7 +260,7 @@ TEST_CASE("doctor container: who listens") {
   CHECK(listening({on("0.0.0.0", 80)}, "fd00::2") ==
         "note; it listens on 0.0.0.0:80/tcp, so clients of the other family are served");
   // Somebody answered: the kernel hands connections on that no socket of the list waits for.
-  Host host = one_port();
+  Host host = host_of_one_port();
   host.insides[kNetnsOfAbc].listeners.clear();
   host.ports[0].trial.direct = host::Answer::answered;
   CHECK(told(find_container_faults(host)) == "");
@@ -282,7 +275,7 @@ TEST_CASE("doctor container: its own rules drop, all or some") {
     nft::foreign::Chain chain{table, "input", 1,
                               nft::foreign::Hook{"filter", NF_INET_LOCAL_IN, 0, policy_drop},
                               std::move(rules)};
-    Host host = one_port();
+    Host host = host_of_one_port();
     host.insides[kNetnsOfAbc].rules.chains.emplace(nft::foreign::Name{table, "input"}, chain);
     return told(find_container_faults(host));
   };
@@ -307,152 +300,6 @@ TEST_CASE("doctor container: one that nobody may enter is told of") {
   CHECK(told(diagnose(host)) ==
         "note: nobody could look into web/abc/eth0 | cannot look into it; so it is not known who"
         " listens there, and whether its replies find back | \n");
-}
-
-TEST_CASE("doctor trial: a port that fails is never called well") {
-  using host::Answer;
-  const auto tried = [](Answer direct, Answer outside, bool was_taken = true) {
-    Host host = one_port();
-    host.probe = "npmprobe1";
-    host.ports[0].trial = {direct, outside, was_taken};
-    return told(diagnose(host));
-  };
-  const std::string fails = "problem: 0.0.0.0:8080/tcp fails: ";
-  const std::string see = "; see where its packets go | nft-port-mapperctl trace 8080/tcp\n";
-  const std::string unknown = "nothing that was looked at explains it";
-  CHECK(tried(Answer::answered, Answer::answered) == "");
-  CHECK(tried(Answer::answered, Answer::silent) ==
-        fails + "a connection from a test client got no answer | " + unknown +
-            "; the container answers the host itself, so it is on the way" + see);
-  CHECK(tried(Answer::refused, Answer::refused) ==
-        fails + "a connection from a test client was refused | " + unknown +
-            "; one from the host straight to the container was refused too, so it is the container"
-            " or the link to it" +
-            see);
-  CHECK(tried(Answer::unreachable, Answer::untried) ==
-        fails + "a connection from the host to the container found no way | " + unknown + see);
-  CHECK(tried(Answer::answered, Answer::unreachable, false)
-            .starts_with(fails + "a connection from a test client found no way | " + unknown));
-}
-
-TEST_CASE("doctor trial: a test client that the host's routes send no answers tells nothing") {
-  Host host = one_port();
-  host.probe = "npmprobe1";
-  host.ports[0].trial = {.direct = host::Answer::answered,
-                         .outside = host::Answer::silent,
-                         .finds_back = false};
-  CHECK(told(diagnose(host)) ==
-        "note: no test connection tells about 0.0.0.0:8080/tcp | a connection from a test client got"
-        " no answer, as the host's routes lead the container's answers elsewhere than to it; the"
-        " container answers the host itself, so it is on the way; ask from a client to be sure; see"
-        " where its packets go | nft-port-mapperctl trace 8080/tcp\n");
-}
-
-TEST_CASE("doctor trial: a port that clients reach and the host itself does not") {
-  Host host = one_port();
-  host.probe = "npmprobe1";
-  host.ports[0].trial = {.direct = host::Answer::answered,
-                         .outside = host::Answer::answered,
-                         .own = host::Answer::silent};
-  CHECK(told(diagnose(host)) ==
-        "problem: 0.0.0.0:8080/tcp fails: a connection from this host itself got no answer | nothing"
-        " that was looked at explains it; clients are served; what the host sends passes the chains"
-        " at output and postrouting, and none at prerouting; see where its packets go |"
-        " nft-port-mapperctl trace 8080/tcp\n");
-}
-
-TEST_CASE(
-    "doctor trial: a failure that a problem explains is not told twice, a datagram's silence not"
-    " at all") {
-  Host host = with_request(EINVAL);
-  host.probe = "npmprobe1";
-  host.ports[0].trial = {host::Answer::answered, host::Answer::silent};
-  CHECK(diagnose(host).back().level == Finding::Level::ok);
-  host = one_port();
-  host.ports[0].published.protocol = Protocol::udp;
-  host.insides.clear();
-  host.probe = "npmprobe1";
-  host.ports[0].trial = {host::Answer::silent, host::Answer::silent};
-  CHECK(told(diagnose(host)) == "");
-  host.probe = "";
-  host.probe_refusal = "Operation not permitted";
-  CHECK(told(diagnose(host)) ==
-        "note: no test client could be made: Operation not permitted | so only connections from the"
-        " host itself to the containers were tried | \n");
-}
-
-TEST_CASE("doctor trial: rules that would drop the test client's interface alone make it a note") {
-  Host host = one_port();
-  host.probe = "npmprobe1";
-  host.probe_addresses = {{Family::ipv4, *IpAddress::parse("198.18.113.254")}};
-  host.ports[0].trial = {host::Answer::answered, host::Answer::silent};
-  const nft::foreign::TableId table{NFPROTO_INET, "fw"};
-  nft::foreign::Blob eth0{'e', 't', 'h', '0'};
-  eth0.resize(16);
-  const nft::foreign::Condition from_eth0{
-      .key = {{nft::foreign::PacketField::iifname, "iifname", 16}}, .values = {{eth0, eth0}}};
-  const nft::foreign::Condition of_answers{
-      .key = {{nft::foreign::PacketField::oifname, "oifname", 16}}, .values = {{eth0, eth0}}};
-  using Kind = nft::foreign::Verdict::Kind;
-  host.others.chains.emplace(
-      nft::foreign::Name{table, "forward"},
-      nft::foreign::Chain{table,
-                          "forward",
-                          1,
-                          nft::foreign::Hook{"filter", NF_INET_FORWARD, 0, true},
-                          {{5, {from_eth0}, {Kind::accept, {}}, std::nullopt},
-                           {6, {of_answers}, {Kind::accept, {}}, std::nullopt}}});
-  const std::string tells_nothing =
-      "note: no test connection tells about 0.0.0.0:8080/tcp | a connection from "
-      "a"
-      " test client got no answer, as rules, or the network's own conditions, leave out its "
-      "interface"
-      " or address; those of the clients they let in, as far as is known here";
-  const std::string see =
-      "; ask from a client to be sure; see where its packets go | nft-port-mapperctl trace"
-      " 8080/tcp\n";
-  CHECK(told(diagnose(host)) ==
-        tells_nothing + "; the container answers the host itself, so it is on the way" + see);
-  // Whether the container answered the host or not: a datagram may have no answer.
-  host.ports[0].trial.direct = host::Answer::untried;
-  CHECK(told(diagnose(host)) == tells_nothing + see);
-  // Where the rules let it in, they explain nothing.
-  host.others.chains.begin()->second.hook->policy_drop = false;
-  CHECK(told(diagnose(host)).starts_with("problem: 0.0.0.0:8080/tcp fails: "));
-}
-
-TEST_CASE("doctor trial: a rule that a note tells of explains why the test client gets no answer") {
-  Host host = one_port();
-  host.probe = "npmprobe1";
-  host.probe_addresses = {{Family::ipv4, *IpAddress::parse("198.18.113.254")}};
-  host.ports[0].trial = {host::Answer::answered, host::Answer::silent};
-  const nft::foreign::TableId table{NFPROTO_INET, "fw"};
-  using Kind = nft::foreign::Verdict::Kind;
-  const auto told_with = [&](const nft::foreign::Condition& accepted) {
-    host.others.chains.clear();
-    host.others.chains.emplace(
-        nft::foreign::Name{table, "forward"},
-        nft::foreign::Chain{table,
-                            "forward",
-                            1,
-                            nft::foreign::Hook{"filter", NF_INET_FORWARD, 0, true},
-                            {{5, {accepted}, {Kind::accept, {}}, std::nullopt}}});
-    return told(diagnose(host));
-  };
-  const std::string note =
-      "note: table inet fw, chain forward (handle 1): its policy drops packets";
-  const nft::foreign::Blob friendly{198, 51, 100, 7};
-  std::string text = told_with({.key = {{nft::foreign::PacketField::ip_saddr, "ip saddr", 4}},
-                                .values = {{friendly, friendly}}});
-  CHECK(text.starts_with(note));
-  CHECK(text.find("test client") == std::string::npos);
-  // What is not known about a rule is no matter of interfaces and addresses.
-  text = told_with({.key = {{nft::foreign::PacketField::opaque, "limit", 4}}});
-  CHECK(text.starts_with(note));
-  CHECK(
-      text.find("\nproblem: 0.0.0.0:8080/tcp fails: a connection from a test client got no answer | it"
-                " may be what a note above tells of; the container answers the host itself") !=
-      std::string::npos);
 }
 
 TEST_CASE("doctor: damage, what is missing, and a port that nobody publishes") {

@@ -1,6 +1,6 @@
 // Faults: where the kernel's routing lost the packets of published ports, and whose.
 //
-//   for (const auto& [place, sufferers] : sufferers_of(host))
+//   for (const auto& [place, sufferers] : sufferers_of(Host()))
 //     use(place.fault, place.device, sufferers.ports);
 //
 // The first fault on each way counts: what comes behind it is not judged. A fault that all ways of a

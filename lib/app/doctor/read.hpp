@@ -1,7 +1,7 @@
 // Reading for the doctor: the host's way, the containers' namespaces, and test connections.
 //
 //   Host host;                                        // ports and others are there already
-//   const Status read = read_surroundings(host, namespaces, std::nullopt);
+//   const Status read = read_surroundings(host, {}, std::nullopt);
 //   try_from_host(host);                              // real connections; some seconds at most
 //
 // Everything that is read goes into Host, and nothing is judged here. A container's namespace is

@@ -18,7 +18,7 @@ namespace portmapper::doctor {
 struct Trial {
   host::Answer direct = host::Answer::untried;
   host::Answer outside = host::Answer::untried;
-  bool was_taken = true;  // our table translated the outside client's connection
+  bool was_taken = true;                     // our table translated the outside client's connection
   host::Answer own = host::Answer::untried;  // from the host to where the port is published
   bool finds_back = true;                    // the host's routes lead answers to the outside client
 
