@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <iterator>
 #include <span>
 
 #include "lib/base/nearest.hpp"
@@ -30,7 +31,8 @@ struct KeysByLength {
   }
   [[nodiscard]] constexpr bool holds(std::string_view key) const {
     if (key.size() > kLongestKey) return false;
-    for (std::size_t at = first.at(key.size()); at < first.at(key.size() + 1); ++at)
+    const auto after = std::next(first.begin(), static_cast<std::ptrdiff_t>(key.size()));
+    for (std::size_t at = *after; at < *std::next(after); ++at)
       if (keys[at] == key) return true;
     return false;
   }

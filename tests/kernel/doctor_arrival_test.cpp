@@ -166,15 +166,14 @@ TEST_CASE("doctor: a conntrack zone for the clients' packets alone") {
       "1 problem, no notes");
   // As the reason says; but the test client's packets are in another zone.
   nft(patient.lab.host(), "add rule ip fw pre iifname cni0 ct zone set 5");
-  patient.finds(
-      {{trials, R"(note     no test connection tells about 0.0.0.0:8080/tcp
+  patient.finds({{trials, R"(note     no test connection tells about 0.0.0.0:8080/tcp
          why:  a connection from a test client got no answer, as rules, or the network's own
                conditions, leave out its interface or address; those of the clients they let
                in, as far as is known here; the container answers the host itself, so it is
                on the way; ask from a client to be sure; see where its packets go
          fix:  nft-port-mapperctl trace 8080/tcp
 )"}},
-      "no problems, 1 note");
+                "no problems, 1 note");
   CHECK(patient.answer() == served);
 }
 

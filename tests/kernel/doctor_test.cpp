@@ -145,16 +145,15 @@ TEST_CASE("doctor: a forward chain that accepts what published ports need is wel
   const Patient patient;
   const Server server(patient.lab.ns("abc"), "abc", Protocol::tcp, "0.0.0.0", 80);
   filter(patient, "iifname { lan0, lan1 } goto ours");
-  patient.finds(
-      {{trials,
-        R"(note     no test connection tells about 0.0.0.0:8080/tcp, [::]:8080/tcp
+  patient.finds({{trials,
+                  R"(note     no test connection tells about 0.0.0.0:8080/tcp, [::]:8080/tcp
          why:  a connection from a test client got no answer, as rules, or the network's own
                conditions, leave out its interface or address; those of the clients they let
                in, as far as is known here; the container answers the host itself, so it is
                on the way; ask from a client to be sure; see where its packets go
          fix:  nft-port-mapperctl trace 8080/tcp
 )"}},
-      "no problems, 1 note");
+                "no problems, 1 note");
   CHECK(patient.answer() == served);
 }
 

@@ -274,16 +274,18 @@ TEST_CASE("trace: a connection that is older is not asked about, an earlier DNAT
       "silent | It was delivered to this host itself, at 192.0.2.1:8080, not to a container; no"
       " process of the host listens there. | ";
   CHECK(told(older) ==
-        delivered + "No rule was asked how to translate it: it belongs to a connection that is"
-                    " older, and goes where that one's first packet went. | No answer of a tracked"
-                    " connection was seen.");
+        delivered +
+            "No rule was asked how to translate it: it belongs to a connection that is"
+            " older, and goes where that one's first packet went. | No answer of a tracked"
+            " connection was seen.");
   Recording dormant;
   dormant.rule(1, own, "request", {}, asked).mark(1, "prerouting-last", asked);
   dormant.mark(1, "input-first", asked).mark(1, "input-last", asked);
   CHECK(told(dormant) ==
-        delivered + "The published port's own rules were not asked: their table is dormant, or not"
-                    " whole. | No answer of a tracked connection was seen. |"
-                    " nft-port-mapperctl check --repair");
+        delivered +
+            "The published port's own rules were not asked: their table is dormant, or not"
+            " whole. | No answer of a tracked connection was seen. |"
+            " nft-port-mapperctl check --repair");
   Chains with_other = chains();
   const nft::foreign::Name other{{NFPROTO_IPV4, "other"}, "pre"};
   with_other[other] = {.table = other.first,

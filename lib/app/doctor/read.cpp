@@ -306,10 +306,9 @@ bool finds_back(Transport& route, const RoutedPort& port, const host::TestClient
 }
 
 void try_by(Host& host, const host::TestClient& client, const std::string& entrance) {
-  const Targets targets =
-      published_targets(host, entrance, [&client](const IpAddress& published) {
-        return !published.is_loopback() && client.has(published.family());
-      });
+  const Targets targets = published_targets(host, entrance, [&client](const IpAddress& published) {
+    return !published.is_loopback() && client.has(published.family());
+  });
   std::vector<host::Answer> answers;
   client.run([&] { answers = host::attempt_all(targets.destinations); });
   for (std::size_t i = 0; i < answers.size(); ++i) targets.ports[i]->trial.outside = answers[i];

@@ -51,8 +51,7 @@ bool is_of_rules(const std::string& check) {
          check == "networks";
 }
 
-constexpr const char* kIsOnTheWay =
-    "; the container answers the host itself, so it is on the way";
+constexpr const char* kIsOnTheWay = "; the container answers the host itself, so it is on the way";
 
 class TrialJudge {
  public:

@@ -183,9 +183,8 @@ bool is_translated_at(std::uint32_t hook) {
 }
 
 bool is_moved(const Passage& passage) {
-  return passage.behind &&
-         (passage.behind->destination != passage.before.destination ||
-          passage.behind->destination_port != passage.before.destination_port);
+  return passage.behind && (passage.behind->destination != passage.before.destination ||
+                            passage.behind->destination_port != passage.before.destination_port);
 }
 
 // What is known of how the packet's destination was decided.
@@ -234,9 +233,8 @@ void note_translation(const Packet& request, const Known& known, Conclusion& con
     else if (!known.legacy.empty())
       conclusion.command = "iptables-legacy-save -c -t nat";
   } else if (found.untracks != nullptr) {
-    text = "It is not tracked, so no rule translated it: " +
-           chain_name(found.untracks->chain) + " has the rule " +
-           rule_of(known, *found.untracks) + ".";
+    text = "It is not tracked, so no rule translated it: " + chain_name(found.untracks->chain) +
+           " has the rule " + rule_of(known, *found.untracks) + ".";
     conclusion.command = show_chain(found.untracks->chain);
   } else if (!found.has_our_chains) {
     text = "The published port's own rules were not asked: their table is dormant, or not whole.";
