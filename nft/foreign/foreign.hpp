@@ -49,6 +49,9 @@ enum class PacketField : std::uint8_t {
   ct_direction,       // 1 byte
   ct_original_dport,  // 2 bytes: before the translation
   daddr_type,         // 4 bytes, host order: RTN_LOCAL
+  // Of a route by the interface that the packet came by, to its source.
+  reverse_presence,  // 4 bytes, host order: 1, there is one
+  reverse_oif,       // 4 bytes, host order: its interface's index; 0: there is none
 };
 
 using Blob = std::vector<std::uint8_t>;
@@ -59,6 +62,10 @@ struct Operand {
   std::string text;        // nft's word: "iifname", "limit"
   std::size_t length = 0;  // bytes compared; from the field's beginning
   Blob mask{};             // of "field and mask"; empty: the whole field
+  // How people write the values, where the field does not say: numbers in network order or the
+  // host's, marks in hexadecimal, 0 and 1 as "missing" and "exists".
+  enum class Form : std::uint8_t { by_field, number, host_number, mark, presence };
+  Form form = Form::by_field;
 
   bool operator==(const Operand&) const = default;
 };

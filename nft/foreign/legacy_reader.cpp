@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <fstream>
 
@@ -38,10 +39,8 @@ bool ask_for(const UniqueFd& socket, const Question& question, LegacyTable& tabl
     table.name.copy(info.name, sizeof info.name - 1);
     if (getsockopt(socket.get(), question.level, question.info, &info, &length) != 0) return false;
     std::vector<std::uint8_t> buffer(sizeof(ipt_get_entries) + info.size);
-    ipt_get_entries request{};
-    std::memcpy(request.name, info.name, sizeof request.name);
-    request.size = info.size;
-    std::memcpy(buffer.data(), &request, sizeof request);
+    std::memcpy(buffer.data() + offsetof(ipt_get_entries, name), info.name, sizeof info.name);
+    std::memcpy(buffer.data() + offsetof(ipt_get_entries, size), &info.size, sizeof info.size);
     length = static_cast<socklen_t>(buffer.size());
     if (getsockopt(socket.get(), question.level, question.entries, buffer.data(), &length) == 0) {
       table.valid_hooks = info.valid_hooks;

@@ -9,6 +9,7 @@
 #include <array>
 #include <cstring>
 
+#include "nft/foreign/operands.hpp"
 #include "nft/foreign/xt.hpp"
 #include "nft/key.hpp"
 
@@ -21,95 +22,6 @@ constexpr std::size_t kSlots = 16;  // registers of 4 bytes
 std::size_t slot_of(std::uint32_t reg) {
   if (reg >= NFT_REG32_00) return reg - NFT_REG32_00;
   return reg == NFT_REG_VERDICT ? kSlots : (std::size_t{reg} - 1) * 4;
-}
-
-struct Loadable {
-  std::uint32_t key;
-  Operand operand;
-};
-
-const Operand& find_in(std::span<const Loadable> table, std::uint32_t key, const Operand& other) {
-  const auto found =
-      std::find_if(table.begin(), table.end(), [key](const Loadable& l) { return l.key == key; });
-  return found == table.end() ? other : found->operand;
-}
-
-Operand meta_operand(std::uint32_t key) {
-  static const std::array table = {
-      Loadable{NFT_META_NFPROTO, {PacketField::nfproto, "meta nfproto", 1}},
-      Loadable{NFT_META_PROTOCOL, {PacketField::ether_type, "meta protocol", 2}},
-      Loadable{NFT_META_L4PROTO, {PacketField::l4proto, "meta l4proto", 1}},
-      Loadable{NFT_META_IIF, {PacketField::iif, "iif", 4}},
-      Loadable{NFT_META_OIF, {PacketField::oif, "oif", 4}},
-      Loadable{NFT_META_IIFNAME, {PacketField::iifname, "iifname", 16}},
-      Loadable{NFT_META_OIFNAME, {PacketField::oifname, "oifname", 16}},
-      Loadable{NFT_META_BRI_IIFNAME, {PacketField::ibrname, "meta ibrname", 16}},
-      Loadable{NFT_META_BRI_OIFNAME, {PacketField::obrname, "meta obrname", 16}},
-      Loadable{NFT_META_MARK, {PacketField::opaque, "meta mark", 4}},
-      Loadable{NFT_META_SKUID, {PacketField::opaque, "meta skuid", 4}},
-      Loadable{NFT_META_PKTTYPE, {PacketField::opaque, "meta pkttype", 4}},
-      Loadable{NFT_META_CGROUP, {PacketField::opaque, "meta cgroup", 4}},
-  };
-  return find_in(table, key, {PacketField::opaque, "meta", 4});
-}
-
-Operand payload_operand(std::uint32_t base, std::uint32_t offset, std::size_t length,
-                        std::uint8_t family) {
-  struct Header {
-    std::uint8_t family;  // 0: any
-    std::uint32_t base;
-    std::uint32_t offset;
-    std::size_t longest;  // nft loads less of an address to compare a prefix
-    PacketField field;
-    const char* text;
-  };
-  constexpr std::array kHeaders = {
-      Header{0, NFT_PAYLOAD_LL_HEADER, 12, 2, PacketField::ether_type, "ether type"},
-      Header{NFPROTO_IPV4, NFT_PAYLOAD_NETWORK_HEADER, 9, 1, PacketField::l4proto, "ip protocol"},
-      Header{NFPROTO_IPV4, NFT_PAYLOAD_NETWORK_HEADER, 12, 4, PacketField::ip_saddr, "ip saddr"},
-      Header{NFPROTO_IPV4, NFT_PAYLOAD_NETWORK_HEADER, 16, 4, PacketField::ip_daddr, "ip daddr"},
-      Header{NFPROTO_IPV6, NFT_PAYLOAD_NETWORK_HEADER, 6, 1, PacketField::l4proto, "ip6 nexthdr"},
-      Header{NFPROTO_IPV6, NFT_PAYLOAD_NETWORK_HEADER, 8, 16, PacketField::ip6_saddr, "ip6 saddr"},
-      Header{NFPROTO_IPV6, NFT_PAYLOAD_NETWORK_HEADER, 24, 16, PacketField::ip6_daddr, "ip6 daddr"},
-      Header{0, NFT_PAYLOAD_TRANSPORT_HEADER, 0, 2, PacketField::sport, "sport"},
-      Header{0, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, PacketField::dport, "dport"},
-      Header{0, NFT_PAYLOAD_TRANSPORT_HEADER, 13, 1, PacketField::tcp_flags, "tcp flags"},
-  };
-  for (const Header& header : kHeaders)
-    if ((header.family == 0 || header.family == family) && header.base == base &&
-        header.offset == offset && length <= header.longest)
-      return {header.field, header.text, length};
-  return {PacketField::opaque, "a part of the packet", length};
-}
-
-Operand ct_operand(std::uint32_t key, std::optional<std::uint32_t> direction) {
-  constexpr std::uint32_t kOriginal = 0;
-  if (key == NFT_CT_STATE) return {PacketField::ct_state, "ct state", 4};
-  if (key == NFT_CT_STATUS) return {PacketField::ct_status, "ct status", 4};
-  if (key == NFT_CT_DIRECTION) return {PacketField::ct_direction, "ct direction", 1};
-  if (key == NFT_CT_PROTOCOL) return {PacketField::l4proto, "ct protocol", 1};
-  if (key == NFT_CT_PROTO_DST && direction == kOriginal)
-    return {PacketField::ct_original_dport, "ct original proto-dst", 2};
-  if (key == NFT_CT_MARK) return {PacketField::opaque, "ct mark", 4};
-  if (key == NFT_CT_ZONE) return {PacketField::opaque, "ct zone", 2};
-  if (key == NFT_CT_LABELS) return {PacketField::opaque, "ct label", 16};
-  return {PacketField::opaque, "ct", 4};
-}
-
-// "fib saddr . iif oif"
-std::string fib_text(std::uint32_t flags, std::uint32_t result) {
-  struct Word {
-    std::uint32_t flag;
-    const char* text;
-  };
-  constexpr std::array kWords = {Word{NFTA_FIB_F_SADDR, "saddr"}, Word{NFTA_FIB_F_DADDR, "daddr"},
-                                 Word{NFTA_FIB_F_MARK, "mark"}, Word{NFTA_FIB_F_IIF, "iif"},
-                                 Word{NFTA_FIB_F_OIF, "oif"}};
-  std::string text;
-  for (const Word& word : kWords)
-    if ((flags & word.flag) != 0) text += (text.empty() ? "fib " : " . ") + std::string(word.text);
-  if (result == NFT_FIB_RESULT_ADDRTYPE) return text + " type";
-  return text + (result == NFT_FIB_RESULT_OIFNAME ? " oifname" : " oif");
 }
 
 class RuleParser {
@@ -142,6 +54,8 @@ class RuleParser {
                                           Known{"fwd", &RuleParser::divert},
                                           Known{"tproxy", &RuleParser::divert},
                                           Known{"notrack", &RuleParser::untrack},
+                                          Known{"limit", &RuleParser::limit},
+                                          Known{"exthdr", &RuleParser::option},
                                           Known{"connlimit", &RuleParser::limit_connections},
                                           Known{"counter", &RuleParser::nothing},
                                           Known{"log", &RuleParser::nothing},
@@ -231,11 +145,8 @@ class RuleParser {
       rule_.deeds.push_back({.kind = Deed::Kind::rewrite, .field = std::move(operand)});
   }
   void fib(const Attributes& data) {
-    const std::uint32_t result = number(data, NFTA_FIB_RESULT);
-    const std::uint32_t flags = number(data, NFTA_FIB_FLAGS);
-    const bool is_type = result == NFT_FIB_RESULT_ADDRTYPE && flags == NFTA_FIB_F_DADDR;
     load(number(data, NFTA_FIB_DREG),
-         {is_type ? PacketField::daddr_type : PacketField::opaque, fib_text(flags, result), 4});
+         fib_operand(number(data, NFTA_FIB_FLAGS), number(data, NFTA_FIB_RESULT)));
   }
   void bitwise(const Attributes& data) {
     Operand operand = operand_at(number(data, NFTA_BITWISE_SREG));
@@ -343,6 +254,20 @@ class RuleParser {
   void untrack(const Attributes&) { rule_.deeds.push_back({.kind = Deed::Kind::untrack}); }
   void reject(const Attributes&) { rule_.verdict.kind = Verdict::Kind::reject; }
   void queue(const Attributes&) { rule_.verdict.kind = Verdict::Kind::queue; }
+  void limit(const Attributes& data) {
+    rule_.conditions.push_back({.key = {Operand{PacketField::opaque, limit_text(data), 4}}});
+  }
+  // Of TCP; a rule may also set an option, or take it away.
+  void option(const Attributes& data) {
+    const auto target = data.find(NFTA_EXTHDR_DREG);
+    const auto type = data.find(NFTA_EXTHDR_TYPE);
+    if (!target) return;
+    if (number(data, NFTA_EXTHDR_OP) != NFT_EXTHDR_OP_TCPOPT) return forget("exthdr");
+    load(target->number32(),
+         option_operand(type ? type->raw<std::uint8_t>() : 0, number(data, NFTA_EXTHDR_OFFSET),
+                        number(data, NFTA_EXTHDR_LEN),
+                        (number(data, NFTA_EXTHDR_FLAGS) & NFT_EXTHDR_F_PRESENT) != 0));
+  }
   // ct count over 20
   void limit_connections(const Attributes& data) {
     const bool is_over = (number(data, NFTA_CONNLIMIT_FLAGS) & NFT_CONNLIMIT_F_INV) != 0;

@@ -1,113 +1,106 @@
 #include "nft/foreign/rule_text.hpp"
 
-#include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nf_tables_compat.h>
 #include <linux/netfilter/nfnetlink.h>
-#include <linux/rtnetlink.h>
 
 #include <algorithm>
-#include <array>
-#include <cstring>
 #include <optional>
-#include <span>
 #include <string_view>
 
 #include "nft/foreign/rule.hpp"
-#include "nft/key.hpp"
 
 namespace portmapper::nft::foreign {
 namespace {
 
-struct NamedNumber {
-  std::uint32_t number;
-  std::string_view name;
-};
-
-constexpr std::array kStateNames = {NamedNumber{NF_CT_STATE_BIT(IP_CT_ESTABLISHED), "established"},
-                                    NamedNumber{NF_CT_STATE_BIT(IP_CT_RELATED), "related"},
-                                    NamedNumber{NF_CT_STATE_BIT(IP_CT_NEW), "new"},
-                                    NamedNumber{NF_CT_STATE_INVALID_BIT, "invalid"},
-                                    NamedNumber{NF_CT_STATE_UNTRACKED_BIT, "untracked"}};
-constexpr std::array kStatusNames = {
-    NamedNumber{IPS_EXPECTED, "expected"}, NamedNumber{IPS_SEEN_REPLY, "seen-reply"},
-    NamedNumber{IPS_ASSURED, "assured"},   NamedNumber{IPS_CONFIRMED, "confirmed"},
-    NamedNumber{IPS_SRC_NAT, "snat"},      NamedNumber{IPS_DST_NAT, "dnat"}};
-constexpr std::array kAddressTypes = {
-    NamedNumber{RTN_UNICAST, "unicast"}, NamedNumber{RTN_LOCAL, "local"},
-    NamedNumber{RTN_BROADCAST, "broadcast"}, NamedNumber{RTN_MULTICAST, "multicast"}};
-
-std::uint32_t host_number_of(const Blob& blob) {
-  std::uint32_t number = 0;
-  std::memcpy(&number, blob.data(), std::min(blob.size(), sizeof number));
-  return number;
-}
-
-// "established,related": nothing where a bit has no name.
-std::optional<std::string> bit_names(std::uint32_t bits, std::span<const NamedNumber> names) {
-  std::string text;
-  for (const NamedNumber& one : names) {
-    if ((bits & one.number) == 0) continue;
-    text += (text.empty() ? "" : ",") + std::string(one.name);
-    bits &= ~one.number;
-  }
-  if (bits != 0 || text.empty()) return std::nullopt;
-  return text;
-}
-
-std::span<const NamedNumber> bits_of(PacketField field) {
-  if (field == PacketField::ct_state) return kStateNames;
-  if (field == PacketField::ct_status) return kStatusNames;
-  return {};
-}
-
-bool is_zero(const Blob& blob) {
-  return std::all_of(blob.begin(), blob.end(), [](std::uint8_t byte) { return byte == 0; });
-}
-
-// A state, a status or a type of address, alone in its condition: nft compares bits with 0.
-std::optional<std::string> named_value(const Condition& condition) {
-  if (condition.key.size() != 1 || condition.values.size() != 1) return std::nullopt;
-  const Operand& operand = condition.key.front();
-  const Element& value = condition.values.front();
-  if (value.first != value.last) return std::nullopt;
-  if (operand.field == PacketField::daddr_type)
-    for (const NamedNumber& type : kAddressTypes)
-      if (type.number == host_number_of(value.first))
-        return operand.text + (condition.inverted ? " != " : " ") + std::string(type.name);
-  if (operand.mask.empty() || !is_zero(value.first)) return std::nullopt;
-  const auto names = bit_names(host_number_of(operand.mask), bits_of(operand.field));
-  if (!names) return std::nullopt;
-  return operand.text + (condition.inverted ? " " : " ! ") + *names;
-}
-
-bool needs_th(const Operand& operand) {
+bool is_port(const Operand& operand) {
   return operand.field == PacketField::sport || operand.field == PacketField::dport;
 }
 
-// "th dport": in the tables of this reader ports are without their protocol.
-Condition with_th(Condition condition) {
+bool has_field(const Condition& condition, PacketField field) {
+  return std::any_of(condition.key.begin(), condition.key.end(),
+                     [field](const Operand& operand) { return operand.field == field; });
+}
+
+// "tcp dport", where the rule has said the protocol; else "th dport".
+Condition with_protocol(Condition condition, const std::string& protocol) {
+  const bool is_known = !protocol.empty() && !has_field(condition, PacketField::l4proto);
   for (Operand& operand : condition.key)
-    if (needs_th(operand)) operand.text = "th " + operand.text;
+    if (is_port(operand)) operand.text = (is_known ? protocol : "th") + " " + operand.text;
   return condition;
 }
 
-std::string condition_text(const Condition& condition) {
-  if (const auto text = named_value(condition)) return *text;
-  return to_string(with_th(condition));
+// What a condition on one field with one value says: "tcp" of the protocol.
+std::string said_by(const Condition& condition, PacketField field) {
+  if (condition.key.size() != 1 || condition.key.front().field != field || condition.inverted ||
+      condition.values.size() != 1 || !condition.key.front().mask.empty())
+    return {};
+  return to_string(condition.values.front(), condition.key).value_or("");
 }
 
+std::string family_said_by(const Condition& condition) {
+  const std::string family = said_by(condition, PacketField::nfproto);
+  if (!family.empty()) return family == "ipv4" ? "ip " : "ip6 ";
+  const std::string type = said_by(condition, PacketField::ether_type);
+  return type.empty() ? "" : type + " ";
+}
+
+// Whether the second says itself what the first asks, so that nft leaves the first out.
+bool needs_not(const Condition& first, const Condition& second) {
+  const auto any = [&second](const auto& is_wanted) {
+    return std::any_of(second.key.begin(), second.key.end(), is_wanted);
+  };
+  if (const std::string family = family_said_by(first); !family.empty())
+    return any([&family](const Operand& operand) { return operand.text.starts_with(family); });
+  if (first.key.size() != 1 || first.key.front().text != "meta l4proto") return false;
+  const std::string protocol = said_by(first, PacketField::l4proto);
+  const bool is_named = protocol == "tcp" || protocol == "udp" || protocol == "sctp";
+  if (!is_named || has_field(second, PacketField::l4proto)) return false;
+  return any([&protocol](const Operand& operand) {
+    return is_port(operand) || operand.text.starts_with(protocol + " ");
+  });
+}
+
+// nft needs some conditions only to be able to look at what comes behind them.
+class ConditionTexts {
+ public:
+  explicit ConditionTexts(const Rule& rule) : conditions_(rule.conditions) {
+    if (rule.verdict_map) conditions_.push_back(*rule.verdict_map);
+    const std::size_t own = rule.conditions.size();
+    for (std::size_t i = 0; i < own; ++i) {
+      const std::string said = said_by(conditions_[i], PacketField::l4proto);
+      if (!said.empty()) protocol_ = said;
+      if (!is_left_out(i)) texts_.push_back(to_string(with_protocol(conditions_[i], protocol_)));
+    }
+  }
+  [[nodiscard]] const std::vector<std::string>& texts() const { return texts_; }
+  // That the rule is about, behind its conditions; empty: any.
+  [[nodiscard]] const std::string& protocol() const { return protocol_; }
+
+ private:
+  [[nodiscard]] bool is_left_out(std::size_t i) const {
+    for (std::size_t next = i + 1; next < conditions_.size(); ++next) {
+      if (needs_not(conditions_[i], conditions_[next])) return true;
+      if (!is_left_out(next)) return false;
+    }
+    return false;
+  }
+
+  std::vector<Condition> conditions_;
+  std::vector<std::string> texts_{};
+  std::string protocol_{};
+};
+
 // "ct state vmap { established : accept, ... }"
-std::string map_text(const Condition& map) {
+std::string map_text(const Condition& map, const std::string& protocol) {
   std::string key;
-  for (const Operand& operand : with_th(map).key) key += (key.empty() ? "" : " . ") + operand.text;
+  for (const Operand& operand : with_protocol(map, protocol).key)
+    key += (key.empty() ? "" : " . ") + operand.text;
   if (!map.set.starts_with("__")) return key + " vmap @" + map.set;
   constexpr std::size_t kMost = 8;
   std::string list;
   for (const Element& element : map.values) {
-    auto value = to_string(element, map.key);
-    if (!value && map.key.size() == 1)
-      value = bit_names(host_number_of(element.first), bits_of(map.key.front().field));
+    const auto value = to_string(element, map.key);
     if (!value || map.values.size() > kMost) return key + " vmap { ... }";
     list += (list.empty() ? "" : ", ") + *value + " : " + to_string(element.verdict);
   }
@@ -207,10 +200,11 @@ std::string rule_text(const nlmsghdr& reply, const std::map<Name, Set>& sets) {
   const auto add = [&text](const std::string& part) {
     if (!part.empty()) text += (text.empty() ? "" : " ") + part;
   };
-  for (const Condition& condition : rule.conditions) add(condition_text(condition));
+  const ConditionTexts conditions(rule);
+  for (const std::string& condition : conditions.texts()) add(condition);
   const std::string actions = actions_of(attributes);
   add(actions);
-  if (rule.verdict_map) add(map_text(*rule.verdict_map));
+  if (rule.verdict_map) add(map_text(*rule.verdict_map, conditions.protocol()));
   if (!is_said(rule.verdict, actions)) add(to_string(rule.verdict));
   add(comment_of(attributes));
   return text;

@@ -1,10 +1,10 @@
 // A rule of any table as one line, for people: about as nft writes it, as far as it is understood.
 //
-//   rule_text(reply, others.sets);  // "iifname \"eth0\" th dport 80 masquerade comment \"web\""
+//   rule_text(reply, others.sets);  // "iifname \"eth0\" tcp dport 80 masquerade comment \"web\""
 //   to_string(Verdict{Verdict::Kind::jump, "ours"});  // "jump ours"
 //
-// A part that is not understood is the kernel's name for it ("limit"). Ports are "th dport" whatever
-// the protocol is, which is a condition of its own. The text has names that others chose: print it
+// A part that is not understood is the kernel's name for it ("numgen"). A condition that nft adds only
+// to look at what comes behind it is left out, as nft does. The text has names that others chose: print it
 // through lib/base/escape. Errors: none. Does not promise: text that nft would load. Source: nft(8);
 // kernel nf_tables.h, nf_conntrack_common.h.
 #pragma once

@@ -9,6 +9,7 @@
 #include <linux/netfilter/xt_conntrack.h>
 #include <linux/netfilter/xt_mark.h>
 #include <linux/netfilter/xt_multiport.h>
+#include <linux/netfilter/xt_rpfilter.h>
 #include <linux/netfilter/xt_tcpudp.h>
 
 #include <algorithm>
@@ -74,6 +75,14 @@ std::optional<std::vector<Condition>> multiport(const xt_multiport_v1& info) {
     if (is_range) ++i;
   }
   return {{std::move(condition)}};
+}
+
+// -m rpfilter: there is a route to the source by the interface that the packet came by
+std::optional<std::vector<Condition>> reverse_path(const xt_rpfilter_info& info) {
+  if ((info.flags & XT_RPFILTER_LOOSE) != 0) return std::nullopt;  // by any interface
+  const Blob wanted = blob_of(host_number((info.flags & XT_RPFILTER_INVERT) != 0 ? 0 : 1));
+  return {{{.key = {{PacketField::reverse_presence, "fib saddr . iif oif", 4}},
+            .values = {{wanted, wanted}}}}};
 }
 
 // One of the two port ranges; nothing is added for one that takes all.
@@ -161,6 +170,8 @@ std::optional<std::vector<Condition>> xt_match(std::string_view name, std::uint3
     if (const auto found = info_as<xt_conntrack_mtinfo3>(info)) return conntrack(*found);
   } else if (name == "addrtype" && revision == 1) {
     if (const auto found = info_as<xt_addrtype_info_v1>(info)) return destination_type(*found);
+  } else if (name == "rpfilter" && revision == 0) {
+    if (const auto found = info_as<xt_rpfilter_info>(info)) return reverse_path(*found);
   } else if (name == "multiport" && revision == 1) {
     if (const auto found = info_as<xt_multiport_v1>(info)) return multiport(*found);
   } else if (name == "tcp" && revision == 0) {

@@ -69,6 +69,39 @@ TEST_CASE("doctor lost: routes that real clients meet count, whatever the test c
         " shows it, `ip rule` the rules | \n");
 }
 
+TEST_CASE("doctor lost: a reverse path that is known fails no rule that demands one") {
+  using nft::foreign::PacketField;
+  const nft::foreign::TableId table{NFPROTO_INET, "firewalld"};
+  const auto found = [&table](Host host, PacketField field) {
+    const nft::foreign::Blob none(4);
+    const nft::foreign::Condition missing{.key = {{field, "fib saddr . iif oif", none.size()}},
+                                          .values = {{none, none}}};
+    host.others.chains.emplace(
+        nft::foreign::Name{table, "raw"},
+        nft::foreign::Chain{table,
+                            "raw",
+                            1,
+                            nft::foreign::Hook{"filter", NF_INET_PRE_ROUTING, -290},
+                            {{5, {missing}, {nft::foreign::Verdict::Kind::drop, {}}}}});
+    std::string text;
+    for (const Finding& finding : find_arrival_drops(host)) text += finding.what + "\n";
+    return text;
+  };
+  const std::string drops = "table inet firewalld, chain raw, rule handle 5: drops ";
+  Host host = two_clients();
+  CHECK(found(host, PacketField::reverse_presence) == "");
+  CHECK(found(host, PacketField::reverse_oif) == "");
+  // The answers leave by another interface, so what there is by this one is not known.
+  host.ports[0].ways[1].answer->out = "wlan0";
+  CHECK(found(host, PacketField::reverse_presence) ==
+        drops + "packets to 0.0.0.0:8080/tcp where fib saddr . iif oif missing\n");
+  host = two_clients();
+  host.ports[0].ways.clear();
+  CHECK(found(host, PacketField::reverse_oif) ==
+        drops + "packets to 0.0.0.0:8080/tcp where fib saddr . iif oif 0\n" + drops +
+            "replies from 0.0.0.0:8080/tcp where fib saddr . iif oif 0\n");
+}
+
 TEST_CASE("doctor container: a server of one family alone is a problem of the other's port") {
   Host host = healthy_host();
   host.insides[kNetnsOfAbc].listeners = {

@@ -116,8 +116,8 @@ TEST_CASE("doctor: a packet is what it is at the chain's priority") {
       {kRaw, is(PacketField::ct_status, "ct status", Blob(4), true), ""},
       {kMangle, is_new, "problem" + drops + "packets to " + kPort + "\n"},
       {-200, is_new,
-       "note" + drops + "packets to " + kPort + " where ct state ...\nnote" + drops +
-           "replies from " + kPort + " where ct state ...\n"},
+       "note" + drops + "packets to " + kPort + " where ct state new\nnote" + drops +
+           "replies from " + kPort + " where ct state new\n"},
       // In front of our translation, or behind it: of two at dstnat nobody knows.
       {-101, to_80, ""},
       {-100, to_80, "note" + drops + "packets to " + kPort + "\n"},

@@ -117,7 +117,7 @@ TEST_CASE("legacy: base chains, a chain that is jumped to, their rules and the p
         "ip filter of iptables-legacy FORWARD filter 2 0 drop\n"
         "  1 ip saddr 10.16.0.0/12; iifname \"eth*\"; oifname != \"cni0\"; " +
             kind(Verdict::Kind::jump) + "mine\n  2 meta l4proto tcp; " + kind(Verdict::Kind::none) +
-            "\nip filter of iptables-legacy mine\n  1 meta l4proto tcp; dport !=" + " ...; " +
+            "\nip filter of iptables-legacy mine\n  1 meta l4proto tcp; dport != 80-443; " +
             kind(Verdict::Kind::accept) + "\n  2 -m recent; " + kind(Verdict::Kind::drop) +
             "\n  3 " + kind(Verdict::Kind::leave) + "\n");
   // Cut anywhere, it is not a table.

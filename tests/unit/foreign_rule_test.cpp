@@ -117,13 +117,13 @@ TEST_CASE("foreign rule: an inet rule says its family before it looks into the h
                                       compare(NFT_CMP_EQ, "0a160002")};
   CHECK(parsed(address, NFPROTO_INET) == "a part of the packet ...; " + goes_on);
   CHECK(parsed({meta(NFT_META_NFPROTO), compare(NFT_CMP_EQ, "02"), address[0], address[1]},
-               NFPROTO_INET) == "meta nfproto ...; ip daddr 10.22.0.2; " + goes_on);
+               NFPROTO_INET) == "meta nfproto ipv4; ip daddr 10.22.0.2; " + goes_on);
 }
 
 TEST_CASE("foreign rule: what is not known is a condition, and nothing is known of registers") {
-  CHECK(parsed({meta(NFT_META_IIFNAME), expression("limit", Attrs()),
+  CHECK(parsed({meta(NFT_META_IIFNAME), expression("numgen", Attrs()),
                 compare(NFT_CMP_EQ, "6c6f 00"), verdict(NF_DROP)}) ==
-        "limit; limit ...; " + std::to_string(static_cast<int>(Verdict::Kind::drop)));
+        "numgen; numgen ...; " + std::to_string(static_cast<int>(Verdict::Kind::drop)));
   CHECK(parsed({expression("counter", Attrs()), verdict(NF_ACCEPT)}) == accepts);
   CHECK(parsed({compare(NFT_CMP_EQ, "06")}) == " ...; " + goes_on);
 }
@@ -204,9 +204,10 @@ TEST_CASE("foreign rule: the matches of iptables that are understood, and one th
   xt_conntrack_mtinfo3 states{};
   states.match_flags = XT_CONNTRACK_STATE;
   states.state_mask = 0x06;  // ESTABLISHED,RELATED
-  CHECK(parsed({xt("conntrack", 3, &states, sizeof states)}) == "ct state != ...; " + goes_on);
+  CHECK(parsed({xt("conntrack", 3, &states, sizeof states)}) ==
+        "ct state established,related; " + goes_on);
   states.state_mask = 0x80;  // DNAT
-  CHECK(parsed({xt("conntrack", 3, &states, sizeof states)}) == "ct status != ...; " + goes_on);
+  CHECK(parsed({xt("conntrack", 3, &states, sizeof states)}) == "ct status dnat; " + goes_on);
   states.match_flags |= XT_CONNTRACK_EXPIRES;
   CHECK(parsed({xt("conntrack", 3, &states, sizeof states)}) == "-m conntrack; " + goes_on);
   CHECK(parsed({xt("conntrack", 3, &states, 8)}) == "-m conntrack; " + goes_on);  // too short

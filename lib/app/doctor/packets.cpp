@@ -5,6 +5,7 @@
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/rtnetlink.h>
 
+#include <algorithm>
 #include <array>
 
 #include "nft/netlink_message.hpp"
@@ -154,6 +155,35 @@ void set_devices(Packet& packet, bool is_input, const std::vector<host::Device>&
   packet.set(is_input ? PacketField::iif : PacketField::oif, std::move(indexes));
 }
 
+bool is_among(const std::vector<host::Device>& devices, const std::string& name) {
+  return std::any_of(devices.begin(), devices.end(),
+                     [&name](const host::Device& device) { return device.name == name; });
+}
+
+// Whether the packets' source is routed by the interface that they come by, for all that is known of
+// their ways. The test client is a neighbour.
+bool is_routed_back(const Host& host, const RoutedPort& port, bool is_answer,
+                    const std::vector<host::Device>& clients) {
+  bool is_known = !is_answer && host.probe && clients.size() == 1 && is_among(clients, *host.probe);
+  for (const Way& way : port.ways) {
+    const Crossing& request = way.request;
+    if (!way.answer || (!is_answer && !is_among(clients, request.in))) continue;
+    const Crossing& there = is_answer ? request : *way.answer;
+    const Crossing& back = is_answer ? *way.answer : request;
+    if (there.refusal != 0 || there.is_local || there.out != back.in) return false;
+    is_known = true;
+  }
+  return is_known;
+}
+
+void set_reverse(Packet& packet, const std::vector<host::Device>& devices) {
+  std::vector<Blob> indexes;
+  for (const host::Device& device : devices)
+    if (device.index != 0) indexes.push_back(number32(device.index));
+  packet.set(PacketField::reverse_presence, {number32(1)});
+  if (!indexes.empty()) packet.set(PacketField::reverse_oif, std::move(indexes));
+}
+
 void set_no_device(Packet& packet, bool is_input) {
   packet.set(is_input ? PacketField::iifname : PacketField::oifname, {device_name({})});
   packet.set(is_input ? PacketField::iif : PacketField::oif, {number32(0)});
@@ -180,6 +210,8 @@ Packet packet_at(const Host& host, const RoutedPort& port, const Point& point,
     set_devices(packet, true, point.is_answer ? near : clients);
   else
     set_no_device(packet, true);
+  if (point.has_input && is_routed_back(host, port, point.is_answer, clients))
+    set_reverse(packet, point.is_answer ? near : clients);
   if (point.has_output)
     set_devices(packet, false, point.is_answer ? clients : near);
   else
