@@ -56,8 +56,6 @@ struct Event {
   std::uint64_t handle = 0;  // of the rule
   foreign::Verdict verdict{};
   std::optional<Header> header{};
-
-  bool operator==(const Event&) const = default;
 };
 
 std::optional<Event> parse_event(const nlmsghdr& message);

@@ -32,7 +32,7 @@ TEST_CASE("known keys: a misspelt key is the one that it is like") {
     const char* key;
     const char* meant;  // "" for none
   };
-  for (const auto& [key, meant] : {
+  for (const auto& row : {
            Case{"excludedDevices", "excludeDevices"},
            {"excludeDevice", "excludeDevices"},
            {"exclude_devices", "excludeDevices"},
@@ -72,7 +72,8 @@ TEST_CASE("known keys: a misspelt key is the one that it is like") {
            {"", ""},
            {"chainchainchainchainchainchain", ""},
        }) {
-    CAPTURE(key);
+    const auto& [key, meant] = row;
+    INFO(row.first);
     CHECK_FALSE(is_known_key(KeyPlace::plugin, key));
     CHECK(meant_key(KeyPlace::plugin, key) == meant);
   }

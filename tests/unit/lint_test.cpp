@@ -83,7 +83,7 @@ TEST_CASE("lint: syntax errors, with the place") {
     const char* text;
     const char* expected;
   };
-  for (const auto& [text, expected] : {
+  for (const auto& row : {
            Case{"", "f:1:1 problem syntax : it is empty\n"},
            {"{\n  \"name\": \"web\"\n  \"type\": \"x\"\n}\n",
             "f:2:11 problem syntax : it is not JSON, at byte 13: \"\\\"web\\\"\\n  \\\"type\\\": "
@@ -99,7 +99,8 @@ TEST_CASE("lint: syntax errors, with the place") {
             "f:2:9 problem syntax : it has the key type twice\n"},
            {"\n[]", "f:2:1 problem syntax : it is an array, not an object\n"},
        }) {
-    CAPTURE(text);
+    const auto& [text, expected] = row;
+    INFO(row.first);
     CHECK(told("f", text) == expected);
   }
 }
