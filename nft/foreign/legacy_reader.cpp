@@ -46,7 +46,7 @@ bool ask_for(const UniqueFd& socket, const Question& question, LegacyTable& tabl
       table.valid_hooks = info.valid_hooks;
       std::copy(std::begin(info.hook_entry), std::end(info.hook_entry), table.hook_entry.begin());
       std::copy(std::begin(info.underflow), std::end(info.underflow), table.underflow.begin());
-      table.entries.assign(buffer.begin() + sizeof request, buffer.end());
+      table.entries.assign(buffer.begin() + sizeof(ipt_get_entries), buffer.end());
       return true;
     }
     if (errno != EAGAIN) return false;

@@ -73,7 +73,7 @@ TEST_CASE("known keys: a misspelt key is the one that it is like") {
            {"chainchainchainchainchainchain", ""},
        }) {
     const auto& [key, meant] = row;
-    INFO(row.first);
+    INFO(row.key);
     CHECK_FALSE(is_known_key(KeyPlace::plugin, key));
     CHECK(meant_key(KeyPlace::plugin, key) == meant);
   }

@@ -100,7 +100,7 @@ TEST_CASE("lint: syntax errors, with the place") {
            {"\n[]", "f:2:1 problem syntax : it is an array, not an object\n"},
        }) {
     const auto& [text, expected] = row;
-    INFO(row.first);
+    INFO(row.text);
     CHECK(told("f", text) == expected);
   }
 }
