@@ -260,7 +260,7 @@ TEST_CASE("doctor: a condition that it does not understand is named, not guessed
   patient.finds(
       {{filters,
         R"(note     table ip fw, chain forward (handle 1): its policy drops packets to 0.0.0.0:8080/tcp
-         except where meta mark ... or where limit
+         except where meta mark 0x00000007 or where limit rate 1000/second burst 5 packets
          why:  it depends on the client, or on a condition that the doctor does not know; if
                the rule is not meant for published ports, this accepts every translated
                connection:

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "tests/support/cni_cache.hpp"
+#include "tests/support/comes_true.hpp"
 #include "tests/support/patient.hpp"
 #include "tests/support/service.hpp"
 
@@ -78,15 +79,6 @@ void advertise(const std::string& ns) {
 
 bool has_default_route6(const std::string& ns) {
   return tool(ns, "ip -6 route show default proto ra").find("default") != std::string::npos;
-}
-
-template <typename Condition>
-bool comes_true(Condition condition) {
-  for (int i = 0; i < 50; ++i) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
-  }
-  return false;
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // nft-port-mapperctl trace: live packets, told to the letter; and that nothing of it stays behind.
 #include <doctest/doctest.h>
 
+#include "tests/support/comes_true.hpp"
 #include "tests/support/connection.hpp"
 #include "tests/support/patient.hpp"
 #include "tests/support/service.hpp"
@@ -161,7 +162,13 @@ Refused: 10.22.0.2 answered with a reset.
 Nobody listens on port 80 of 10.22.0.2: the program does not run, listens on another port, or on its 127.0.0.1 alone.
 )");
   CHECK(result.status == 1);
+  const std::string ns = host.patient.lab.host();
   host.patient.lab.remove("abc");
+  // The bridge forgets its neighbours, and who waits for them, when its last port is gone.
+  const auto is_empty = [&] {
+    return tool(ns, "ip link show cni0").find("state DOWN") != std::string::npos;
+  };
+  CHECK(comes_true(is_empty));
   result = host.trace();
   CHECK(conclusion_of(result) == R"(It left through cni0 to 10.22.0.2:80 (container abc).
 Refused: 192.0.2.1 answered with ICMP "host unreachable".
@@ -215,7 +222,7 @@ TEST_CASE("trace: another table's DNAT comes first") {
                                    "\nPacket 1: 192.0.2.2:5000 to 192.0.2.1:8080/tcp (SYN)\n\n"
                                    "  prerouting, from lan0\n" +
                                    guard + R"(    ip other, chain pre (nat, priority -100)
-      meta l4proto tcp th dport 8080 dnat  [accept]
+      tcp dport 8080 dnat  [accept]
     destination is now 10.22.0.77:81
   forward, from lan0 to cni0
 )" + postrouting + R"(
@@ -309,7 +316,10 @@ Answered: the answer left through lan0.
 TEST_CASE("trace: a datagram of a flow that is older meets no nat chain") {
   const Patient patient(Mappings{});
   const std::string ns = patient.lab.host();
-  nft(ns, "table ip other { chain pre { type nat hook prerouting priority dstnat;\n }\n }");
+  // The condition makes the kernel track connections.
+  nft(ns,
+      "table ip other { chain pre { type nat hook prerouting priority dstnat;\n"
+      " ct state new counter\n }\n }");
   (void)probe(patient.lab.client(), Protocol::udp, "192.0.2.1", 5353, {.source_port = 5000});
   // As if the port had been published without the plugin's own cleaning.
   nft(ns, R"(table inet nft-port-mapper { })");
@@ -375,7 +385,7 @@ TEST_CASE(
   const std::string listed = tool(patient.lab.host(), "nft list table inet " + tracing.table());
   CHECK(listed.find("flags owner") != std::string::npos);
   CHECK(std::regex_search(listed, std::regex("set lifetime \\{\\s+type inet_proto\\s+size 2\\s+"
-                                             "flags timeout\\s+timeout 2m\\s+elements = \\{ tcp "
+                                             "timeout 2m\\s+elements = \\{ tcp "
                                              "expires 1m[0-9]+s[0-9]+ms \\}")));
   // Every rule that chooses packets asks for that element.
   std::istringstream lines(listed);
