@@ -1,7 +1,9 @@
 // Condition text: the words that nft has for the values of conditions.
 //
-//   bit_names(PacketField::ct_state, {0x0a, 0, 0, 0});  // "established,new", on a little-endian host
-//   to_string(condition);                               // of foreign.hpp: "tcp flags syn"
+//   const Blob established = {2, 0, 0, 0};          // on a little-endian host
+//   bit_names(PacketField::ct_state, established);  // "established"
+//   value_text({PacketField::iif, "meta mark", 4, {}, Operand::Form::mark}, established.data(), 4);
+//   // "0x00000002"
 //
 // Only what is often met has words: states, types of addresses, protocols, flags, numbers of a few
 // fields, comparisons and intervals. Errors: nothing where there is no word. Source: nft(8), DATA TYPES;

@@ -133,7 +133,8 @@ TEST_CASE("doctor container: its own rules drop replies, and those of iptables-l
             concerns);
   // A reply belongs to a connection, and is from the port.
   const nft::foreign::Condition is_established{
-      .key = {{nft::foreign::PacketField::ct_state, "ct state", 4, {2, 0, 0, 0}}},
+      .key = {{nft::foreign::PacketField::ct_state, "ct state", 4,
+               nft::foreign::blob_of(host_number(2))}},
       .values = {{{0, 0, 0, 0}, {0, 0, 0, 0}}},
       .inverted = true};
   output.rules = {{3, {is_established}, {Kind::accept, {}}}};

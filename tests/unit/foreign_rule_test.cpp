@@ -142,7 +142,7 @@ TEST_CASE("foreign rule: marks that a rule gives, by a number or by what it comp
   const Attrs nine = expression(
       "immediate", Attrs()
                        .number(NFTA_IMMEDIATE_DREG, 1)
-                       .nest(NFTA_IMMEDIATE_DATA, Attrs().put(NFTA_DATA_VALUE, unhex("09000000"))));
+                       .nest(NFTA_IMMEDIATE_DATA, Attrs().put(NFTA_DATA_VALUE, host_number(9))));
   CHECK(marks({nine, set_mark}) == "9 kept 0; ");
   CHECK(marks({meta(NFT_META_MARK), set_mark}) == "? kept 0; ");
   const xt_mark_tginfo2 bit{0x4000, 0x4000};

@@ -3,6 +3,7 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 
+#include "lib/base/bytes.hpp"
 #include "nft/foreign/rule_text.hpp"
 #include "tests/support/replies.hpp"
 
@@ -20,11 +21,17 @@ Attrs load_meta(std::uint32_t key) {
   return made("meta", Attrs().number(NFTA_META_DREG, 1).number(NFTA_META_KEY, key));
 }
 
-Attrs is(std::uint32_t op, const std::string& bytes) {
+Attrs is(std::uint32_t op, Bytes bytes) {
   return made("cmp", Attrs()
                          .number(NFTA_CMP_SREG, 1)
                          .number(NFTA_CMP_OP, op)
-                         .nest(NFTA_CMP_DATA, Attrs().put(NFTA_DATA_VALUE, unhex(bytes))));
+                         .nest(NFTA_CMP_DATA, Attrs().put(NFTA_DATA_VALUE, bytes)));
+}
+Attrs is(std::uint32_t op, const std::string& bytes) {
+  return is(op, unhex(bytes));
+}
+Attrs is_number(std::uint32_t number) {  // of the host
+  return is(NFT_CMP_EQ, host_number(number));
 }
 
 Attrs header(std::uint32_t base, std::uint32_t offset, std::uint32_t length) {
@@ -35,8 +42,7 @@ Attrs header(std::uint32_t base, std::uint32_t offset, std::uint32_t length) {
                              .number(NFTA_PAYLOAD_LEN, length));
 }
 
-Attrs masked(const std::string& mask) {
-  const Buffer bits = unhex(mask);
+Attrs masked(Bytes bits) {
   return made("bitwise",
               Attrs()
                   .number(NFTA_BITWISE_SREG, 1)
@@ -95,9 +101,8 @@ TEST_CASE("rule text: a protocol that a port needs is its word, and no condition
   CHECK(text_of({dport, to_8080, drops()}) == "th dport 8080 drop");
   CHECK(text_of({load_meta(NFT_META_L4PROTO), is(NFT_CMP_NEQ, "06"), dport, to_8080}) ==
         "meta l4proto != tcp th dport 8080");
-  CHECK(text_of({load_meta(NFT_META_L4PROTO), of_tcp, load_meta(NFT_META_MARK),
-                 is(NFT_CMP_EQ, "09000000"), dport, to_8080}) ==
-        "meta l4proto tcp meta mark 0x00000009 tcp dport 8080");
+  CHECK(text_of({load_meta(NFT_META_L4PROTO), of_tcp, load_meta(NFT_META_MARK), is_number(9), dport,
+                 to_8080}) == "meta l4proto tcp meta mark 0x00000009 tcp dport 8080");
 }
 
 TEST_CASE("rule text: a family that an address needs is left out") {
@@ -123,10 +128,11 @@ TEST_CASE(
   CHECK(text_of({made("limit", rate), drops()}) == "limit rate over 1/hour burst 1 packets drop");
   CHECK(text_of({made("limit", Attrs()), drops()}) == "limit drop");
   const Attrs flags = header(NFT_PAYLOAD_TRANSPORT_HEADER, 13, 1);
-  CHECK(text_of({load_meta(NFT_META_L4PROTO), of_tcp, flags, masked("02"),
+  CHECK(text_of({load_meta(NFT_META_L4PROTO), of_tcp, flags, masked(Buffer{0x02}),
                  is(NFT_CMP_NEQ, "00")}) == "tcp flags syn");
-  CHECK(text_of({flags, masked("02"), is(NFT_CMP_EQ, "00")}) == "tcp flags ! syn");
-  CHECK(text_of({flags, masked("17"), is(NFT_CMP_EQ, "02")}) == "tcp flags syn / fin,syn,rst,ack");
+  CHECK(text_of({flags, masked(Buffer{0x02}), is(NFT_CMP_EQ, "00")}) == "tcp flags ! syn");
+  CHECK(text_of({flags, masked(Buffer{0x17}), is(NFT_CMP_EQ, "02")}) ==
+        "tcp flags syn / fin,syn,rst,ack");
   const auto option = [](std::uint32_t present) {
     return made("exthdr", Attrs()
                               .number(NFTA_EXTHDR_DREG, 1)
@@ -149,7 +155,7 @@ TEST_CASE(
         "fib saddr . iif oif missing");
   CHECK(text_of({fib(NFTA_FIB_F_MARK, NFT_FIB_RESULT_OIF), is(NFT_CMP_EQ, "00000000")}) ==
         "fib saddr . mark . iif oif 0");
-  CHECK(text_of({load_meta(NFT_META_MARK), masked("ff000000"), is(NFT_CMP_EQ, "01000000")}) ==
+  CHECK(text_of({load_meta(NFT_META_MARK), masked(host_number(0xff)), is_number(1)}) ==
         "meta mark & 0x000000ff == 0x00000001");
   const Attrs dport = header(NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2);
   CHECK(text_of({dport, is(NFT_CMP_GTE, "0400")}) == "th dport >= 1024");
