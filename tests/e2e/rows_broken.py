@@ -145,15 +145,16 @@ HOST = [
         "\nip rule add fwmark 9 blackhole", cure="ip rule del fwmark 9 blackhole"),
     Row("a table without a route for the answers",
         "ip rule add iif cni0 table 99\nip route add unreachable default table 99", cure="ip rule del iif cni0 table 99"),
-    Row("rp_filter of the bridge, whose containers answer by another", bridge("cni1") +
-        """ip addr add 10.23.0.1/16 dev cni1
+    Row("rp_filter of the bridge, whose containers answer by another", "sysctl -qw net.ipv4.conf.all.rp_filter=1",
+        before=bridge("cni1") + """ip addr add 10.23.0.1/16 dev cni1
         ip link add to-abc1 type veth peer name eth1 netns abc
         ip link set to-abc1 master cni1 up
         ip -n abc addr add 10.23.0.2/16 dev eth1
         ip -n abc link set eth1 up
-        ip -n abc route replace default via 10.23.0.1
-        sysctl -qw net.ipv4.conf.all.rp_filter=1"""),
-    Row("the bridge is down", "ip link set cni0 down", cure="ip link set cni0 up\n$CTL check --repair\nip addr add fd00::1/64 dev cni0 nodad || true"),
+        ip -n abc route replace default via 10.23.0.1"""),
+    Row("the bridge is down", "ip link set cni0 down", cure="""ip link set cni0 up
+        $CTL check --repair
+        ip addr replace fd00::1/64 dev cni0 nodad"""),
     Row("the container's link is down", "ip link set to-abc down"),
     Row("the container's link is not on the bridge", "ip link set to-abc nomaster"),
     Row("a wrong neighbour entry", "ip neigh replace 10.22.0.2 lladdr 02:00:00:00:00:99 nud permanent dev cni0",

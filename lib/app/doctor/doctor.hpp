@@ -48,6 +48,7 @@ struct Finding {
   std::string keep{};                // whether the command lasts, and where to put it
   std::vector<std::string> ports{};  // that do not work because of it, as nft::to_string has them
   std::string check{};               // that found it, such as "forwarding": diagnose sets it
+  bool is_alike = false;             // for all clients, where it depends on what is not known
 };
 
 struct RoutedPort {

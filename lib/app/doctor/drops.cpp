@@ -3,6 +3,7 @@
 #include <linux/netfilter.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <set>
 #include <tuple>
@@ -26,6 +27,7 @@ struct Culprit {
   Kind kind = Kind::drop;
   std::string chain;
   std::uint64_t handle = 0;
+  bool is_alike = false;  // for all clients, whatever is not known about it
 
   auto key() const {
     return std::tie(chain, handle, are_answers, kind, is_certain, is_partial, ending);
@@ -47,6 +49,14 @@ std::string verb(Kind kind) {
   if (kind == Kind::queue) return "queues";
   if (kind == Kind::divert) return "diverts";
   return kind == Kind::reject ? "rejects" : "drops";
+}
+
+// How many packets there are, and what they are made of, is no matter of whose they are.
+bool is_alike(const std::string& doubt) {
+  constexpr std::array<std::string_view, 4> kAlike = {"limit ", "ct count ", "tcp option ",
+                                                      "-m limit"};
+  return std::any_of(kAlike.begin(), kAlike.end(),
+                     [&doubt](std::string_view one) { return doubt.starts_with(one); });
 }
 
 class ChainJudge {
@@ -88,7 +98,9 @@ class ChainJudge {
                std::set<Place>& told) {
     const std::vector<End> ends = walk(host_.others, base_, passing.packet);
     std::vector<std::string> through;
+    bool are_alike = true;
     for (const End& end : ends) {
+      are_alike = are_alike && std::all_of(end.doubts.begin(), end.doubts.end(), is_alike);
       const bool is_last = &end == &ends.back();
       if (!eats(end)) {
         if (!is_last) through.push_back(joined(end.doubts, " and "));
@@ -98,7 +110,8 @@ class ChainJudge {
                       .are_answers = passing.is_answer,
                       .kind = end.kind,
                       .chain = end.chain,
-                      .handle = end.handle};
+                      .handle = end.handle,
+                      .is_alike = are_alike && !passing.is_partial};
       culprit.is_certain = is_last && through.empty() && is_sure(end.kind) && !passing.is_partial &&
                            clients == Clients::main;
       if (!is_last)
@@ -119,6 +132,7 @@ class ChainJudge {
   [[nodiscard]] Finding finding_of(const Culprit& culprit, const Ports& ports) const {
     Finding finding;
     finding.level = culprit.is_certain ? Finding::Level::problem : Finding::Level::note;
+    finding.is_alike = culprit.is_alike;
     for (const RoutedPort* port : ports) finding.ports.push_back(to_string(port->published));
     finding.what = culprit.handle == 0 ? of_policy()
                                        : place(base_.table, culprit.chain, culprit.handle) + ": " +

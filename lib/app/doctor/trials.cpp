@@ -32,7 +32,7 @@ struct Failure {
 };
 
 // What rules do with the test client's packets.
-enum class Treatment : std::uint8_t { as_others, not_known, dropped };
+enum class Treatment : std::uint8_t { as_others, alike, not_known, dropped };
 
 // `alone`: the host, with one port and the test client as the only one.
 Treatment treatment_of(const Host& alone) {
@@ -41,7 +41,7 @@ Treatment treatment_of(const Host& alone) {
                           find_departure_drops, find_shut_out})
     for (const Finding& finding : find(alone)) {
       if (finding.level == Finding::Level::problem) return Treatment::dropped;
-      treatment = Treatment::not_known;
+      treatment = std::max(treatment, finding.is_alike ? Treatment::alike : Treatment::not_known);
     }
   return treatment;
 }
@@ -118,7 +118,7 @@ class TrialJudge {
                                                  : "nothing that was looked at explains it") +
                             (trial.direct == Answer::answered ? kIsOnTheWay : "");
     // A rule that nothing is said of for clients is about the test client's interface or address.
-    if (treatment == Treatment::as_others || is_noted)
+    if (treatment == Treatment::as_others || (treatment == Treatment::alike && is_noted))
       return Failure{Finding::Level::problem, what, why};
     return Failure{Finding::Level::note, what,
                    why +
@@ -185,7 +185,7 @@ std::vector<Finding> find_damage(const Host& host) {
   Finding damage{Finding::Level::problem, some_of(host.damage, "; "),
                  "our own table is not as it should be: `check` finds this too"};
   for (const RoutedPort& port : host.ports)
-    if (fails(port, port.trial.outside) && !port.trial.was_taken)
+    if ((fails(port, port.trial.outside) && !port.trial.was_taken) || fails(port, port.trial.own))
       damage.ports.push_back(to_string(port.published));
   if (!host.refusal.empty()) {
     damage.why += ", and what the kernel refuses stands in the way of a repair";
