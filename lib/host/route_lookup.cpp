@@ -104,7 +104,7 @@ void add_default(const nlmsghdr& reply, std::vector<DefaultRoute>& routes) {
     if (hop.rtnh_len < sizeof hop || hop.rtnh_len > rest.size()) return;
     found.device = static_cast<std::uint32_t>(hop.rtnh_ifindex);
     routes.push_back(found);
-    rest = rest.subspan(std::min(rest.size(), std::size_t{RTNH_ALIGN(hop.rtnh_len)}));
+    rest = rest.subspan(std::min(rest.size(), static_cast<std::size_t>(RTNH_ALIGN(hop.rtnh_len))));
   }
 }
 
