@@ -181,7 +181,7 @@ TestClient::TestClient(TestClient&& other) noexcept
       addresses_(std::move(other.addresses_)) {}
 
 // At once, while the kernel takes its time to end a namespace.
-TestClient::~TestClient() {
+TestClient::~TestClient() {  // NOLINT(bugprone-exception-escape): without memory all ends
   if (device_.index == 0) return;
   Result<Netlink> route = Netlink::open(NETLINK_ROUTE);
   if (!route) return;

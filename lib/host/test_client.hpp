@@ -33,7 +33,7 @@ class TestClient {
   TestClient& operator=(TestClient&&) = delete;
   TestClient(const TestClient&) = delete;
   TestClient& operator=(const TestClient&) = delete;
-  ~TestClient();
+  ~TestClient();  // NOLINT(bugprone-exception-escape): without memory all ends
 
   // On a thread in the client's namespace; returns when it is done.
   void run(const std::function<void()>& work) const;

@@ -254,9 +254,9 @@ class Auditor {
     for (const nft::OwnerEntry& owner : contents_.owners) {
       const auto target = contents_.targets.find({owner.chain, owner.published});
       if (!owner.wish || !has_claim(owner) || target == contents_.targets.end()) continue;
-      nft::HairpinNeed need{*owner.wish, target->second.endpoint.address,
+      const nft::HairpinNeed need{*owner.wish, target->second.endpoint.address,
                             contents_.loopback.contains(nft::on_any(owner.published))};
-      if (needs.empty() || needs.back() != need) needs.push_back(std::move(need));
+      if (needs.empty() || needs.back() != need) needs.push_back(need);
     }
     return needs;
   }

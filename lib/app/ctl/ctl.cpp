@@ -230,6 +230,7 @@ std::string help_of(const Subcommand& command) {
 
 app::Outcome unknown_command(const std::string& name) {
   std::vector<std::string_view> names;
+  names.reserve(std::size(kSubcommands));
   for (const Subcommand& command : kSubcommands) names.push_back(command.name);
   return wrong_usage("there is no command '" + printable(name) + "'" + did_you_mean(name, names));
 }

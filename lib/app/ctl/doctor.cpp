@@ -156,6 +156,7 @@ Status read_rules(Transport& transport, doctor::Host& host) {
 std::set<IpAddress> gone_targets(const nft::foreign::Ruleset& others) {
   const std::set<IpAddress> targets = doctor::portmap_targets(others);
   std::vector<host::LifeTrace> traces;
+  traces.reserve(targets.size());
   for (const IpAddress& target : targets) traces.push_back({{}, {target}});
   std::set<IpAddress> gone;
   if (traces.empty()) return gone;  // a look at the whole host costs something

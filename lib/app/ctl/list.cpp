@@ -154,6 +154,7 @@ std::string nothing_found(const std::vector<ListedPort>& ports, const Filter& fi
   if (filter.network &&
       !is_any([&](const ListedPort& p) { return is_of_network(p, *filter.network); })) {
     std::vector<std::string_view> names;
+    names.reserve(ports.size());
     for (const ListedPort& port : ports) names.push_back(port.attachment.network);
     return "no port is published by a network '" + *filter.network + "'" +
            did_you_mean(*filter.network, names);

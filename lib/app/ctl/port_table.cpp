@@ -185,6 +185,7 @@ Columns wide_columns() {
 
 std::vector<std::string_view> column_names() {
   std::vector<std::string_view> names;
+  names.reserve(std::size(kColumns));
   for (const Column& column : kColumns) names.push_back(column.name);
   return names;
 }

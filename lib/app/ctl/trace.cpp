@@ -76,9 +76,9 @@ Result<trace::Chains> read_chains_again(Transport& transport) {
 // close that one meanwhile, as Transport::peek does.
 class Tracing {
  public:
-  Tracing(TraceOptions options, Netlink owner, Netlink events, trace::Known known,
+  Tracing(const TraceOptions& options, Netlink owner, Netlink events, trace::Known known,
           trace::Chains chains)
-      : options_(std::move(options)),
+      : options_(options),
         owner_(std::move(owner)),
         events_(std::move(events)),
         known_(std::move(known)),
@@ -246,9 +246,8 @@ app::Outcome trace(const Arguments& arguments) {
   if (!events) return could_not_look(events.error());
   Result<trace::Chains> chains = read_chains_again(*owner);
   if (!chains) return could_not_look(chains.error());
-  const auto tracing =
-      std::make_shared<Tracing>(std::move(*options), std::move(*owner), std::move(*events),
-                                std::move(*known), std::move(*chains));
+  const auto tracing = std::make_shared<Tracing>(*options, std::move(*owner), std::move(*events),
+                                                 std::move(*known), std::move(*chains));
   if (const Status installed = tracing->install(); !installed)
     return could_not_look(installed.error());
   app::Outcome outcome = tracing->begin();

@@ -242,6 +242,7 @@ std::vector<Finding> not_entered(const Host& host) {
     if (std::find(some.begin(), some.end(), port.owner) == some.end()) some.push_back(port.owner);
   }
   std::vector<Finding> findings;
+  findings.reserve(owners.size());
   for (const auto& [refusal, some] : owners)
     findings.push_back({Level::note, "nobody could look into " + some_of(some),
                         refusal + "; so it is not known who listens there, and whether its replies"

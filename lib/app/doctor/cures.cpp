@@ -120,6 +120,7 @@ Wording port_match(const std::vector<const RoutedPort*>& ports, bool is_answer, 
   }
   if (numbers.empty() || numbers.size() > kMost || protocols.size() != 1) return {};
   std::vector<std::string> texts;
+  texts.reserve(numbers.size());
   for (const std::uint16_t number : numbers) texts.push_back(std::to_string(number));
   const std::string& protocol = *protocols.begin();
   const std::string word = is_answer ? "sport" : "dport";

@@ -59,6 +59,7 @@ Packet packet_of(const nft::PublishedPort& port, bool is_answer) {
   // Ports of clients, from the ranges that operating systems and address translators take them of.
   constexpr std::array<std::uint16_t, 4> kClientPorts = {1024, 32768, 49152, 65535};
   std::vector<Blob> ports;
+  ports.reserve(kClientPorts.size());
   for (const std::uint16_t number : kClientPorts) ports.push_back(number16(number));
   Packet packet;
   packet.set(is_answer ? PacketField::dport : PacketField::sport, std::move(ports));

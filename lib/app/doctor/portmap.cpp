@@ -163,6 +163,7 @@ std::vector<Finding> find_portmap_leftovers(const Host& host) {
     if (name.first.name == kItsTable || is_of_portmap(chain.name))
       sort_out(host, chain, found[name.first]);
   std::vector<Finding> findings;
+  findings.reserve(found.size());
   for (const auto& [table, leftovers] : found)
     findings.push_back(finding_of_leftovers(host, table, leftovers));
   return findings;

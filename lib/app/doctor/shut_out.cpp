@@ -118,6 +118,7 @@ std::vector<Finding> find_shut_out(const Host& host) {
       shutters[*shutter].push_back(to_string(port.published));
   }
   std::vector<Finding> findings;
+  findings.reserve(shutters.size());
   for (const auto& [shutter, ports] : shutters)
     findings.push_back(finding_of_shutter(shutter, ports));
   return findings;

@@ -106,6 +106,7 @@ std::vector<Finding> without_hairpin(const Host& host) {
       owners.push_back(port.owner);
   }
   std::vector<Finding> findings;
+  findings.reserve(ends.size());
   for (const auto& [end, owners] : ends)
     findings.push_back({Finding::Level::note, "bridge port " + end + " is not in hairpin mode",
                         "so " + some_of(owners) + " does not reach its own published ports",

@@ -16,7 +16,6 @@ using nft::foreign::Chain;
 using nft::foreign::Deed;
 using nft::foreign::Done;
 using nft::foreign::PacketField;
-using nft::foreign::Trip;
 
 // A rule that does something to packets of published ports.
 struct Doer {
