@@ -255,7 +255,7 @@ class Auditor {
       const auto target = contents_.targets.find({owner.chain, owner.published});
       if (!owner.wish || !has_claim(owner) || target == contents_.targets.end()) continue;
       const nft::HairpinNeed need{*owner.wish, target->second.endpoint.address,
-                            contents_.loopback.contains(nft::on_any(owner.published))};
+                                  contents_.loopback.contains(nft::on_any(owner.published))};
       if (needs.empty() || needs.back() != need) needs.push_back(need);
     }
     return needs;
