@@ -13,37 +13,47 @@ bool is_of_loopback(const Hairpin& pair) {
   return pair.source == IpPrefix::loopback(pair.destination.address.family());
 }
 
-bool is_of_all(const Hairpin& pair) {
-  return pair.source.length == 0;
+bool is_of_itself(const Hairpin& pair) {
+  return pair.source == pair.destination;
 }
 
-// Where somebody wants all sources, it wants these.
-bool wants(const HairpinNeed& need, const Hairpin& pair) {
-  const std::vector<Hairpin> own = hairpins_of(need.wish, need.endpoint);
-  return std::any_of(own.begin(), own.end(), [&pair](const Hairpin& one) {
-    return one.source.contains(pair.source) && one.destination.contains(pair.destination);
-  });
+// Who wants all sources wants these two; what else it wanted, nobody knows today.
+std::vector<Hairpin> judged_pairs(const HairpinNeed& need) {
+  std::vector<Hairpin> pairs;
+  for (const Hairpin& pair : hairpins_of(need.wish, need.endpoint)) {
+    if (pair.source.length != 0) {
+      pairs.push_back(pair);
+      continue;
+    }
+    pairs.push_back({pair.destination, pair.destination});
+    pairs.push_back({IpPrefix::loopback(pair.destination.address.family()), pair.destination});
+  }
+  return pairs;
 }
 
-bool is_agreed(const Hairpin& pair, std::span<const HairpinNeed> needs) {
-  return std::all_of(needs.begin(), needs.end(), [&pair](const HairpinNeed& need) {
-    return !pair.destination.contains(need.endpoint) || wants(need, pair);
-  });
+bool is_missing(const Hairpin& pair, std::span<const Hairpin> existing) {
+  return !fit_hairpins({&pair, 1}, existing).add.empty();
 }
 
 }  // namespace
 
 std::vector<Hairpin> missing_hairpins(std::span<const HairpinNeed> needs,
                                       std::span<const Hairpin> existing) {
-  std::set<Hairpin> needed;
+  std::set<Hairpin> of_loopback;
+  std::set<Hairpin> of_itself;
   for (const HairpinNeed& need : needs)
-    for (const Hairpin& pair : hairpins_of(need.wish, need.endpoint))
-      if (is_of_loopback(pair) ? need.is_by_loopback : !is_of_all(pair) && is_agreed(pair, needs))
-        needed.insert(pair);
-  std::vector<Hairpin> missing;
-  for (const Hairpin& pair : needed)
-    if (!fit_hairpins({&pair, 1}, existing).add.empty()) missing.push_back(pair);
-  return missing;
+    for (const Hairpin& pair : judged_pairs(need)) {
+      if (is_of_loopback(pair) && need.is_by_loopback && is_missing(pair, existing))
+        of_loopback.insert(pair);
+      if (is_of_itself(pair)) of_itself.insert(pair);
+    }
+  std::set<Hairpin> missing = of_loopback;
+  for (const Hairpin& pair : of_itself) {
+    const IpPrefix loopback = IpPrefix::loopback(pair.destination.address.family());
+    if (of_loopback.contains({loopback, pair.destination}) && is_missing(pair, existing))
+      missing.insert(pair);
+  }
+  return {missing.begin(), missing.end()};
 }
 
 std::string to_string_missing(const Hairpin& pair) {

@@ -4,9 +4,10 @@
 //   for (const Hairpin& pair : missing_hairpins({&need, 1}, hairpins)) use(pair.destination);
 //
 // A pair of loopback addresses is needed by whoever wanted it and is reached by them. One of a subnet
-// with itself is the network's, which may have changed its mind (`snat`) since some of its ADDs: it
-// is needed where all attachments of the subnet wanted it. Pairs for all sources (`masqAll`) are not
-// judged. A pair that existing ones cover is there. A pure function. Errors: none.
+// with itself is the network's, which may have changed its mind (`snat`) since some of its ADDs, and
+// nothing records that: it is missing where the pair of loopback addresses is gone as well, which the
+// network alone would have left. Of one for all sources (`masqAll`) these two are judged. A
+// pair that existing ones cover is there. A pure function. Errors: none.
 // Source: packaging/doc/design.md, "Hairpin pairs".
 #pragma once
 

@@ -32,6 +32,8 @@ TEST_CASE("missing hairpins: a set that somebody flushed") {
   CHECK(missing({need({self, from_loopback})}, {}) == Pairs{self, from_loopback});
   CHECK(missing({need({self, from_loopback})}, {self}) == Pairs{from_loopback});
   CHECK(missing({need({self, from_loopback})}, {self, from_loopback}) == Pairs{});
+  CHECK(missing({need({self, from_loopback}), need({self, from_loopback}, neighbour)}, {}) ==
+        Pairs{self, from_loopback});
 }
 
 TEST_CASE("missing hairpins: what a wider pair covers is there") {
@@ -43,10 +45,10 @@ TEST_CASE("missing hairpins: a pair of loopback addresses is needed by those who
 }
 
 TEST_CASE("missing hairpins: a network that has changed its mind since is left alone") {
-  const HairpinNeed later = need({}, neighbour);
-  CHECK(missing({need({self, from_loopback}), later}, {from_loopback}) == Pairs{});
-  CHECK(missing({need({self, from_loopback}), later}, {}) == Pairs{from_loopback});
+  CHECK(missing({need({self, from_loopback})}, {from_loopback}) == Pairs{});
+  CHECK(missing({need({self, from_loopback}, container, false)}, {}) == Pairs{});
   CHECK(missing({need({from_all})}, {self, from_loopback}) == Pairs{});
+  CHECK(missing({need({from_all})}, {}) == Pairs{self, from_loopback});
 }
 
 TEST_CASE("missing hairpins: in words") {
