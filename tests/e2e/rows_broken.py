@@ -90,8 +90,8 @@ BEFORE_US = [
     Row("portmap's rules of somebody living", container("living", "10.22.0.77") +
         portmap("iptables-legacy", "10.22.0.77"), cure="iptables-legacy -t nat -F"),
     Row("input drops neighbour discovery", chain("inet", "filter hook input priority 0; policy drop",
-                                                 "ct state established,related accept", "iif lo accept"),
-        cure="nft delete table inet fw"),
+                                                 "ct state established,related accept", "iif lo accept") +
+        "\nin client: ip neigh flush all", cure="nft delete table inet fw"),
 ]
 
 LEGACY = [
@@ -155,8 +155,8 @@ HOST = [
     Row("the bridge is down", "ip link set cni0 down", cure="""ip link set cni0 up
         $CTL check --repair
         ip addr replace fd00::1/64 dev cni0 nodad"""),
-    Row("the container's link is down", "ip link set to-abc down"),
-    Row("the container's link is not on the bridge", "ip link set to-abc nomaster"),
+    Row("the container's link is down", "ip link set to-abc down\nip neigh flush all"),
+    Row("the container's link is not on the bridge", "ip link set to-abc nomaster\nip neigh flush all"),
     Row("a wrong neighbour entry", "ip neigh replace 10.22.0.2 lladdr 02:00:00:00:00:99 nud permanent dev cni0",
         cure="ip neigh del 10.22.0.2 dev cni0"),
     Row("br_netfilter without hairpin mode", "sysctl -qw net.bridge.bridge-nf-call-iptables=1", cure=""),
@@ -180,10 +180,10 @@ BEHIND_US = [
 ]
 
 CONTAINER = [
-    Row("the container has lost its address", "in abc: ip addr del 10.22.0.2/16 dev eth0",
+    Row("the container has lost its address", "in abc: ip addr del 10.22.0.2/16 dev eth0\nip neigh flush all",
         cure="in abc: ip addr add 10.22.0.2/16 dev eth0\nin abc: ip route add default via 10.22.0.1"),
     Row("the container has no route back", "in abc: ip route del default"),
-    Row("the container's interface is down", "in abc: ip link set eth0 down",
+    Row("the container's interface is down", "in abc: ip link set eth0 down\nip neigh flush all",
         cure="""in abc: ip link set eth0 up
             in abc: ip addr add fd00::2/64 dev eth0 nodad
             in abc: ip route add default via 10.22.0.1

@@ -200,7 +200,8 @@ TEST_CASE("trace: a policy drops") {
   CHECK(told(recording) ==
         "dropped | Dropped in forward, by the policy (drop) of chain forward of table inet filter:"
         " none of its rules accepted it. | nft -a list chain inet filter forward");
-  CHECK(format(story_of(recording.ways), known()) == R"(
+  const Story story = story_of(recording.ways);
+  CHECK(format({story, conclude(story, known())}, known()) == R"(
 Packet 1: 192.0.2.2:5000 to 192.0.2.1:8080/tcp (SYN)
 
   prerouting, from lan0

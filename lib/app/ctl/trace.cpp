@@ -172,14 +172,15 @@ class Tracing {
       trace::Story story{.number = told_ + 1, .request = ways_.packets()[requests[told_]]};
       if (answer) story.answer = ways_.packets()[*answer];
       learn_about(owner_, story, known_);
-      is_well_ = is_well_ && trace::conclude(story, known_).is_well();
-      if (!options_.json) outcome.out += trace::format(story, known_);
-      stories_.push_back(std::move(story));
+      trace::Conclusion conclusion = trace::conclude(story, known_);
+      is_well_ = is_well_ && conclusion.is_well();
+      all_.push_back({std::move(story), std::move(conclusion)});
+      if (!options_.json) outcome.out += trace::format(all_.back(), known_);
     }
   }
 
   Part finish(Part part) {
-    if (options_.json) part.outcome.out = trace::format_json(stories_, known_);
+    if (options_.json) part.outcome.out = trace::format_json(all_, known_);
     if (told_ == 0 && !options_.json) part.outcome.out += nothing_came();
     part.outcome.status = told_ != 0 && is_well_ ? 0 : kProblem;
     return part;
@@ -211,7 +212,7 @@ class Tracing {
   bool is_installed_ = false;
   Clock::time_point deadline_{};
   std::vector<Clock::time_point> seen_;  // when, of each packet, the last event
-  std::vector<trace::Story> stories_;
+  std::vector<trace::Told> all_;
   std::size_t told_ = 0;
   bool is_well_ = true;
 };

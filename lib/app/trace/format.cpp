@@ -164,7 +164,8 @@ void write_publisher(json::Writer& out, const Publisher& one) {
   out.end_object();
 }
 
-void write_story(json::Writer& out, const Story& story, const Known& known) {
+void write_told(json::Writer& out, const Told& told, const Known& known) {
+  const auto& [story, conclusion] = told;
   out.begin_object();
   write_packet(out, story.request, known);
   if (story.answer) {
@@ -172,7 +173,6 @@ void write_story(json::Writer& out, const Story& story, const Known& known) {
     write_packet(out, *story.answer, known);
     out.end_object();
   }
-  const Conclusion conclusion = conclude(story, known);
   out.member("outcome", conclusion.kind).key("sentences").begin_array();
   for (const std::string& sentence : conclusion.sentences) out.string(sentence);
   out.end_array();
@@ -195,20 +195,20 @@ std::string format_publishers(const Known& known) {
          std::string(to_string(known.protocol)) + ".\n";
 }
 
-std::string format(const Story& story, const Known& known) {
+std::string format(const Told& told, const Known& known) {
+  const auto& [story, conclusion] = told;
   std::string text = "\nPacket " + std::to_string(story.number) + ": " +
                      ends_of(story.request.begin) + "\n\n" + format_way(story.request, known);
   if (story.answer)
     text +=
         "\nIts answer: " + ends_of(story.answer->begin) + "\n\n" + format_way(*story.answer, known);
-  const Conclusion conclusion = conclude(story, known);
   text += "\n";
   for (const std::string& sentence : conclusion.sentences) text += sentence + "\n";
   if (!conclusion.command.empty()) text += "To see more: " + conclusion.command + "\n";
   return text;
 }
 
-std::string format_json(const std::vector<Story>& stories, const Known& known) {
+std::string format_json(const std::vector<Told>& all, const Known& known) {
   json::Writer out;
   out.begin_object()
       .member("port", int{known.port.value()})
@@ -217,7 +217,7 @@ std::string format_json(const std::vector<Story>& stories, const Known& known) {
       .begin_array();
   for (const Publisher& one : known.publishers) write_publisher(out, one);
   out.end_array().key("packets").begin_array();
-  for (const Story& story : stories) write_story(out, story, known);
+  for (const Told& told : all) write_told(out, told, known);
   out.end_array().end_object();
   return std::move(out).text() + "\n";
 }

@@ -1,9 +1,9 @@
 // The way of a packet as text for people, and of all of them as JSON.
 //
 //   const Known known{.port = port8080};
-//   const Story story{.number = 1, .request = Packet()};
-//   format(story, known);         // "Packet 1: 192.0.2.2:41234 to ...\n\n  prerouting ..."
-//   format_json({story}, known);  // as schemas/trace.schema.json says
+//   const Told told{Story{.number = 1, .request = Packet()}, Conclusion()};
+//   format(told, known);         // "Packet 1: 192.0.2.2:41234 to ...\n\n  prerouting ..."
+//   format_json({told}, known);  // as schemas/trace.schema.json says
 //
 //   Packet 1: 192.0.2.2:41234 to 192.0.2.1:8080/tcp
 //
@@ -32,7 +32,7 @@ namespace portmapper::trace {
 
 // Who publishes the port, a line each; or that nobody does.
 std::string format_publishers(const Known& known);
-std::string format(const Story& story, const Known& known);
-std::string format_json(const std::vector<Story>& stories, const Known& known);
+std::string format(const Told& told, const Known& known);
+std::string format_json(const std::vector<Told>& all, const Known& known);
 
 }  // namespace portmapper::trace

@@ -63,6 +63,12 @@ struct Conclusion {
 };
 Conclusion conclude(const Story& story, const Known& known);
 
+// What was known when the packet had come to its end: of later ones other things are.
+struct Told {
+  Story story;
+  Conclusion conclusion;
+};
+
 // "lan0"; of a device that is gone "device 7".
 std::string device_name(const Known& known, std::uint32_t index);
 // "prerouting", "bridge forward"
