@@ -28,6 +28,7 @@ constexpr char kRequest[] = "request";
 constexpr char kAnswer[] = "answer";
 constexpr char kLifetimeSet[] = "lifetime";
 constexpr char kAskedSet[] = "asked";
+constexpr std::string_view kSuffix = "-trace-";
 constexpr std::string_view kFirst = "-first";
 constexpr std::string_view kLast = "-last";
 constexpr std::string_view kAnswers = "-answers";
@@ -298,7 +299,12 @@ Result<int> send(Transport& transport, const Messages& messages, const std::stri
 }  // namespace
 
 std::string table_name(int process) {
-  return std::string(kTable) + "-trace-" + std::to_string(process);
+  return std::string(kTable) + std::string(kSuffix) + std::to_string(process);
+}
+
+bool is_table_name(std::string_view name) {
+  return name.starts_with(kTable) &&
+         name.substr(std::string_view(kTable).size()).starts_with(kSuffix);
 }
 
 std::optional<Mark> mark_of(std::string_view chain) {

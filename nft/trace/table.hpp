@@ -53,7 +53,8 @@ struct Wish {
   bool answers = true;                 // by conntrack, which they make the kernel use
 };
 
-std::string table_name(int process);  // "nft-port-mapper-trace-4711"
+std::string table_name(int process);        // "nft-port-mapper-trace-4711"
+bool is_table_name(std::string_view name);  // of any process
 
 // What an event in a chain of the table says.
 struct Mark {

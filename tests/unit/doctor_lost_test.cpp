@@ -164,3 +164,11 @@ TEST_CASE("doctor cures: commands for tables of iptables name the variant whose 
   CHECK(iptables_of({NFPROTO_IPV6, "raw"}) == "ip6tables-nft -t raw");
   CHECK(iptables_of({NFPROTO_IPV4, "nat", true}) == "iptables-legacy -t nat");
 }
+
+TEST_CASE("doctor lost: no way leads to the client that was asked about") {
+  Host host = healthy_host();
+  host.lost_client = IpAddress::parse("203.0.113.2");
+  CHECK(told(find_lost_ways(host)) ==
+        "problem: no route leads to 203.0.113.2 | whatever is answered to that client, the host"
+        " drops; `ip route get 203.0.113.2` shows the route, `ip rule` the rules | \n");
+}

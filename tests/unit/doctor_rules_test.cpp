@@ -136,6 +136,28 @@ TEST_CASE("doctor: a packet is what it is at the chain's priority") {
   }
 }
 
+TEST_CASE("doctor: a rule that lets connections begin, and drops what they send") {
+  const auto found = [](OtherRule rule) {
+    const OtherChain forward =
+        chain(NFPROTO_INET, {"filter", NF_INET_FORWARD, 0, false}, {std::move(rule)});
+    return told(find_forward_drops(with(two_uplinks(), forward)));
+  };
+  const auto flags = [](std::uint8_t value) {
+    Condition condition = is(PacketField::tcp_flags, "tcp flags", {0}, true);
+    condition.key[0].mask = {value};
+    return condition;
+  };
+  const std::string place = ": table inet t, chain c, rule handle 7: drops packets to ";
+  CHECK(found(ends(7, Kind::drop, {by("eth0"), flags(0x10)})) ==
+        "problem" + place +
+            "open connections of 0.0.0.0:8080/tcp | connections are made, and hang when something"
+            " is to be sent | nft insert rule inet t c handle 7 ct status dnat accept\n");
+  CHECK(found(ends(7, Kind::drop, {by("eth0"), flags(0x08)}))
+            .starts_with("note" + place + "open connections of 0.0.0.0:8080/tcp where tcp flags"));
+  // What takes the first packets is told once.
+  CHECK(found(ends(7, Kind::drop, {by("eth0")})).find("open connections") == std::string::npos);
+}
+
 TEST_CASE("doctor: clients come by the default route's interface, others are a note") {
   const auto found = [](std::vector<OtherRule> rules) {
     return heads(find_arrival_drops(

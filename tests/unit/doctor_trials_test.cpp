@@ -55,12 +55,37 @@ TEST_CASE("doctor trial: a port that clients reach and the host itself does not"
   host.ports[0].trial = {.direct = host::Answer::answered,
                          .outside = host::Answer::answered,
                          .own = host::Answer::silent};
-  CHECK(
-      told(diagnose(host)) ==
-      "problem: 0.0.0.0:8080/tcp fails: a connection from this host itself got no answer | nothing"
-      " that was looked at explains it; clients are served; what the host sends passes the chains"
-      " at output and postrouting, and none at prerouting; see where its packets go |"
-      " nft-port-mapperctl trace 8080/tcp\n");
+  const std::string fails = " fails: a connection from this host itself got no answer";
+  CHECK(told(diagnose(host)) ==
+        "note: 0.0.0.0:8080/tcp" + fails +
+            " | nothing that was looked at explains it; what the host sends passes the chains at"
+            " output and postrouting and none at prerouting, and has routes of its own; see where"
+            " its packets go | nft-port-mapperctl trace 8080/tcp\n");
+  host.ports[0].published.address = *IpAddress::parse("127.0.0.1");
+  host.ports[0].trial.outside = host::Answer::untried;
+  CHECK(told(diagnose(host)).starts_with("problem: 127.0.0.1:8080/tcp" + fails));
+}
+
+TEST_CASE("doctor trial: a note about the container may tell why the test client gets no answer") {
+  Host host = host_of_one_port();
+  host.probe = "npmprobe1";
+  host.ports[0].trial = {host::Answer::silent, host::Answer::silent};
+  const nft::foreign::TableId table{NFPROTO_INET, "fw"};
+  const nft::foreign::Condition unknown{.key = {{nft::foreign::PacketField::opaque, "-m set", 4}}};
+  host.insides[kNetnsOfAbc].rules.chains.emplace(
+      nft::foreign::Name{table, "input"},
+      nft::foreign::Chain{
+          table,
+          "input",
+          1,
+          nft::foreign::Hook{"filter", NF_INET_LOCAL_IN, 0, true},
+          {{5, {unknown}, {nft::foreign::Verdict::Kind::accept, {}}, std::nullopt}}});
+  const std::string text = told(diagnose(host));
+  CHECK(text.starts_with("note: container web/abc/eth0 has rules of its own that drop some"));
+  CHECK(text.find("\nnote: no test connection tells about 0.0.0.0:8080/tcp | a connection from a"
+                  " test client got no answer, as the note about its container may tell") !=
+        std::string::npos);
+  CHECK(text.find("problem") == std::string::npos);
 }
 
 TEST_CASE(

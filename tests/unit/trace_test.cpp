@@ -320,6 +320,17 @@ TEST_CASE("trace: what nobody in nftables translated, iptables-legacy or somethi
         " rules were asked: they come later. | ip route get 10.9.9.9 from 192.0.2.2 iif lan0");
 }
 
+TEST_CASE("trace: another trace beside this one is no part of the way") {
+  Recording recording;
+  const std::string other = "nft-port-mapper-trace-9";
+  recording.arrival(1).rule(1, other, "prerouting-last", {}, routed);
+  recording.mark(1, "forward-first", forwarded).mark(1, "forward-last", forwarded);
+  recording.mark(1, "postrouting-first", forwarded).mark(1, "postrouting-last", forwarded);
+  recording.policy(1, other, "postrouting-last", Verdict::Kind::accept, forwarded);
+  CHECK(told(recording).starts_with(
+      "silent | It left through cni0 to 10.22.0.2:80 (container abc). | No answer came back"));
+}
+
 TEST_CASE("trace: a redirect is no answer") {
   Recording recording;
   recording.arrival(1).mark(1, "forward-first", forwarded).mark(1, "forward-last", forwarded);

@@ -53,9 +53,9 @@ Result<Complaint> parse_complaint(const Arguments& arguments) {
     complaint.service = *service;
   }
   if (const auto from = arguments.value("--from")) {
-    complaint.from = IpAddress::parse(*from);
-    if (!complaint.from) return invalid_input("'" + printable(*from) + "' is not an IP address");
-    complaint.from = complaint.from->unmapped();
+    const Result<IpAddress> client = parse_client(*from);
+    if (!client) return client.error();
+    complaint.from = *client;
   }
   return complaint;
 }

@@ -1,5 +1,6 @@
 #include "lib/app/ctl/service.hpp"
 
+#include <array>
 #include <charconv>
 
 #include "lib/base/escape.hpp"
@@ -21,6 +22,19 @@ Result<Service> parse_service(const std::string& word) {
         "'" + printable(word) +
         "' is not PORT/PROTOCOL, for example 8080/tcp; the protocols are tcp, udp and sctp");
   return Service{*port, protocol};
+}
+
+Result<IpAddress> parse_client(const std::string& word) {
+  const std::optional<IpAddress> parsed = IpAddress::parse(word);
+  if (!parsed) return invalid_input("'" + printable(word) + "' is not an IP address");
+  const IpAddress address = parsed->unmapped();
+  static const std::array nobodies = {*IpPrefix::parse("0.0.0.0/8"),
+                                      *IpPrefix::parse("224.0.0.0/3"), *IpPrefix::parse("::/128"),
+                                      *IpPrefix::parse("ff00::/8")};
+  for (const IpPrefix& nobody : nobodies)
+    if (nobody.contains(address))
+      return invalid_input("'" + printable(word) + "' is no client's address");
+  return address;
 }
 
 bool answers(const Service& service, const nft::PublishedPort& published) {

@@ -23,6 +23,8 @@ struct Service {
 };
 
 Result<Service> parse_service(const std::string& word);
+// Whom an option names, such as --from; IPv4 without its form in IPv6.
+Result<IpAddress> parse_client(const std::string& word);
 bool answers(const Service& service, const nft::PublishedPort& published);
 std::string to_string(const Service& service);  // "8080/tcp", "8080"
 

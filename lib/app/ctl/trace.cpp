@@ -50,9 +50,9 @@ Result<TraceOptions> parse_trace_options(const Arguments& arguments) {
                        .port = service->port,
                        .json = arguments.has("--json")};
   if (const auto from = arguments.value("--from")) {
-    options.from = IpAddress::parse(*from);
-    if (!options.from) return invalid_input("'" + printable(*from) + "' is not an IP address");
-    options.from = options.from->unmapped();
+    const Result<IpAddress> client = parse_client(*from);
+    if (!client) return client.error();
+    options.from = *client;
   }
   if (const auto count = arguments.value("--count")) {
     const char* end = count->data() + count->size();

@@ -79,6 +79,7 @@ struct Host {
   std::vector<std::string> default_devices{};                  // of IPv4's default routes
   std::vector<std::string> default_devices6{};
   std::optional<Client> client{};
+  std::optional<IpAddress> lost_client{};    // named by the operator: no way leads there
   std::optional<std::int64_t> forwards{};    // net.ipv4.ip_forward
   std::optional<std::int64_t> forwards6{};   // net.ipv6.conf.all.forwarding
   nft::foreign::Ruleset others{};            // of iptables-legacy too

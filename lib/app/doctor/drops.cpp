@@ -9,6 +9,7 @@
 #include <tuple>
 
 #include "lib/app/doctor/cures.hpp"
+#include "lib/app/doctor/packets.hpp"
 #include "lib/app/doctor/passing.hpp"
 
 namespace portmapper::doctor {
@@ -28,9 +29,10 @@ struct Culprit {
   std::string chain;
   std::uint64_t handle = 0;
   bool is_alike = false;  // for all clients, whatever is not known about it
+  bool is_open = false;   // it takes packets of connections that are open
 
   auto key() const {
-    return std::tie(chain, handle, are_answers, kind, is_certain, is_partial, ending);
+    return std::tie(chain, handle, are_answers, kind, is_certain, is_partial, ending, is_open);
   }
   bool operator<(const Culprit& other) const { return key() < other.key(); }
 };
@@ -66,6 +68,7 @@ class ChainJudge {
 
   void judge(const RoutedPort& port) {
     std::set<Place> told;
+    takes_first_.clear();
     if (judge(port, Clients::main, told)) return;
     if (host_.client || client_devices(host_, port, Clients::main).size() ==
                             client_devices(host_, port, Clients::all).size())
@@ -85,17 +88,26 @@ class ChainJudge {
   // True: no request comes through.
   bool judge(const RoutedPort& port, Clients clients, std::set<Place>& told) {
     bool is_shut = false;
-    for (const Passing& passing : passings(host_, base_, port, clients)) {
+    bool is_silent = false;
+    std::vector<Passing> all = passings(host_, base_, port, clients);
+    for (const Passing& passing : all) {
       if (passing.is_answer && is_shut) continue;
-      const bool all = collect(port, passing, clients, told);
-      is_shut = is_shut || (all && !passing.is_answer && !passing.is_partial);
+      const bool takes_all = collect(port, passing, clients, told) && !passing.is_partial;
+      (passing.is_answer ? is_silent : is_shut) |= takes_all;
+    }
+    if (is_shut || is_silent || port.published.protocol != Protocol::tcp ||
+        base_.hook->type == "nat")
+      return is_shut;
+    for (Passing& passing : all) {
+      set_open(passing.packet);
+      collect(port, passing, clients, told, /*is_open=*/true);
     }
     return is_shut;
   }
 
   // True: none of the packets comes through.
   bool collect(const RoutedPort& port, const Passing& passing, Clients clients,
-               std::set<Place>& told) {
+               std::set<Place>& told, bool is_open = false) {
     const std::vector<End> ends = walk(host_.others, base_, passing.packet);
     std::vector<std::string> through;
     bool are_alike = true;
@@ -111,7 +123,8 @@ class ChainJudge {
                       .kind = end.kind,
                       .chain = end.chain,
                       .handle = end.handle,
-                      .is_alike = are_alike && !passing.is_partial};
+                      .is_alike = are_alike && !passing.is_partial,
+                      .is_open = is_open};
       culprit.is_certain = is_last && through.empty() && is_sure(end.kind) && !passing.is_partial &&
                            clients == Clients::main;
       if (!is_last)
@@ -119,10 +132,10 @@ class ChainJudge {
       else if (!through.empty())
         culprit.ending = " except where " + joined(through, " or where ");
       const Place place(end.chain, end.handle, passing.is_answer);
-      if (clients == Clients::main)
-        told.insert(place);
-      else if (told.contains(place))
+      if (is_open ? takes_first_.contains(place) : clients != Clients::main && told.contains(place))
         continue;
+      if (clients == Clients::main) told.insert(place);
+      takes_first_.insert(place);
       Ports& ports = culprits_[culprit];
       if (ports.empty() || ports.back() != &port) ports.push_back(&port);
     }
@@ -137,8 +150,9 @@ class ChainJudge {
     finding.what = culprit.handle == 0 ? of_policy()
                                        : place(base_.table, culprit.chain, culprit.handle) + ": " +
                                              verb(culprit.kind) + " ";
-    finding.what += (culprit.are_answers ? "replies from " : "packets to ") +
-                    some_of(finding.ports) + where() + culprit.ending;
+    finding.what += std::string(culprit.are_answers ? "replies from " : "packets to ") +
+                    (culprit.is_open ? "open connections of " : "") + some_of(finding.ports) +
+                    where() + culprit.ending;
     finding.why = why_of(culprit);
     finding.command = command_of(culprit, ports);
     if (!finding.command.empty()) finding.keep = keep_of(host_.others, base_);
@@ -172,6 +186,7 @@ class ChainJudge {
                   ? "; if the rule is not meant for published ports, this accepts every translated"
                     " connection:"
                   : "");
+    if (culprit.is_open) return "connections are made, and hang when something is to be sent";
     if (culprit.are_answers) return "connections reach the container, but nothing comes back";
     if (stretch_ == Stretch::before)
       return "it does so before they are translated, so nothing reaches the container";
@@ -198,6 +213,7 @@ class ChainJudge {
   const Host& host_;
   const Chain& base_;
   Stretch stretch_;
+  std::set<Place> takes_first_{};  // those that take the packets which begin a connection
   std::map<Culprit, Ports> culprits_{};
 };
 

@@ -242,6 +242,18 @@ void set_passage(Packet& packet, const host::Device& device, bool is_leaving) {
   set_devices(packet, !is_leaving, {device});
 }
 
+void set_open(Packet& packet) {
+  constexpr std::uint8_t kAck = 0x10;
+  constexpr std::uint8_t kPushAck = 0x18;
+  constexpr std::uint32_t kStatus = IPS_DST_NAT | IPS_DST_NAT_DONE | IPS_SRC_NAT_DONE |
+                                    IPS_SEEN_REPLY | IPS_CONFIRMED | IPS_ASSURED;
+  packet.set(PacketField::tcp_flags, {{kAck}, {kPushAck}});
+  const std::vector<Blob>* const states = packet.find(PacketField::ct_state);
+  if (states == nullptr || *states == std::vector<Blob>{number32(NF_CT_STATE_INVALID_BIT)}) return;
+  packet.set(PacketField::ct_state, {number32(kEstablished)});
+  packet.set(PacketField::ct_status, {number32(kStatus)});
+}
+
 void set_device_names(Packet& packet, PacketField field, const std::vector<std::string>& names) {
   std::vector<Blob> blobs;
   blobs.reserve(names.size());

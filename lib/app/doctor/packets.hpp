@@ -39,6 +39,8 @@ nft::foreign::Packet arriving_packet(const nft::PublishedPort& port,
 nft::foreign::Packet leaving_packet(const nft::PublishedPort& port);
 // It comes by this device, or goes by it.
 void set_passage(nft::foreign::Packet& packet, const host::Device& device, bool is_leaving);
+// Sets what differs when its connection is open: no SYN, and conntrack has seen both directions.
+void set_open(nft::foreign::Packet& packet);
 
 // Sets one of the fields iifname, oifname, ibrname and obrname, and with it iif or oif to anything.
 void set_device_names(nft::foreign::Packet& packet, nft::foreign::PacketField field,

@@ -110,6 +110,7 @@ class Surroundings {
   std::vector<ClientPlace> place_of(const IpAddress& client) {
     const Result<host::RouteAnswer> way = host::look_up(route_, {.to = client});
     // The host itself is nobody who comes by an interface.
+    if (way && way->refusal != 0) host_.lost_client = client;
     if (!way || way->refusal != 0 || way->type != RTN_UNICAST) return {};
     host_.client = Client{client, name_of(way->device)};
     return {{client, way->device}};

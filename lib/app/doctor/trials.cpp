@@ -61,6 +61,8 @@ class TrialJudge {
         explained_.insert(finding.ports.begin(), finding.ports.end());
       else if (is_of_rules(finding.check))
         noted_.insert(finding.ports.begin(), finding.ports.end());
+      else if (finding.check == "containers")
+        noted_inside_.insert(finding.ports.begin(), finding.ports.end());
     }
   }
 
@@ -68,12 +70,14 @@ class TrialJudge {
     const Trial& trial = port.trial;
     if (explained_.contains(to_string(port.published))) return std::nullopt;
     if (trial.outside == Answer::untried) {
-      if (!fails(port, trial.direct)) return std::nullopt;
+      if (!fails(port, trial.direct)) return failure_of_host(port);
       return Failure{Finding::Level::problem,
                      "a connection from the host to the container " + result_of(trial.direct),
                      "nothing that was looked at explains it"};
     }
     if (!fails(port, trial.outside)) return failure_of_host(port);
+    if (noted_inside_.contains(to_string(port.published)))
+      return untold(trial, "the note about its container may tell");
     if (fails(port, trial.direct)) return failure_of_both(trial);
     return failure_outside(port);
   }
@@ -88,10 +92,12 @@ class TrialJudge {
   // Its packets pass other chains than those of clients.
   static std::optional<Failure> failure_of_host(const RoutedPort& port) {
     if (!fails(port, port.trial.own)) return std::nullopt;
-    return Failure{Finding::Level::problem,
-                   "a connection from this host itself " + result_of(port.trial.own),
-                   "nothing that was looked at explains it; clients are served; what the host sends"
-                   " passes the chains at output and postrouting, and none at prerouting"};
+    const bool is_for_host = port.published.address.is_loopback();
+    return Failure{
+        is_for_host ? Finding::Level::problem : Finding::Level::note,
+        "a connection from this host itself " + result_of(port.trial.own),
+        "nothing that was looked at explains it; what the host sends passes the chains at"
+        " output and postrouting and none at prerouting, and has routes of its own"};
   }
 
   // Where the test client's fate is not that of others.
@@ -141,8 +147,9 @@ class TrialJudge {
 
   const Host& host_;
   std::optional<Host> alone_{};
-  std::set<std::string> explained_{};  // by a problem
-  std::set<std::string> noted_{};      // a rule may drop their packets
+  std::set<std::string> explained_{};     // by a problem
+  std::set<std::string> noted_{};         // a rule may drop their packets
+  std::set<std::string> noted_inside_{};  // or their container may
 };
 
 std::string trace_of(const RoutedPort& port) {

@@ -148,6 +148,12 @@ std::optional<LinkFault> narrow_link(const RoutedPort& port, const Link& link) {
 
 std::vector<Finding> find_lost_ways(const Host& host) {
   std::vector<Finding> findings;
+  if (host.lost_client) {
+    const std::string client = host.lost_client->to_string();
+    findings.push_back({Level::problem, "no route leads to " + client,
+                        "whatever is answered to that client, the host drops; `ip route get " +
+                            client + "` shows the route, `ip rule` the rules"});
+  }
   for (const auto& [place, sufferers] : sufferers_of(host)) {
     if (place.fault == Fault::filtered || place.fault == Fault::unforwarded) continue;
     if (place.leg == Leg::request) findings.push_back(lost_request(host, place, sufferers));

@@ -111,7 +111,9 @@ Loss vanished(const Passage& passage, const Known& known) {
   }
   loss.sentences.emplace_back(
       "A full connection table does that (net.netfilter.nf_conntrack_count has reached"
-      " nf_conntrack_max), IPVS does, or a program with hooks of its own.");
+      " nf_conntrack_max), IPVS does, or a program with hooks of its own; or a rule switched the "
+      "trace off (meta nftrace"
+      " set 0).");
   return loss;
 }
 

@@ -74,6 +74,12 @@ bool is_behind(const Packet& packet, const End& decision) {
   return passage.behind || decision.visit + 1 < passage.visits.size();
 }
 
+// Somebody else traces beside this one: his chains let all through.
+bool is_of_another_trace(const Event& event, const std::string& own) {
+  return event.chain.first.family == NFPROTO_INET && event.chain.first.name != own &&
+         nft::trace::is_table_name(event.chain.first.name);
+}
+
 }  // namespace
 
 End end_of(const Packet& packet) {
@@ -120,6 +126,7 @@ std::optional<std::size_t> Ways::find(const Event& event) const {
 }
 
 std::optional<std::size_t> Ways::see(const Event& event) {
+  if (is_of_another_trace(event, own_table_)) return std::nullopt;
   if (event.header) heads_[event.packet] = *event.header;
   const auto mark_here = is_own(event) ? nft::trace::mark_of(event.chain.second) : std::nullopt;
   const bool begins = mark_here && (mark_here->kind == Mark::Kind::request ||
