@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -46,19 +48,24 @@ bool says_yes(const std::string& question) {
 // Whether all was written.
 bool print(const Outcome& outcome) {
   const bool is_out = static_cast<bool>(write_all(STDOUT_FILENO, outcome.out));
+  const int error_number = errno;
   (void)write_all(STDERR_FILENO, outcome.log);
+  if (!is_out)
+    (void)write_all(STDERR_FILENO,
+                    std::string("nft-port-mapperctl: cannot write: standard output: ") +
+                        std::strerror(error_number) + "\n");
   return is_out;
 }
 
 int ask_and_go_on(Outcome& outcome) {
   outcome.log.clear();  // it is for those who cannot be asked
-  if (!print(outcome)) return 1;
+  if (!print(outcome)) return portmapper::ctl::kCouldNotLook;
   if (!says_yes(outcome.question)) {
     (void)write_all(STDERR_FILENO, "nothing was removed\n");
     return portmapper::ctl::kProblem;
   }
   const Outcome done = outcome.after_yes();
-  return print(done) ? done.status : 1;
+  return print(done) ? done.status : portmapper::ctl::kCouldNotLook;
 }
 
 }  // namespace
@@ -73,10 +80,10 @@ int main(int argc, char** argv) {
     const bool watches = outcome.watch.count() > 0;
     if (watches && on_terminal)
       outcome.out.insert(0, "\033[H\033[J");  // from the top, on an empty screen
-    if (!print(outcome)) return 1;
+    if (!print(outcome)) return portmapper::ctl::kCouldNotLook;
     while (outcome.next) {
       outcome = Outcome(outcome.next());
-      if (!print(outcome)) return 1;
+      if (!print(outcome)) return portmapper::ctl::kCouldNotLook;
     }
     if (!watches) return outcome.status;
     std::this_thread::sleep_for(outcome.watch);
