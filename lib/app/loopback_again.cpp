@@ -111,11 +111,15 @@ Result<nft::LoopbackView> read_loopback_view(Transport& transport,
   return view;
 }
 
-Result<nft::LoopbackView> read_loopback_view(Transport& transport) {
+namespace {
+
+Result<nft::LoopbackView> read_whole_view(Transport& transport) {
   Result<std::vector<nft::LoopbackPort>> ports = read_ports(transport);
   if (!ports) return ports.error();
   return read_loopback_view(transport, std::move(*ports));
 }
+
+}  // namespace
 
 std::vector<Error> add_loopback_routes(Transport& transport, const nft::LoopbackAgain& again) {
   std::vector<Error> left;
@@ -132,7 +136,7 @@ Result<MendedLoopback> mend_loopback(Transport& transport) {
   for (Retry retry; retry.again();) {
     const Result<std::uint32_t> generation = nft::read_generation(transport);
     if (!generation) return generation.error();
-    const Result<nft::LoopbackView> view = read_loopback_view(transport);
+    const Result<nft::LoopbackView> view = read_whole_view(transport);
     if (!view && changed_concurrently(view.error().error_number)) continue;
     if (!view) return view.error();
     nft::LoopbackAgain again = nft::decide_loopback_again(*view);

@@ -1,6 +1,6 @@
 // What bears on ::1 of the table and of the host, and the decision about it made again.
 //
-//   const Result<nft::LoopbackView> view = read_loopback_view(transport);
+//   const Result<nft::LoopbackView> view = read_loopback_view(transport, {});
 //   const Result<MendedLoopback> mended = mend_loopback(transport);  // restore
 //
 // Where no IPv6 port on any address or on ::1 is published, only the records are read. Errors:
@@ -17,8 +17,7 @@
 
 namespace portmapper::app {
 
-Result<nft::LoopbackView> read_loopback_view(Transport& transport);
-// The same for whoever has read the ports already.
+// Of ports that were read already.
 Result<nft::LoopbackView> read_loopback_view(Transport& transport,
                                              std::vector<nft::LoopbackPort> ports);
 

@@ -5,9 +5,11 @@
 #include <linux/netfilter.h>
 
 #include "nft/foreign/walk.hpp"
+#include "tests/support/healthy_host.hpp"
 
 using namespace portmapper;
 using namespace portmapper::doctor;
+using portmapper::test::told;
 using namespace portmapper::nft::foreign;
 
 namespace {
@@ -32,17 +34,6 @@ Host healthy() {
   host.connections = 10;
   host.most_connections = 1000;
   return host;
-}
-
-// What is found, a line each: "problem: what | why | command".
-std::string told(const std::vector<Finding>& findings) {
-  std::string text;
-  for (const Finding& finding : findings) {
-    if (finding.level == Finding::Level::ok) continue;
-    text += finding.level == Finding::Level::note ? "note: " : "problem: ";
-    text += finding.what + " | " + finding.why + " | " + finding.command + "\n";
-  }
-  return text;
 }
 
 const TableId filter{NFPROTO_INET, "filter"};

@@ -15,7 +15,6 @@
 #include "lib/app/ctl/service.hpp"
 #include "lib/app/doctor/read.hpp"
 #include "lib/app/exposure.hpp"
-#include "lib/app/loopback_again.hpp"
 #include "lib/app/publish.hpp"
 #include "lib/app/retry.hpp"
 #include "lib/base/escape.hpp"
