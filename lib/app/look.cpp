@@ -6,6 +6,7 @@
 #include "lib/app/exposure.hpp"
 #include "lib/host/life_signs.hpp"
 #include "lib/host/netns.hpp"
+#include "lib/host/netns_addresses.hpp"
 #include "lib/host/route_localnet.hpp"
 #include "nft/conflicts.hpp"
 #include "nft/read/reader.hpp"
@@ -29,15 +30,17 @@ Status look_at_ruleset(Transport& transport, const nft::NetworkChain* network, S
   if (!read) return read.error();
   snapshot.generation = read->generation;
   snapshot.ruleset = std::move(read->diff);
+  snapshot.has_egress = read->has_egress;
   return {};
 }
 
 Status look_at_installed(Transport& transport, const Subject& subject, Snapshot& snapshot) {
   Result<nft::InstalledPortsAt> read =
-      nft::read_installed_ports(transport, subject.owner, subject.chain);
+      nft::read_installed_ports(transport, subject.owner, subject.chain, subject.lost_ports);
   if (!read) return read.error();
   snapshot.generation = read->generation;
   snapshot.installed = std::move(read->installed);
+  snapshot.others_publish = read->others_publish;
   return {};
 }
 
@@ -214,7 +217,9 @@ Status look_at_unlisted(Transport& transport, Snapshot& snapshot) {
   if (const Status read = put(nft::read_unlisted_loopback(transport), snapshot.unlisted_loopback);
       !read)
     return read;
-  snapshot.open_devices = open_devices();
+  Result<std::vector<std::string>> open = open_devices(transport);
+  if (!open) return open.error();
+  snapshot.open_devices = std::move(*open);
   Result<std::vector<nft::LocalnetUser>> users =
       localnet_users_of(transport, *snapshot.unlisted_loopback);
   if (!users) return users.error();
@@ -270,6 +275,15 @@ Result<std::vector<nft::OccupiedPort>> read_around(Transport& transport,
   return read_occupied_ports(transport, plan, nft::overlapping_ports(plan, *overlaps));
 }
 
+NamespaceState state_at_path(const NetworkNamespace& recorded) {
+  const std::string& path = recorded.path;
+  const NetworkNamespace now = recorded.cookie == 0
+                                   ? host::identify_netns(path)
+                                   : host::read_netns_addresses({path}).at(path).netns;
+  if (host::is_number_of_another(recorded, now)) return NamespaceState::gone;
+  return host::same_netns(recorded, now) ? NamespaceState::exists : NamespaceState::unknown;
+}
+
 Result<std::map<nft::OwnerHash, nft::Sibling>> read_siblings(Transport& transport,
                                                              const nft::InstalledPorts& own) {
   std::map<nft::OwnerHash, nft::Sibling> siblings;
@@ -281,9 +295,7 @@ Result<std::map<nft::OwnerHash, nft::Sibling>> read_siblings(Transport& transpor
     if (sibling.state.installed.empty()) continue;
     // No look at the host: a port that goes to a sibling that just died goes with its DEL, or is
     // taken over as any dead owner's.
-    const NetworkNamespace& netns = sibling.state.installed.netns;
-    if (host::same_netns(netns, host::identify_netns(netns.path)))
-      sibling.state.life.netns = NamespaceState::exists;
+    sibling.state.life.netns = state_at_path(sibling.state.installed.netns);
     auto around = read_around(transport, sibling.state.installed);
     if (!around) return around.error();
     sibling.around = std::move(*around);
@@ -306,7 +318,10 @@ Result<std::map<std::string, nft::ChainDamage>> read_chain_damages(
     const std::string& name = plan->chain.name;
     if (all.contains(name) || std::find(existing.begin(), existing.end(), name) == existing.end())
       continue;
-    Result<nft::ChainDamage> damage = nft::read_chain_damage(transport, name);
+    std::vector<const nft::NetworkChain*> wanted;
+    for (const nft::Plan* other : plans)
+      if (other->chain.name == name) wanted.push_back(&other->chain);
+    Result<nft::ChainDamage> damage = nft::read_chain_damage(transport, name, wanted);
     if (!damage) return damage.error();
     const Result<std::vector<nft::Damage>> sets = nft::read_set_damage(transport, name);
     if (!sets) return sets.error();

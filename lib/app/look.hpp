@@ -18,6 +18,7 @@
 #include "lib/base/error.hpp"
 #include "lib/base/netlink.hpp"
 #include "nft/owner_entry.hpp"
+#include "nft/read/reader.hpp"
 #include "nft/snapshot.hpp"
 
 namespace portmapper::app {
@@ -28,6 +29,7 @@ struct Subject {
   const nft::NetworkChain* network = nullptr;  // ruleset; without one, of the skeleton alone
   nft::OwnerHash owner{};                      // installed
   std::string chain{};                         // installed, chain_is_empty
+  nft::Lost lost_ports{};                      // installed
   std::span<const nft::Plan* const> plans{};   // chain_damage; overlaps of all of them
 };
 

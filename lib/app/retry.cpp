@@ -11,16 +11,17 @@ namespace portmapper::app {
 namespace {
 
 constexpr std::chrono::seconds kLimit{10};
+constexpr std::uint32_t kLeastTries = 100;
 constexpr std::uint32_t kLongestPause = 2000;  // microseconds
 
 }  // namespace
 
 bool Retry::again() {
   if (tries_++ == 0) {
-    start_ = std::chrono::steady_clock::now();
+    start_ = now_();
     return true;
   }
-  if (std::chrono::steady_clock::now() - start_ > kLimit) return false;
+  if (tries_ > kLeastTries && now_() - start_ > kLimit) return false;
   std::minstd_rand random(static_cast<std::uint32_t>(getpid()) * 7919U + tries_);
   const std::uint32_t longest = std::min(kLongestPause, 50U * tries_);
   std::this_thread::sleep_for(std::chrono::microseconds(random() % longest));
@@ -29,8 +30,8 @@ bool Retry::again() {
 
 Error Retry::exhausted() {
   return {ErrorKind::try_again_later,
-          "the ruleset was changed by others for 10 seconds, so nothing was done; try again"
-          " later"};
+          "the ruleset was changed by others at each of 100 tries and more, for 10 seconds and"
+          " more, so nothing was done; try again later"};
 }
 
 bool changed_concurrently(int error_number) {

@@ -7,8 +7,10 @@
 //   const auto entries = retried([&] { return nft::read_owners(transport); });
 //
 // Pauses between tries. Each pause is a little longer, with a random part so that processes do not
-// run in step; gives up after 10 seconds. Errors: exhausted() is try_again_later (11). Does not
-// promise: fairness. Source: packaging/doc/design.md, "Read, decide, commit".
+// run in step. Gives up when 10 seconds are over and 100 tries were made: on a slow machine, or while
+// the kernel loads modules, a single try takes seconds, and of a hundred that run at once each may be
+// beaten by all the others. Errors: exhausted() is try_again_later (11). Does not promise: fairness.
+// Source: packaging/doc/design.md, "Read, decide, commit".
 #pragma once
 
 #include <chrono>
@@ -20,10 +22,13 @@ namespace portmapper::app {
 
 class Retry {
  public:
-  bool again();  // true the first time, then after a pause, until the time is over
+  using Clock = std::chrono::steady_clock::time_point (*)();
+  explicit Retry(Clock now = std::chrono::steady_clock::now) : now_(now) {}
+  bool again();  // true the first time, then after a pause, until time and tries are used up
   [[nodiscard]] static Error exhausted();
 
  private:
+  Clock now_;
   std::chrono::steady_clock::time_point start_;
   std::uint32_t tries_ = 0;
 };

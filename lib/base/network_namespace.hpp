@@ -5,9 +5,11 @@
 //   LifeSigns{.netns = NamespaceState::gone};  // nft/decide says what that means
 //
 // `id` is the kernel's number that is never used again before a reboot (Linux 6.18 and later), 0
-// where the kernel has none; inode numbers are used again. All numbers are in host byte order.
+// where the kernel has none; inode numbers are used again. `cookie` is such a number too, that of
+// SO_NETNS_COOKIE (Linux 5.14 and later): it can be had in the namespace only, so it is 0 where the
+// id was there without that, or nobody might enter. All numbers are in host byte order.
 // lib/host reads them and looks for life. Errors: none; nothing known is all zero.
-// Source: namespaces(7), the kernel's include/uapi/linux/nsfs.h.
+// Source: namespaces(7), the kernel's include/uapi/linux/nsfs.h and net/core/net_namespace.c.
 #pragma once
 
 #include <cstdint>
@@ -30,6 +32,7 @@ struct NetworkNamespace {
   std::uint64_t device = 0;
   std::uint64_t inode = 0;
   std::uint64_t id = 0;
+  std::uint64_t cookie = 0;
   Observer observer{};  // who recorded it
 
   [[nodiscard]] bool is_known() const { return inode != 0; }

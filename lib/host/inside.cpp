@@ -29,6 +29,11 @@ std::unique_ptr<Netlink> opened(int protocol, std::optional<Error>& error) {
 
 Result<Inside> open_sockets(const UniqueFd& fd, const NetworkNamespace& netns) {
   if (setns(fd.get(), CLONE_NEWNET) != 0) return cannot_enter(netns, errno);
+  if (netns.cookie != 0) {
+    NetworkNamespace here = netns;
+    here.cookie = netns_cookie();
+    if (is_number_of_another(netns, here)) return cannot_enter(netns, ESTALE);
+  }
   std::optional<Error> error;
   std::optional<Error> ignored;
   Inside inside{opened(NETLINK_ROUTE, error), opened(NETLINK_SOCK_DIAG, error),

@@ -29,9 +29,16 @@ const FoundNamespace* find(const NamespaceLook& look, const NetworkNamespace& re
 
 bool is_number_used_again(const NetworkNamespace& recorded, const NetworkNamespace& newcomer) {
   // Another spelling of the path leads to the same namespace, and a path that did not fit tells
-  // nothing.
-  return recorded.id == 0 && recorded.inode == newcomer.inode && !recorded.path.empty() &&
+  // nothing. Cookies tell more, where both have one.
+  return recorded.id == 0 && (recorded.cookie == 0 || newcomer.cookie == 0) &&
+         recorded.inode == newcomer.inode && !recorded.path.empty() &&
          recorded.path != newcomer.path && identify_netns(recorded.path).inode != recorded.inode;
+}
+
+bool is_number_of_any(const NamespaceLook& look, const NetworkNamespace& recorded) {
+  return std::any_of(look.found.begin(), look.found.end(), [&recorded](const FoundNamespace& one) {
+    return is_number_of_another(recorded, one.netns);
+  });
 }
 
 AddressState addresses_in(const LifeTrace& trace, const FoundNamespace* own,
@@ -53,17 +60,27 @@ AddressState addresses_in(const LifeTrace& trace, const FoundNamespace* own,
 struct Place {
   bool is_at_path = false;
   bool has_address = false;
+  bool is_replaced = false;  // its number is that of another namespace
 };
 
-// The quick way: what the recorded path leads to.
-std::vector<Place> look_at_paths(const std::vector<LifeTrace>& traces) {
+// The quick way: what the recorded path leads to, and the newcomer's.
+std::vector<Place> look_at_paths(const std::vector<LifeTrace>& traces,
+                                 const NetworkNamespace& newcomer) {
   std::set<std::string> paths;
-  for (const LifeTrace& trace : traces)
+  for (const LifeTrace& trace : traces) {
     if (trace.netns.is_known() && !trace.netns.path.empty()) paths.insert(trace.netns.path);
+    // What was seen of it before the record was is no proof: it is looked at again.
+    if (is_number_of_another(trace.netns, newcomer)) paths.insert(newcomer.path);
+  }
   std::map<std::string, NetnsAddresses> inside;
   if (!paths.empty()) inside = read_netns_addresses(paths);
+  std::map<std::uint64_t, const NetworkNamespace*> existing;  // by inode number
+  for (const auto& [path, one] : inside) existing.emplace(one.netns.inode, &one.netns);
   std::vector<Place> places(traces.size());
   for (std::size_t i = 0; i < traces.size(); ++i) {
+    const auto number = existing.find(traces[i].netns.inode);
+    places[i].is_replaced =
+        number != existing.end() && is_number_of_another(traces[i].netns, *number->second);
     const auto found = inside.find(traces[i].netns.path);
     if (!traces[i].netns.is_known() || found == inside.end()) continue;
     places[i].is_at_path = found->second.kind != NetnsAddresses::Kind::none &&
@@ -102,7 +119,8 @@ LifeSigns read_signs(const LifeTrace& trace, const LifeHint& hint, const Namespa
   const bool is_from_there = recorded.observer.is_known() && recorded.observer == look.from;
   const bool proves = look.is_all_but_descriptors && (look.is_initial || is_from_there);
   LifeSigns signs;
-  if (!hint.is_at_path && recorded.is_known() && is_number_used_again(recorded, newcomer)) {
+  if (is_number_of_any(look, recorded) ||
+      (!hint.is_at_path && recorded.is_known() && is_number_used_again(recorded, newcomer))) {
     signs.netns = NamespaceState::gone;
     return signs;
   }
@@ -121,13 +139,17 @@ LifeSigns read_signs(const LifeTrace& trace, const LifeHint& hint, const Namespa
 
 std::vector<LifeSigns> find_life(const std::vector<LifeTrace>& traces,
                                  const NetworkNamespace& newcomer) {
-  const std::vector<Place> places = look_at_paths(traces);
+  const std::vector<Place> places = look_at_paths(traces, newcomer);
   std::optional<NamespaceLook> look;
   KernelsWord word;
   std::vector<LifeSigns> all;
   for (std::size_t i = 0; i < traces.size(); ++i) {
     if (places[i].has_address) {
       all.push_back({NamespaceState::exists, AddressState::inside});
+      continue;
+    }
+    if (places[i].is_replaced) {
+      all.push_back({NamespaceState::gone, AddressState::unknown});
       continue;
     }
     if (!look) look = look_at_namespaces();

@@ -14,11 +14,14 @@
 // word for its id (Linux 6.18), which is waited for, half a second at most: somebody may just have
 // looked inside. A namespace that such a descriptor alone keeps has no address for us.
 //
-// Where the kernel has no namespace ids, a number that was recorded under another path than the
-// newcomer's, and that the newcomer has now, was used again. Errors: none; what cannot be seen is
-// unknown. Does not promise: to be still true; whoever removes names what it was told (nft/decide,
-// Withdrawal), and the table's generation guards the rest. An inode number of a PID or mount
-// namespace may be used again too: the tasks and mounts that were seen from there are gone then.
+// A namespace with the recorded inode number, and another id or another cookie than the recorded
+// one, proves alone that the recorded one is gone, whatever else the look may miss: no two have one
+// number at the same time. Where neither can be compared, a number that was recorded under another
+// path than the newcomer's, and that the newcomer has now, was used again.
+// Errors: none; what cannot be seen is unknown. Does not promise: to be still true; whoever removes
+// names what it was told (nft/decide, Withdrawal), and the table's generation guards the rest. An
+// inode number of a PID or mount namespace may be used again too: the tasks and mounts that were
+// seen from there are gone then.
 // Source: packaging/doc/design.md, "Who is dead".
 #pragma once
 

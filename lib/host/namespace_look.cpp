@@ -20,6 +20,7 @@
 #include <string_view>
 #include <thread>
 
+#include "lib/base/libc.hpp"
 #include "lib/base/unique_fd.hpp"
 #include "lib/host/mount_table.hpp"
 #include "lib/host/netns.hpp"
@@ -84,9 +85,7 @@ class Look {
  private:
   void prepare() {
     look_.from = observe();
-    look_.is_initial = look_.from.pid_namespace == kInitialPidNamespace &&
-                       (look_.from.mount_namespace == kInitialMountNamespace ||
-                        look_.from.mount_namespace == inode_at("/proc/1/ns/mnt"));
+    look_.is_initial = is_initial(look_.from);
     own_user_namespace_ = inode_at("/proc/self/ns/user");
     struct stat status {};
     if (own_netns_ && fstat(own_netns_.get(), &status) == 0) device_ = status.st_dev;
@@ -227,8 +226,8 @@ class Look {
   void see_file(const std::string& path) {
     struct statx status {};
     // Whatever server the file is of, it is not asked.
-    if (statx(proc_.get(), path.c_str(), AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_INO,
-              &status) != 0) {
+    if (libc::file_state(proc_.get(), path.c_str(), AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_INO,
+                         &status) != 0) {
       missed_ = missed_ || !is_over(errno);
       return;
     }
@@ -270,8 +269,10 @@ class Look {
       return;
     found.netns = std::move(netns);
     std::uint64_t mark = 0;
-    Result<std::vector<IpAddress>> inside =
-        addresses_inside(fd.get(), own_netns_.get(), [&] { mark = mark_at("thread-self"); });
+    Result<std::vector<IpAddress>> inside = addresses_inside(fd.get(), own_netns_.get(), [&] {
+      mark = mark_at("thread-self");
+      if (found.netns.id == 0) found.netns.cookie = netns_cookie();
+    });
     if (mark != 0) marks_[mark] = known_.at(found.netns.inode);
     if (inside) found.addresses = std::move(*inside);
   }
@@ -387,6 +388,12 @@ class Look {
 };
 
 }  // namespace
+
+bool is_initial(const Observer& observer) {
+  return observer.pid_namespace == kInitialPidNamespace &&
+         (observer.mount_namespace == kInitialMountNamespace ||
+          observer.mount_namespace == inode_at("/proc/1/ns/mnt"));
+}
 
 NamespaceLook look_at_namespaces() {
   NamespaceLook look;

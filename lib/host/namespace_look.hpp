@@ -41,7 +41,7 @@
 namespace portmapper::host {
 
 struct FoundNamespace {
-  NetworkNamespace netns;                             // without path; the id may be missing
+  NetworkNamespace netns;                             // without path; id and cookie may be missing
   bool has_task = false;                              // or had one in one of the rounds
   std::optional<std::vector<IpAddress>> addresses{};  // sorted; nothing: it could not be entered
 };
@@ -55,5 +55,8 @@ struct NamespaceLook {
 };
 
 NamespaceLook look_at_namespaces();
+
+// Whether that is the host's first PID namespace, with the mount namespace of its PID 1.
+bool is_initial(const Observer& observer);
 
 }  // namespace portmapper::host

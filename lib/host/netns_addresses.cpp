@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <thread>
 
@@ -36,7 +37,9 @@ void read_addresses_of(const std::string& path, const UniqueFd& own, NetnsAddres
   inside.kind =
       are_same(fd.get(), own.get()) ? NetnsAddresses::Kind::ours : NetnsAddresses::Kind::another;
   if (inside.kind == NetnsAddresses::Kind::ours) return;
-  Result<std::vector<IpAddress>> addresses = addresses_inside(fd.get(), own.get());
+  Result<std::vector<IpAddress>> addresses = addresses_inside(fd.get(), own.get(), [&inside] {
+    if (inside.netns.id == 0) inside.netns.cookie = netns_cookie();
+  });
   if (addresses) {
     inside.addresses = std::move(*addresses);
   } else {
@@ -69,6 +72,11 @@ Result<std::vector<IpAddress>> addresses_inside(int netns, int own,
   for (int i = 1; i < kTries && !addresses && addresses.error().error_number == EINTR; ++i)
     addresses = local_addresses(*route);
   return addresses;
+}
+
+bool has_address(const NetnsAddresses& inside, const IpAddress& address) {
+  return inside.kind == NetnsAddresses::Kind::another &&
+         std::binary_search(inside.addresses.begin(), inside.addresses.end(), address);
 }
 
 std::map<std::string, NetnsAddresses> read_netns_addresses(const std::set<std::string>& paths) {

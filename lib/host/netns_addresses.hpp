@@ -2,6 +2,7 @@
 //
 //   const auto inside = read_netns_addresses({"/run/netns/web"});
 //   inside.at("/run/netns/web").addresses;   // 127.0.0.1, 10.22.0.2, ...
+//   has_address(inside.at("/run/netns/web"), *IpAddress::parse("10.22.0.2"));
 //
 // An attachment lives as long as its address is in its namespace: a path alone may lead to another
 // namespace by now, or to the host's own (that of a process whose number was used again), and a DEL
@@ -33,10 +34,13 @@ struct NetnsAddresses {
     another,  // to another one, which has `addresses`
   };
   Kind kind = Kind::none;
-  NetworkNamespace netns{};          // which one it is, without its path
+  NetworkNamespace netns{};          // which one it is, without its path; ours without cookie
   std::vector<IpAddress> addresses;  // sorted
   std::optional<Error> error;
 };
+
+// Whether another namespace than the caller's has it.
+bool has_address(const NetnsAddresses& inside, const IpAddress& address);
 
 std::map<std::string, NetnsAddresses> read_netns_addresses(const std::set<std::string>& paths);
 

@@ -17,6 +17,8 @@
 #include "tests/support/files.hpp"
 #include "tests/support/first_mounts.hpp"
 #include "tests/support/runtime.hpp"
+#include "tests/support/text.hpp"
+#include "tests/support/thread_in.hpp"
 
 using namespace portmapper;
 using namespace portmapper::test;
@@ -36,12 +38,6 @@ std::string ctl(const Lab& lab, std::vector<std::string> words) {
 std::string ctl_of_the_host(const Lab& lab, std::vector<std::string> words) {
   words.insert(words.begin(), CTL);
   return answer(run(in_first_mounts(words), {.ns = lab.host()}));
-}
-
-std::string state_of(const std::string& listed) {
-  const std::size_t end = listed.rfind('\n');
-  const std::size_t begin = listed.rfind(' ', end);
-  return end == std::string::npos ? listed : listed.substr(begin + 1, end - begin - 1);
 }
 
 // A process that runs until it is told to stop.
@@ -64,30 +60,6 @@ class Sleeper {
  private:
   ScratchDirectory scratch_;
   std::future<RunResult> process_;
-};
-
-// A thread of this process, which itself stays where it is.
-class Thread {
- public:
-  explicit Thread(const std::string& ns)
-      : thread_([this, ns] {
-          enter_namespace(ns);
-          inside_.set_value();
-          stop_.get_future().wait();
-        }) {
-    inside_.get_future().wait();
-  }
-  ~Thread() { stop(); }
-  void stop() {
-    if (!thread_.joinable()) return;
-    stop_.set_value();
-    thread_.join();
-  }
-
- private:
-  std::promise<void> inside_;
-  std::promise<void> stop_;
-  std::thread thread_;
 };
 
 // Here alone: to unlink the file would remove the mounts of others as well.
@@ -135,7 +107,7 @@ TEST_CASE("life: another network's container with the same address takes no port
 
 TEST_CASE("life: a namespace that only a thread is in keeps its ports until that ends") {
   const Scene scene;
-  Thread thread(scene.a);
+  ThreadIn thread(scene.a);
   remove_namespace(scene.a);
   CHECK(scene.add_b() == refused);
   CHECK(ctl(scene.lab, {"prune"}) == "0\nevery owner is alive; nothing to remove\n");
@@ -220,12 +192,12 @@ TEST_CASE("life: a pinned namespace that nothing is in is dead, and one with a p
   Scene scene;
   run({"ip", "link", "del", scene.lab.host_interface("a")}, {.ns = scene.lab.host()});
   {
-    const Thread thread(scene.a);  // whose address may be far away
-    CHECK(state_of(ctl(scene.lab, {"list"})) == "alive");
+    const ThreadIn thread(scene.a);  // whose address may be far away
+    CHECK(last_word(ctl(scene.lab, {"list"})) == "alive");
     CHECK(scene.add_b() == refused);
   }
   CHECK(namespace_exists(scene.a));
-  CHECK(state_of(ctl(scene.lab, {"list"})) == "dead");
+  CHECK(last_word(ctl(scene.lab, {"list"})) == "dead");
   CHECK(ctl(scene.lab, {"check"}) ==
         "1\nattachment web/a/eth0 is dead; nft-port-mapperctl prune removes its ports\n");
   SUBCASE("ADD takes its port") {
@@ -239,7 +211,7 @@ TEST_CASE("life: a pinned namespace that nothing is in is dead, and one with a p
 
 TEST_CASE("life: from another PID namespace nobody can tell, and nothing is taken or pruned") {
   const Scene scene;
-  Thread thread(scene.a);
+  ThreadIn thread(scene.a);
   remove_namespace(scene.a);
   const std::vector<std::string> away = {"unshare", "--pid", "--fork", "--mount-proc", CTL};
   const auto ctl_away = [&](const std::string& word) {
@@ -249,7 +221,7 @@ TEST_CASE("life: from another PID namespace nobody can tell, and nothing is take
   };
   const std::string before = listing(scene.lab.host());
   CHECK(ctl_away("prune") == "1\n" + kUnknown + kNext);
-  CHECK(state_of(ctl_away("list")) == "unknown");
+  CHECK(last_word(ctl_away("list")) == "unknown");
   const RunResult added =
       run({"unshare", "--pid", "--fork", "--mount-proc", PLUGIN},
           {.input = chained_config("web", scene.lab.previous_result("b"), to_json({{8080, 80}}),
@@ -265,7 +237,7 @@ TEST_CASE("life: from another PID namespace nobody can tell, and nothing is take
   thread.stop();
   // Dead now; but that cannot be told from there either.
   CHECK(ctl_away("prune") == "1\n" + kUnknown + kNext);
-  CHECK(state_of(ctl(scene.lab, {"list"})) == "dead");
+  CHECK(last_word(ctl(scene.lab, {"list"})) == "dead");
   CHECK(ctl(scene.lab, {"prune"}) == "0\nremoved web/a/eth0 (1 port)\n");
 }
 
@@ -317,7 +289,7 @@ TEST_CASE("life: what a PID and mount namespace of its own recorded, it can prov
 TEST_CASE("life: an owner that was loaded with nft -f lives while its address is somewhere") {
   Scene scene;
   nft(scene.lab.host(), "delete table inet nft-port-mapper\n" + listing(scene.lab.host()));
-  CHECK(state_of(ctl(scene.lab, {"list"})) == "alive");
+  CHECK(last_word(ctl(scene.lab, {"list"})) == "alive");
   CHECK(scene.add_b() == refused);
   CHECK(ctl(scene.lab, {"prune"}) == "0\nevery owner is alive; nothing to remove\n");
   scene.lab.remove("a");
@@ -325,7 +297,7 @@ TEST_CASE("life: an owner that was loaded with nft -f lives while its address is
     CHECK(ctl(scene.lab, {"prune"}) == "1\n" + kUnknown + kNext);
     return;
   }
-  CHECK(state_of(ctl_of_the_host(scene.lab, {"list"})) == "dead");
+  CHECK(last_word(ctl_of_the_host(scene.lab, {"list"})) == "dead");
   CHECK(ctl_of_the_host(scene.lab, {"prune"}) == "0\nremoved web/a/eth0 (1 port)\n");
   CHECK(listing(scene.lab.host()).find("8080") == std::string::npos);
   CHECK(scene.add_b() == done);

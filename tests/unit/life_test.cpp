@@ -7,6 +7,7 @@
 #include "lib/base/unique_fd.hpp"
 #include "lib/host/life_signs.hpp"
 #include "lib/host/mount_table.hpp"
+#include "lib/host/netns.hpp"
 #include "nft/decide.hpp"
 
 using namespace portmapper;
@@ -145,10 +146,86 @@ TEST_CASE("life: ids decide where the kernel has them; else the newcomer's numbe
   CHECK(judged(kTrace, look, newcomer, {.is_at_path = true}) == Liveness::alive);
 }
 
+TEST_CASE("life: whose number a namespace with another cookie has is dead, whoever looks") {
+  const auto with_cookie = [](std::uint64_t cookie) {
+    NetworkNamespace one = netns(7);
+    one.cookie = cookie;
+    return one;
+  };
+  const LifeTrace trace{with_cookie(1), {kAddress}};
+  NamespaceLook look = look_with({{with_cookie(2), true, std::vector{kAddress}}});
+  CHECK(judged(trace, look) == Liveness::dead);
+  look.is_complete = look.is_all_but_descriptors = false;
+  look.from = kElsewhere;
+  CHECK(judged(trace, look) == Liveness::dead);
+  CHECK(judged(kTrace, look) == Liveness::alive);  // recorded without one
+  look.found.front().netns = with_cookie(1);
+  CHECK(judged(trace, look) == Liveness::alive);
+  look.found.front().netns = netns(7);  // nobody may enter it
+  CHECK(judged(trace, look) == Liveness::alive);
+  // What was seen of the newcomer's before proves nothing now; nor does its path, with its cookie.
+  NetworkNamespace newcomer = with_cookie(2);
+  newcomer.path = "/n/new";
+  CHECK(judged(trace, look, newcomer) == Liveness::alive);
+  newcomer.cookie = 1;
+  CHECK(judged(trace, look, newcomer) == Liveness::alive);
+  newcomer.cookie = 0;
+  CHECK(judged(trace, look, newcomer) == Liveness::dead);
+}
+
+TEST_CASE("life: ids come before cookies, and cookies before the number") {
+  NetworkNamespace one = netns(7);
+  NetworkNamespace two = netns(7);
+  CHECK(host::same_netns(one, two));
+  one.cookie = 1;
+  CHECK(host::same_netns(one, two));
+  two.cookie = 2;
+  CHECK_FALSE(host::same_netns(one, two));
+  CHECK(host::is_number_of_another(one, two));
+  one.id = two.id = 5;
+  CHECK(host::same_netns(one, two));
+  two.id = 6;
+  two.cookie = 1;
+  CHECK_FALSE(host::same_netns(one, two));
+  two.inode = 8;
+  CHECK_FALSE(host::is_number_of_another(one, two));
+  CHECK_FALSE(host::is_number_of_another({}, {}));
+}
+
 TEST_CASE("life: what is at its path exists, though the look may not find it") {
   NamespaceLook look = look_with({});
   look.is_complete = look.is_all_but_descriptors = false;
   CHECK(judged(kTrace, look, {}, {.is_at_path = true}) == Liveness::alive);
+}
+
+TEST_CASE("life: a saved ruleset does not bring the dead back, nor take anything from others") {
+  const auto withdrawn = [](LifeSigns signs, const NetworkNamespace& netns, bool has_ended) {
+    const nft::OwnerEntry one{.owner = nft::owner_hash({"web", "abc", "eth0"}),
+                              .index = 0,
+                              .comment = "web/abc/eth0",
+                              .netns = netns,
+                              .chain = "hostports",
+                              .published = {kAddress, Protocol::tcp, *Port::from(8080)}};
+    std::set<nft::OwnerHash> ended;
+    if (has_ended) ended.insert(one.owner);
+    const auto all = nft::decide_left_over({one, one}, {{one.owner, signs}}, ended);
+    REQUIRE(all.size() <= 1);
+    if (all.empty()) return false;
+    CHECK(all[0].owner == one.owner);
+    CHECK(all[0].chain == "hostports");
+    CHECK(all[0].only == netns);
+    return true;
+  };
+  const NetworkNamespace none;
+  using enum NamespaceState;
+  CHECK(withdrawn({unrecorded, AddressState::nowhere}, none, false));
+  // A stranger has its address.
+  CHECK(withdrawn({unrecorded, AddressState::elsewhere}, none, true));
+  CHECK_FALSE(withdrawn({unrecorded, AddressState::elsewhere}, none, false));
+  CHECK_FALSE(withdrawn({unrecorded, AddressState::unknown}, none, false));
+  // Who was added since has a namespace on record: that is prune's, and its operator's.
+  CHECK_FALSE(withdrawn({gone, AddressState::nowhere}, netns(7), true));
+  CHECK_FALSE(withdrawn({exists, AddressState::inside}, netns(7), true));
 }
 
 TEST_CASE("mounts: fields, blanks in names, optional fields, and lines that are none") {
