@@ -1,7 +1,7 @@
-# NFT_PORT_MAPPER_STATIC: takes each library's static file where Debian has one. Debian 13 has all of
-# them, and the programs need no shared library at all. Debian 12 has none of libmnl and libsimdjson:
-# these stay shared, with the C and C++ libraries that libsimdjson needs itself, since two C++
-# libraries in one process do not get on.
+# NFT_PORT_MAPPER_STATIC: takes each library's static file where there is one. Debian 13 has all of them,
+# and the plugin needs no shared library at all. Debian 12 has none of libmnl and libsimdjson:
+# packaging/static-libraries compiles them, into a directory for CMAKE_LIBRARY_PATH. Without one of
+# libsimdjson the C++ library stays shared too, since two of them in one process do not get on.
 set(ALL_STATIC ON)
 foreach(library NFTNL:nftnl MNL:mnl SIMDJSON:simdjson)
   string(REPLACE ":" ";" library ${library})
@@ -21,6 +21,17 @@ if(MNL_STATIC)
   set_property(TARGET PkgConfig::NFTNL PROPERTY INTERFACE_LINK_LIBRARIES
     "-Wl,--start-group,${NFTNL_STATIC},${MNL_STATIC},--end-group")
 endif()
+# For the plugin, which starts for each container; ctl and the tests keep the C++ and the C library shared.
 if(ALL_STATIC)
-  add_link_options(-static-pie)
+  set(STATIC_LINK_OPTIONS -static-pie)
+elseif(SIMDJSON_STATIC)
+  set(STATIC_LINK_OPTIONS -static-libstdc++ -static-libgcc)
+endif()
+# libsimdjson's header brings <iostream>, which names this function of newer C++ libraries so that theirs sets up
+# std::cout and its locales: a third of a program without a loader, for nothing, since nobody prints by them.
+list(APPEND STATIC_LINK_OPTIONS -Wl,--defsym=_ZSt21ios_base_library_initv=0)
+include(CheckLinkerFlag)
+check_linker_flag(CXX -Wl,-z,pack-relative-relocs HAVE_PACKED_RELOCATIONS)
+if(HAVE_PACKED_RELOCATIONS)
+  list(APPEND STATIC_LINK_OPTIONS -Wl,-z,pack-relative-relocs)
 endif()

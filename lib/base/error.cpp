@@ -1,6 +1,6 @@
 #include "lib/base/error.hpp"
 
-#include <cstring>
+#include "lib/base/libc.hpp"
 
 namespace portmapper {
 
@@ -9,7 +9,7 @@ std::string Error::message() const {
   if (!object.empty()) text += ": " + object;
   if (error_number == 0) return text;
   // The kernel has errors that no C library knows, such as ENOTSUPP (524).
-  const char* const known = strerrordesc_np(error_number);
+  const char* const known = libc::error_words(error_number);
   text += ": " + (known != nullptr ? known : "error " + std::to_string(error_number));
   return text;
 }

@@ -1,7 +1,8 @@
 #include "lib/base/hash.hpp"
 
 #include <bit>
-#include <cstring>
+
+#include "lib/base/hash_blocks.hpp"
 
 namespace portmapper {
 namespace {
@@ -45,28 +46,9 @@ void compress(State& state, const Block& block) {
 }  // namespace
 
 std::array<std::uint8_t, 32> sha256(std::string_view text) {
-  State state = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-                 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
-  const std::uint64_t bits = text.size() * 8;
-  Block block{};
-  while (text.size() >= block.size()) {
-    std::memcpy(block.data(), text.data(), block.size());
-    compress(state, block);
-    text.remove_prefix(block.size());
-  }
-  block = {};
-  text.copy(reinterpret_cast<char*>(block.data()), text.size());
-  block[text.size()] = 0x80;
-  if (text.size() >= 56) {  // no room for the length behind the text
-    compress(state, block);
-    block = {};
-  }
-  for (std::size_t i = 0; i < 8; ++i) block[63 - i] = static_cast<std::uint8_t>(bits >> (8 * i));
-  compress(state, block);
-  std::array<std::uint8_t, 32> digest{};
-  for (std::size_t i = 0; i < digest.size(); ++i)
-    digest[i] = static_cast<std::uint8_t>(state[i / 4] >> (24 - 8 * (i % 4)));
-  return digest;
+  constexpr State kFirst = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+                            0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+  return digest_of<Block>(text, kFirst, compress);
 }
 
 }  // namespace portmapper

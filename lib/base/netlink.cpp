@@ -1,5 +1,8 @@
 #include "lib/base/netlink.hpp"
 
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -68,6 +71,21 @@ Status each_message(Bytes bytes, const Do& act) {
   return {};
 }
 
+// Of nf_tables, whose deletions the last close of this socket would wait for.
+bool deletes(const nlmsghdr& request) {
+  if (request.nlmsg_type >> 8U != NFNL_SUBSYS_NFTABLES) return false;
+  switch (request.nlmsg_type & 0xffU) {
+    case NFT_MSG_DELTABLE:
+    case NFT_MSG_DELCHAIN:
+    case NFT_MSG_DELRULE:
+    case NFT_MSG_DELSET:
+    case NFT_MSG_DELSETELEM:
+      return true;
+    default:
+      return false;
+  }
+}
+
 // Recognises the last thing that the kernel says to some requests: it answers in their order, in a
 // batch only the one that asks for an acknowledgement, outside of one every one. It does not come
 // when a batch is refused before.
@@ -76,6 +94,7 @@ class LastAnswer {
   explicit LastAnswer(Bytes requests) {
     bool asks = false;
     (void)each_message(requests, [&](const nlmsghdr& request) {
+      deletes_ = deletes_ || deletes(request);
       const bool this_asks = (request.nlmsg_flags & NLM_F_ACK) != 0;
       if (asks && !this_asks) return;
       asks = this_asks;
@@ -89,10 +108,12 @@ class LastAnswer {
   }
   [[nodiscard]] bool came() const { return came_; }
   [[nodiscard]] bool ends_a_dump() const { return is_dump_; }
+  [[nodiscard]] bool follows_a_deletion() const { return deletes_; }
 
  private:
   std::uint32_t sequence_ = 0;
   bool is_dump_ = false;
+  bool deletes_ = false;
   bool came_ = false;
 };
 
@@ -112,6 +133,8 @@ Error no_answer(std::string object) {
 Result<Netlink> Netlink::open(int protocol) {
   UniqueFd socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol));
   if (!socket) return failed("cannot open");
+  // Routes are asked for one by one, and their refusals need no words.
+  if (protocol == NETLINK_ROUTE) return Netlink(std::move(socket), protocol);
   const int on = 1;
   // Without the first, every refusal would carry the whole request; the second brings its reason.
   if (setsockopt(socket.get(), SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof on) != 0 ||
@@ -124,7 +147,8 @@ Netlink::Netlink(UniqueFd socket, int protocol)
     : socket_(std::move(socket)), protocol_(protocol), size_(kFirst) {}
 
 Netlink::~Netlink() {
-  if (socket_ && protocol_ == NETLINK_NETFILTER) close_deferred(std::move(socket_));
+  if (socket_ && protocol_ == NETLINK_NETFILTER)
+    close_deferred(std::move(socket_), has_deleted_ ? Collection::later : Collection::now);
 }
 
 Status Netlink::send(std::span<const std::uint8_t> requests) const {
@@ -162,6 +186,7 @@ void Netlink::expect_more_than(std::size_t received) {
 Status Netlink::exchange(std::span<const std::uint8_t> requests, const OnReply& on_reply) {
   if (const Status sent = send(requests); !sent) return sent;
   LastAnswer last(requests);
+  has_deleted_ = has_deleted_ || last.follows_a_deletion();
   if (last.ends_a_dump() && protocol_ == NETLINK_ROUTE) expect_more_than(kFirst);
   Status lost;
   while (!last.came()) {
@@ -183,7 +208,8 @@ Status Netlink::exchange(std::span<const std::uint8_t> requests, const OnReply& 
   return lost;
 }
 
-Status Netlink::peek(std::span<const std::uint8_t> requests, const OnReply& on_reply) {
+Status Netlink::peek(std::span<const std::uint8_t> requests, const OnReply& on_reply,
+                     const IsEnough& is_enough) {
   if (const Status sent = send(requests); !sent) return sent;
   constexpr std::size_t kLittle = 2048;  // the end of a short dump comes in a datagram of its own
   LastAnswer last(requests);
@@ -193,7 +219,8 @@ Status Netlink::peek(std::span<const std::uint8_t> requests, const OnReply& on_r
     if (received->empty()) return no_answer(kSocket);
     const Status whole = hand_on(*received, last, on_reply);
     if (!whole || last.came()) return whole;
-    if (received->size() > kLittle) break;
+    if (received->size() > kLittle && is_enough()) break;
+    expect_more_than(received->size());
   }
   // Closing the socket ends the dump.
   Result<Netlink> other = open(protocol_);
@@ -254,6 +281,11 @@ Acknowledgement acknowledgement(const nlmsghdr& reply) {
       Attributes(message_attributes(reply, sizeof(nlmsgerr))).find(NLMSGERR_ATTR_MSG);
   if (reason) ack.reason = reason->text();
   return ack;
+}
+
+std::uint8_t family_of(const nlmsghdr& message) {
+  if (message.nlmsg_len < NLMSG_LENGTH(sizeof(nfgenmsg))) return NFPROTO_UNSPEC;
+  return *(reinterpret_cast<const std::uint8_t*>(&message) + NLMSG_HDRLEN);  // nfgen_family
 }
 
 }  // namespace portmapper

@@ -10,8 +10,8 @@
 // sendto or recv; refusals by the kernel are replies (NLMSG_ERROR), which the caller judges, as it
 // does where there is no reply. ENOBUFS: replies were lost, after those that came were handed on;
 // no_answer(): a dump without its end; EBADMSG: a part of a message; EMSGSIZE: the requests are more
-// than this socket may send at once, and nothing was sent. peek reads the
-// beginning alone, and no_answer() is its error for silence. A socket that has joined a multicast
+// than this socket may send at once, and nothing was sent. peek reads
+// until it has seen enough, and no_answer() is its error for silence. A socket that has joined a multicast
 // group is for waiting, not for requests; ENOBUFS or EMSGSIZE is then: messages of the group were
 // lost, and those that came were handed on. Does not promise: that a reply is well-formed beyond
 // its length. Source: netlink(7), kernel net/netlink/af_netlink.c.
@@ -37,6 +37,7 @@ namespace portmapper {
 Error no_answer(std::string object);
 
 using OnReply = std::function<void(const nlmsghdr& reply)>;
+using IsEnough = std::function<bool()>;
 
 class Transport {
  public:
@@ -48,8 +49,9 @@ class Transport {
   virtual ~Transport() = default;
 
   virtual Status exchange(std::span<const std::uint8_t> requests, const OnReply& on_reply) = 0;
-  // Only the first few kilobytes of the answer, whatever its length: to see whether there is one.
-  virtual Status peek(std::span<const std::uint8_t> requests, const OnReply& on_reply) = 0;
+  // Of a dump as many datagrams as it takes until there is enough, whatever its length.
+  virtual Status peek(std::span<const std::uint8_t> requests, const OnReply& on_reply,
+                      const IsEnough& is_enough) = 0;
 };
 
 class Netlink final : public Transport {
@@ -58,9 +60,12 @@ class Netlink final : public Transport {
   Netlink(Netlink&&) = default;
   ~Netlink() override;
   Status exchange(std::span<const std::uint8_t> requests, const OnReply& on_reply) override;
-  Status peek(std::span<const std::uint8_t> requests, const OnReply& on_reply) override;
+  Status peek(std::span<const std::uint8_t> requests, const OnReply& on_reply,
+              const IsEnough& is_enough) override;
   // From now on the messages of a multicast group, of the first 32, come, for `wait`.
   Status join(int group);
+  // For an ioctl that any socket takes.
+  [[nodiscard]] int descriptor() const { return socket_.get(); }
   // Hands on what there is, and waits for it until the deadline. False: nothing came until then.
   Result<bool> wait(std::chrono::steady_clock::time_point deadline, const OnReply& on_message);
 
@@ -73,7 +78,8 @@ class Netlink final : public Transport {
 
   UniqueFd socket_;
   int protocol_;
-  std::size_t size_;  // of the buffer
+  bool has_deleted_ = false;  // of nf_tables
+  std::size_t size_;          // of the buffer
   std::unique_ptr<std::uint8_t[]> buffer_;
 };
 
@@ -84,5 +90,8 @@ struct Acknowledgement {
   std::string_view reason;  // the kernel's own words, where it has some; lives as long as the reply
 };
 Acknowledgement acknowledgement(const nlmsghdr& reply);
+
+// Whose table a message of nf_tables is about: NFPROTO_INET, ...; NFPROTO_UNSPEC where it does not say.
+std::uint8_t family_of(const nlmsghdr& message);
 
 }  // namespace portmapper

@@ -4,6 +4,8 @@
 
 #include <array>
 #include <cerrno>
+#include <span>
+#include <vector>
 
 namespace portmapper {
 
@@ -12,7 +14,10 @@ Result<std::string> read_all(int fd, std::string_view object, std::size_t most_b
     return unreadable_input("cannot read", std::string(object), error_number);
   };
   std::string text;
-  std::array<char, 65536> buffer;  // NOLINT: filled by read
+  // What is on the stack costs a page fault for each 4 KiB, and a request is rarely longer.
+  std::array<char, 4096> little;  // NOLINT: filled by read
+  std::vector<char> large;
+  std::span<char> buffer(little);
   for (;;) {
     const ssize_t count = read(fd, buffer.data(), buffer.size());
     if (count == 0) return text;
@@ -20,6 +25,9 @@ Result<std::string> read_all(int fd, std::string_view object, std::size_t most_b
     if (count < 0) return failed(errno);
     if (text.size() + static_cast<std::size_t>(count) > most_bytes) return failed(EFBIG);
     text.append(buffer.data(), static_cast<std::size_t>(count));
+    if (static_cast<std::size_t>(count) < buffer.size() || !large.empty()) continue;
+    large.resize(65536);
+    buffer = large;
   }
 }
 

@@ -32,6 +32,8 @@ class UniqueFd {
 
   explicit operator bool() const { return fd_ >= 0; }
   [[nodiscard]] int get() const { return fd_; }
+  // For whoever closed it already.
+  void release() { fd_ = -1; }
   void reset() {
     if (fd_ >= 0) close(fd_);
     fd_ = -1;

@@ -20,6 +20,75 @@ class Program:
         self.options = options or {}
         self.is_budgeted = is_budgeted  # how much faster we have to be is laid down
 
+    def request(self, mappings, network, address, sandbox, options):
+        """What a runtime would pass in the chained form."""
+        config = {
+            "cniVersion": "1.0.0",
+            "name": network,
+            "type": os.path.basename(self.path),
+            "prevResult": {
+                "cniVersion": "1.0.0",
+                "interfaces": [{"name": "eth0", "sandbox": sandbox}],
+                "ips": [{"interface": 0, "address": address + "/16"}],
+            },
+            **self.options,
+            **options,
+        }
+        if mappings is not None:
+            config["runtimeConfig"] = {"portMappings": mappings}
+        return config
+
+
+class Netavark(Program):
+    """podman's own, which is no CNI plugin: it makes bridge and interface as well, and takes other words. A
+    shell passes them on."""
+
+    def __init__(self, label, path, directory):
+        script = os.path.join(directory, label)
+        with open(script, "w", encoding="utf-8") as out:
+            out.write(f"""#!/bin/sh
+case $CNI_COMMAND in
+  ADD) exec {path} setup "$CNI_NETNS" ;;
+  DEL) exec {path} teardown "$CNI_NETNS" ;;
+esac
+""")
+        os.chmod(script, 0o755)
+        super().__init__(label, script)
+
+    def request(self, mappings, network, address, sandbox, options):
+        subnet = {"subnet": "10.89.0.0/16", "gateway": "10.89.0.1"}
+        ports = [
+            {
+                "host_ip": "",
+                "container_port": mapping["containerPort"],
+                "host_port": mapping["hostPort"],
+                "range": 1,
+                "protocol": mapping["protocol"],
+            }
+            for mapping in mappings
+        ]
+        of_network = {
+            "name": network,
+            "id": "0" * 64,
+            "driver": "bridge",
+            "network_interface": "netavark0",
+            "subnets": [subnet],
+            "ipv6_enabled": False,
+            "internal": False,
+            "dns_enabled": False,
+            "ipam_options": {"driver": "host-local"},
+            "options": {},
+            "created": "2026-01-01T00:00:00Z",
+        }
+        of_container = {"static_ips": [address.replace("10.88.", "10.89.")], "interface_name": "eth0"}
+        return {
+            "container_id": address,
+            "container_name": address,
+            "networks": {network: of_container},
+            "network_info": {network: of_network},
+            "port_mappings": ports,
+        }
+
 
 def command(*words, check=True, **options):
     return subprocess.run(words, check=check, capture_output=True, text=True, **options).stdout
@@ -67,6 +136,22 @@ class Lab:
             command("cmake", "--build", tree + "/build", "-j", str(os.cpu_count()), "--target", "nft-port-mapper")
         return Program("nft-port-mapper", plugin)
 
+    def static_plugin(self):
+        """As packaging/debian/rules builds it."""
+        tree = os.path.join(self.build, "bench", "static")
+        libraries = os.path.join(tree, "libraries")
+        if not os.path.exists(libraries):
+            command(os.path.join(ROOT, "packaging", "static-libraries"), libraries)
+        words = ["-S", ROOT, "-B", tree, "-DNFT_PORT_MAPPER_TESTS=OFF", "-DNFT_PORT_MAPPER_STATIC=ON"]
+        command("cmake", *words, "-DCMAKE_LIBRARY_PATH=" + libraries)
+        command("cmake", "--build", tree, "-j", str(os.cpu_count()), "--target", "nft-port-mapper")
+        stripped = os.path.join(tree, "stripped", "nft-port-mapper")
+        os.makedirs(os.path.dirname(stripped), exist_ok=True)
+        command("strip", "-o", stripped, os.path.join(tree, "nft-port-mapper"))
+        # It is ours, and runs as first as the empty program does.
+        self.plugin = Program("packaged", stripped)
+        return self.plugin
+
     def namespace(self, name):
         name = f"npm-bench-{os.getpid()}-{name}"
         command("ip", "netns", "add", name)
@@ -93,29 +178,16 @@ class Lab:
         return path
 
     def request(self, program, mappings, network="bench", address="10.88.0.2", **options):
-        """A file with the configuration that a runtime would pass in the chained form."""
-        config = {
-            "cniVersion": "1.0.0",
-            "name": network,
-            "type": os.path.basename(program.path),
-            "prevResult": {
-                "cniVersion": "1.0.0",
-                "interfaces": [{"name": "eth0", "sandbox": self.container}],
-                "ips": [{"interface": 0, "address": address + "/16"}],
-            },
-            **program.options,
-            **options,
-        }
-        if mappings is not None:
-            config["runtimeConfig"] = {"portMappings": mappings}
+        """A file with what a runtime would pass."""
+        config = program.request(mappings, network, address, self.container, options)
         return self.file(json.dumps(config))
 
-    def call(self, netns, program, verb, request, container="c", label=None):
+    def call(self, netns, program, verb, request, container="c", label=None, sandbox=None):
         """One line of a plan for bench-measure."""
         environment = [
             f"CNI_COMMAND={verb}",
             f"CNI_CONTAINERID={container}",
-            f"CNI_NETNS={self.container}",
+            f"CNI_NETNS={sandbox or self.container}",
             "CNI_IFNAME=eth0",
             f"CNI_PATH={CNI_PATH}",
             "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
@@ -127,6 +199,9 @@ class Lab:
     def bare(self, netns, label, *argv):
         path = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
         return [label, netns, "/dev/null", "first", "1", path, *argv]
+
+    def pause(self, netns, milliseconds):
+        return self.bare(netns, "-", "pause", str(int(milliseconds * 1000)))
 
     def measure(self, mode, number, plan):
         text = "".join("\t".join(line) + "\n" for line in plan)
@@ -140,10 +215,15 @@ class Lab:
     def rounds(self, number, plan):
         """Medians by label: nanoseconds; and the highest peak of memory in KiB."""
         times, peaks = {}, {}
-        for label, nanoseconds, peak in self.measure("rounds", number, plan):
+        for label, nanoseconds, peak, _ in self.measure("rounds", number, plan):
             times.setdefault(label, []).append(int(nanoseconds))
             peaks[label] = max(peaks.get(label, 0), int(peak))
         return {label: statistics.median(values) for label, values in times.items()}, peaks
+
+    def page_faults(self, line, before=(), after=()):
+        """The least that one run of it took: what else runs can only add some."""
+        plan = [*before, ["counted", *line[1:]], *after]
+        return min(int(words[3]) for words in self.measure("rounds", 5, plan))
 
     def flight(self, number, plan):
         """Nanoseconds for all, and how many failed."""
@@ -152,6 +232,11 @@ class Lab:
 
     def run_all(self, plan):
         self.rounds(1, plan)
+
+    def beside(self, netns):
+        """A port of another container, as on most hosts: who is alone pays for what all share."""
+        request = self.request(self.plugin, port_mappings([60500]), address="10.88.1.9")
+        self.run_all([self.call(netns, self.plugin, "ADD", request, "beside", "-")])
 
     def publish(self, netns, count, **options):
         """`count` ports below 50,001, held by one container for tcp and, of many, one for udp."""

@@ -5,7 +5,8 @@
 //
 // A plan has one command a line, its fields separated by tabs: a label, the network namespace's
 // path, the file for standard input, the number of environment variables, those, the program, its
-// arguments. A label of "-" is run and not reported. Printed: "LABEL NANOSECONDS PEAK-KIB" for each
+// arguments. A label of "-" is run and not reported; the program "pause" is none: for as many
+// microseconds as its argument says nothing runs. Printed: "LABEL NANOSECONDS PEAK-KIB PAGE-FAULTS" for each
 // run (fork, exec and wait); for `flight` one line, "all NANOSECONDS FAILURES". A command that
 // fails in `rounds` ends everything, with what it printed. Linked statically: the peak of a child
 // counts the memory of its parent, so that has to be small.
@@ -116,6 +117,12 @@ long long now() {
 }
 
 void run_once(const Command& command, int output) {
+  if (std::string_view(command.argv[0]) == "pause") {
+    const long microseconds = std::atol(command.argv[1]);
+    const timespec time{microseconds / 1'000'000, microseconds % 1'000'000 * 1000};
+    (void)nanosleep(&time, nullptr);
+    return;
+  }
   if (ftruncate(output, 0) != 0 || lseek(output, 0, SEEK_SET) != 0) die("memfd");
   const long long begin = now();
   const pid_t child = start(command, output);
@@ -125,7 +132,8 @@ void run_once(const Command& command, int output) {
   const long long end = now();
   if (status != 0) give_up(command, output);
   if (command.label != "-")
-    std::printf("%s %lld %ld\n", command.label.c_str(), end - begin, usage.ru_maxrss);
+    std::printf("%s %lld %ld %ld\n", command.label.c_str(), end - begin, usage.ru_maxrss,
+                usage.ru_minflt);
 }
 
 void run_rounds(const std::vector<Command>& commands, int rounds, int output) {

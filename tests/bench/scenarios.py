@@ -1,10 +1,11 @@
 """What is measured. Each scenario makes its own namespaces and yields rows for the table."""
 
 import os
+import re
 import statistics
 from dataclasses import dataclass, field
 
-from lab import command, port_mappings, wrapped
+from lab import Program, command, port_mappings, wrapped
 from plots import Plot
 
 TEST_PORT = 60001
@@ -53,14 +54,15 @@ def add_and_del(lab, netns, program, request, suffix="", verbs=("ADD", "DEL")):
 
 
 def settled(lab, netns, plan):
-    """The plan, behind a pause in which the kernel frees what was deleted before: a batch that comes
-    at once waits for that, as long in an empty table as in a full one."""
-    return [lab.bare(netns, "-", "/usr/bin/sleep", "0.05"), *plan]
+    """The plan, behind a pause in which the kernel frees what was deleted before, which takes its time of
+    who runs meanwhile."""
+    return [lab.pause(netns, 50), *plan]
 
 
 def start_up(lab, peers, rounds):
     """The process, next to the floors and to the peers."""
     host = lab.host("empty")
+    lab.beside(host)
     mapping = port_mappings([TEST_PORT])
     plan = [
         lab.bare(host, "empty", lab.tool("empty")),
@@ -79,6 +81,129 @@ def start_up(lab, peers, rounds):
             yield speed_up(what, medians, ours, f"{peer.label}/{verb}", 15 if peer.is_budgeted else None)
     peak = max(peaks[f"nft-port-mapper/{verb}"] for verb in ("ADD", "DEL"))
     yield Row("peak memory of ADD", peak / 1024, "MiB", 6)
+
+
+def packaged(lab, _peers, rounds):
+    """As the Debian packages have it: with as few shared libraries as this Debian allows."""
+    host = lab.host("packaged")
+    lab.beside(host)
+    program = lab.static_plugin()
+    request = lab.request(program, port_mappings([TEST_PORT]))
+    plan = []
+    for verb in ("ADD", "CHECK", "DEL"):
+        plan += settled(lab, host, [lab.bare(host, "empty", lab.tool("empty"))])
+        plan += add_and_del(lab, host, program, request, verbs=(verb,))
+    medians, _ = lab.rounds(rounds, plan)
+    for verb, limit in (("ADD", 1.5), ("CHECK", 1.35), ("DEL", 1.35)):
+        what = f"{verb}, packaged : an empty C program"
+        yield ratio(what, medians, f"{program.label}/{verb}", "empty", limit)
+
+
+def redeploy(lab, _peers, rounds):
+    """A DEL, and some milliseconds later the ADD of what takes its place: nobody waits for what the DEL
+    leaves to the kernel."""
+    host = lab.host("redeploy")
+    lab.beside(host)
+    request = lab.request(lab.plugin, port_mappings([TEST_PORT]))
+    gaps = (0, 3, 5, 7, 10)
+    plan = []
+    for gap in (*gaps, 100):
+        plan += settled(lab, host, add_and_del(lab, host, lab.plugin, request, verbs=("DEL",)))
+        plan.append(lab.pause(host, gap))
+        plan += add_and_del(lab, host, lab.plugin, request, f"/{gap}", ("ADD",))
+    medians, _ = lab.rounds(max(rounds // 2, 5), plan)
+    for gap in gaps:
+        name = "nft-port-mapper/ADD"
+        what = f"ADD {gap} ms after a DEL : after a rest"
+        yield ratio(what, medians, f"{name}/{gap}", f"{name}/100", 1.15)
+
+
+def in_a_row(lab, peers, rounds):
+    """The packaged plugin and what others run for the same, where so many containers have a port each."""
+    packaged_plugin = lab.static_plugin()
+    for size, limits in ((1, {"portmap": 25, MESOS: 4}), (1000, {}), (10_000, {})):
+        plan = []
+        programs = [packaged_plugin, mesos_sequence(lab), *peers]
+        for i, program in enumerate(programs):
+            host = lab.host(f"row-{size}-{i}")
+            fill(lab, host, program, size)
+            request = lab.request(program, port_mappings([TEST_PORT]))
+            plan += settled(lab, host, add_and_del(lab, host, program, request))
+        medians, _ = lab.rounds(max(rounds * 100 // (size + 100) // 2, 3), plan)
+        for verb in ("ADD", "DEL"):
+            for program in programs[1:]:
+                limit = limits.get(program.label) if verb == "ADD" else None
+                what = f"{verb}, packaged, {size:,} published, faster than {program.label}"
+                yield speed_up(what, medians, f"packaged/{verb}", f"{program.label}/{verb}", limit)
+
+
+MESOS = "mesos-iptables"
+
+
+def mesos_sequence(lab):
+    """What mesos-cni-port-mapper has a shell run for one port, without itself and its delegate: whether the
+    chain is there, and one rule; later the rule that has the container's tag."""
+    script = """#!/bin/sh
+exec >/dev/null 2>&1
+tag="container_id: $CNI_CONTAINERID"
+chain=MESOS-BENCH
+read -r config
+port=${config#*\\"hostPort\\": }
+port=${port%%,*}
+case $CNI_COMMAND in
+  ADD)
+    iptables -w -t nat --list $chain || {
+      iptables -w -t nat -N $chain
+      iptables -w -t nat -A PREROUTING -m addrtype --dst-type LOCAL -j $chain
+      iptables -w -t nat -A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j $chain
+    }
+    iptables -w -t nat -A $chain -p tcp --dport "$port" -m comment --comment "$tag" \\
+      -j DNAT --to-destination 10.88.0.2:80
+    ;;
+  DEL)
+    iptables -w -t nat -S $chain | grep -F "$tag" | sed 's/^-A/iptables -w -t nat -D/' | sh
+    ;;
+esac
+"""
+    path = lab.file(script)
+    os.chmod(path, 0o755)
+    return Program(MESOS, path)
+
+
+CONTAINER_CHAIN = re.compile(r"CNI-DN-[0-9a-f]+")
+
+
+def fill(lab, netns, program, size):
+    """`size` containers with a port each. What runs iptables would take hours for that: the rules of its
+    first container are loaded again for the others, with names and numbers of their own. What writes its
+    own nftables has one container more with all ports."""
+    sandbox = lab.namespace(os.path.basename(netns) + "-filled")
+
+    def add(number, ports):
+        request = lab.request(program, port_mappings(ports), address="10.88.1.2")
+        return lab.call(netns, program, "ADD", request, f"filled-{number}", "-", sandbox)
+
+    lab.run_all([add(1, [1])])
+    if program is lab.plugin:
+        for first in range(2, size + 1, 250):  # each opens files
+            lab.run_all([add(port, [port]) for port in range(first, min(first + 250, size + 1))])
+        return
+    saved = in_namespace(netns, "iptables-save", "-t", "nat").splitlines()
+    rules = [line for line in saved if re.match(":CNI-DN", line) or re.search(r"--dports? 1\b", line)]
+    if size > 1 and not rules:
+        lab.run_all([add(2, range(2, size + 1))])
+    copies = []
+    for number in range(2, size + 1) if rules else ():
+        for line in rules:
+            line = CONTAINER_CHAIN.sub(f"CNI-DN-{number:020x}", line).replace("filled-1", f"filled-{number}")
+            copies.append(re.sub(r"(--dports?) 1\b", rf"\1 {number}", line))
+    if copies:
+        text = "\n".join(["*nat", *copies, "COMMIT", ""])
+        in_namespace(netns, "iptables-restore", "--noflush", input=text)
+
+
+def in_namespace(netns, *words, **options):
+    return command("nsenter", "--net=" + netns, *words, **options)
 
 
 def flatness(lab, _peers, rounds):
@@ -162,7 +287,9 @@ def crowd(lab, peers, _rounds):
     """Many runtimes at once."""
     containers, ports, flight = 1000, 32, 64
     rates = {}
-    for program, size in [(lab.plugin, containers)] + [(peer, 64) for peer in peers]:
+    ours = lab.plugin
+    programs = [(ours, containers), (lab.static_plugin(), containers)] + [(peer, 64) for peer in peers]
+    for program, size in programs:
         host = lab.host("crowd-" + program.label.replace(" ", "-"))
         requests = [
             lab.request(
@@ -179,20 +306,21 @@ def crowd(lab, peers, _rounds):
             ]
             nanoseconds, failures = lab.flight(flight, plan)
             rates[program.label, verb] = size / (nanoseconds / 1e9)
-            if program not in peers:
+            if program is ours:
                 what = f"failed {verb}, {size:,} containers x {ports} ports, {flight} in flight"
                 yield Row(what, failures, "", 0)
+
+    def faster(verb, program, other, limit):
+        rate, rate_of_other = rates[program, verb], rates[other, verb]
+        name = "" if program == ours.label else ", " + program
+        what = f"{verb} by many at once{name}, faster than {other}"
+        detail = f"{rate:.0f}/s : {rate_of_other:.1f}/s"
+        return Row(what, rate / rate_of_other, "x", limit, True, detail)
+
+    yield faster("ADD", "packaged", ours.label, 1.5)
     for peer in peers:
         for verb in ("ADD", "DEL"):
-            ours, theirs = rates["nft-port-mapper", verb], rates[peer.label, verb]
-            yield Row(
-                f"{verb} by many at once, faster than {peer.label}",
-                ours / theirs,
-                "x",
-                10 if peer.is_budgeted else None,
-                True,
-                f"{ours:.0f}/s : {theirs:.1f}/s",
-            )
+            yield faster(verb, ours.label, peer.label, 10 if peer.is_budgeted else None)
 
 
 class Path:
@@ -269,15 +397,15 @@ def connections(lab, _peers, rounds):
 
 
 def listing(lab, _peers, rounds):
-    """`list` of many, next to what the kernel needs for it."""
+    """`list` of many, next to what the kernel needs for a dump of one set."""
     host = lab.host("list")
     lab.publish(host, MANY)
     plan = [
         lab.bare(host, "list", lab.ctl, "list", "--json"),
-        lab.bare(host, "dump", lab.tool("dump"), "owners", "hostports-ip"),
+        lab.bare(host, "dump", lab.tool("dump"), "owners"),
     ]
     medians, _ = lab.rounds(max(rounds // 10, 3), plan)
-    yield ratio(f"list --json of {MANY:,} ports : the kernel's dumps", medians, "list", "dump", 1.3)
+    yield ratio(f"list --json of {MANY:,} ports : a dump of owners", medians, "list", "dump", 1.3)
 
 
 def growth(lab, peers, rounds):
@@ -307,4 +435,4 @@ def growth(lab, peers, rounds):
     yield Plot("connections", "A new TCP connection", ports, "microseconds", lines)
 
 
-SCENARIOS = (start_up, flatness, networks, many_ports, crowd, connections, listing, growth)
+SCENARIOS = (start_up, packaged, in_a_row, redeploy, flatness, networks, many_ports, crowd, connections, listing, growth)

@@ -8,6 +8,7 @@
 #include "lib/base/error.hpp"
 #include "lib/base/hash.hpp"
 #include "lib/base/port.hpp"
+#include "lib/base/process_name.hpp"
 #include "lib/base/unique_fd.hpp"
 #include "lib/base/write_all.hpp"
 #include "tests/support/bytes.hpp"
@@ -193,4 +194,13 @@ TEST_CASE("write_all writes all, nothing at all too, and reports what it cannot 
   errno = 0;
   CHECK_FALSE(write_all(reader.get(), "abc"));  // not open for writing
   CHECK(errno == EBADF);
+}
+
+TEST_CASE("process name: the file's, as far as the kernel keeps it, wherever the file is") {
+  CHECK(has_process_name("/opt/cni/bin/nft-port-mapper", kProcessName));
+  CHECK(has_process_name("nft-port-mapper", kProcessName));
+  CHECK(has_process_name("/usr/sbin/nft-port-mapperctl", kProcessName));
+  CHECK(!has_process_name("/opt/nft-port-mapper/portmap", kProcessName));
+  CHECK(!has_process_name("/opt/cni/bin/", kProcessName));
+  CHECK(!has_process_name("/opt/cni/bin/nft-port-mappe", kProcessName));
 }
