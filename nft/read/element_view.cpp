@@ -14,12 +14,22 @@ std::uint64_t packets_of(const Attribute& expression) {
   return packets ? packets->number64() : 0;
 }
 
+std::string_view chain_of(const Attribute& data) {
+  const auto verdict = Attributes(data.payload).find(NFTA_DATA_VERDICT);
+  if (!verdict) return {};
+  const auto chain = Attributes(verdict->payload).find(NFTA_VERDICT_CHAIN);
+  return chain ? chain->text() : std::string_view();
+}
+
 ElementView view_of(const Attribute& element) {
   ElementView view;
   for (const Attribute& attribute : Attributes(element.payload)) {
     if (attribute.type == NFTA_SET_ELEM_KEY) view.key = nested(attribute, NFTA_DATA_VALUE);
     if (attribute.type == NFTA_SET_ELEM_KEY_END) view.key_end = nested(attribute, NFTA_DATA_VALUE);
-    if (attribute.type == NFTA_SET_ELEM_DATA) view.data = nested(attribute, NFTA_DATA_VALUE);
+    if (attribute.type == NFTA_SET_ELEM_DATA) {
+      view.data = nested(attribute, NFTA_DATA_VALUE);
+      if (view.data.empty()) view.chain = chain_of(attribute);
+    }
     if (attribute.type == NFTA_SET_ELEM_USERDATA) view.userdata = attribute.payload;
     if (attribute.type == NFTA_SET_ELEM_EXPR) view.packets = packets_of(attribute);
   }

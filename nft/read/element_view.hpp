@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <string_view>
 
 #include "lib/base/attributes.hpp"
 
@@ -18,6 +19,7 @@ struct ElementView {
   Bytes key_end;  // of intervals
   Bytes data;
   Bytes userdata;
+  std::string_view chain{};   // of a verdict: where it jumps or goes to
   std::uint64_t packets = 0;  // of its counter, where it has one
 };
 

@@ -4,8 +4,10 @@
 #include "nft/hairpin_tag.hpp"
 #include "nft/key.hpp"
 #include "nft/read/keyed_reader.hpp"
+#include "nft/read/objects.hpp"
 #include "nft/read/query.hpp"
 #include "nft/read/reader.hpp"
+#include "nft/read/set_dump.hpp"
 #include "nft/read/standby_reader.hpp"
 #include "nft/siblings.hpp"
 #include "nft/userdata.hpp"
@@ -37,22 +39,27 @@ void take_entry(InstalledPorts& installed, const ElementView& element, bool& cha
   installed.ports.push_back({key->index, *published, false, {}});
 }
 
-// All entries, where the first have told how many there are.
-Status dump_entries(Transport& transport, InstalledPorts& installed) {
-  installed.ports.clear();
-  Query query;
-  query.all_elements(kOwners);
-  const Status status = query.run(transport, [&installed](const nlmsghdr& reply) {
-    for_each_element(reply, [&installed](const ElementView& element) {
-      const auto key = parse_owner_key(element.key);
-      const auto published = parse_owner_data(element.data);
-      if (published && key && key->owner == installed.owner)
-        installed.ports.push_back({key->index, *published, false, {}});
-    });
-  });
+// All entries, where the first have told how many there are, and whether others have some. False: it
+// takes less to ask for each.
+Result<bool> dump_entries(Transport& transport, InstalledPortsAt& held) {
+  InstalledPorts& installed = held.installed;
+  std::vector<InstalledPort> ports;
+  bool others = false;
+  const auto take = [&](const ElementView& element) {
+    const auto key = parse_owner_key(element.key);
+    const bool is_own = key && key->owner == installed.owner;
+    others = others || !is_own;
+    const auto published = parse_owner_data(element.data);
+    if (is_own && published) ports.push_back({key->index, *published, false, {}});
+  };
+  const Result<bool> dumped = dump_instead(transport, kOwners, installed.count, take);
+  if (!dumped) return dumped.error();
+  if (others || *dumped) held.others_publish = others;
+  if (!*dumped) return false;
+  installed.ports = std::move(ports);
   std::sort(installed.ports.begin(), installed.ports.end(),
             [](const InstalledPort& a, const InstalledPort& b) { return a.index < b.index; });
-  return status;
+  return true;
 }
 
 // Owner entries of one attachment, in the order of their indexes. Each is asked for by itself, so
@@ -65,12 +72,9 @@ Status read_entries(Transport& transport, InstalledPortsAt& held, bool& chain_is
   std::uint32_t next = 0;
   for (std::uint32_t count = kFirstKeys;; count = kMoreKeys) {
     if (next == kFirstKeys) {
-      const Result<bool> dumped = is_better_dumped(transport, kOwners, installed.count);
+      const Result<bool> dumped = dump_entries(transport, held);
       if (!dumped) return dumped.error();
-      if (*dumped) {
-        if (const Status status = dump_entries(transport, installed); !status) return status;
-        break;
-      }
+      if (*dumped) break;
     }
     const std::uint32_t end =
         installed.count == 0 ? next + count : std::min(next + count, installed.count);
@@ -79,15 +83,18 @@ Status read_entries(Transport& transport, InstalledPortsAt& held, bool& chain_is
       query.generation();
       const Element user{device_user_key(installed.owner)};
       query.elements(kLocalnetUsers, {&user, 1});
+      query.table(kEgressTable);
     }
     for (std::uint32_t index = next; index < end; ++index) {
       const Element key{owner_key(installed.owner, index)};
       query.elements(kOwners, {&key, 1});
     }
-    const std::uint32_t dump = next == 0 ? end - next + 3 : 0;  // its sequence number
+    const std::uint32_t dump = next == 0 ? end - next + 4 : 0;  // its sequence number
     if (next == 0) query.all_elements(kStandby);
     const std::size_t before = installed.ports.size();
+    bool has_egress = false;
     const Status status = query.run(transport, [&](const nlmsghdr& reply) {
+      has_egress = has_egress || is_table(reply, kEgressTable);
       const bool is_user = next == 0 && reply.nlmsg_seq == 2;
       for_each_element(reply, [&](const ElementView& element) {
         if (is_user)
@@ -99,11 +106,30 @@ Status read_entries(Transport& transport, InstalledPortsAt& held, bool& chain_is
       });
     });
     if (!status) return status.error();
-    if (next == 0) held.generation = query.found_generation();
+    if (next == 0) {
+      held.generation = query.found_generation();
+      installed.may_be_masqueraded = has_egress;
+    }
     next = end;
     if (installed.count == 0 ? installed.ports.size() == before : next >= installed.count) break;
   }
   take_standby(installed, standby);
+  return {};
+}
+
+// Those of its claims that no owner entry stands for, as an operator's hand leaves them.
+Status find_lost_ports(Transport& transport, InstalledPorts& installed) {
+  std::set<PublishedPort> known;
+  for (const InstalledPort& port : installed.ports) known.insert(port.published);
+  for (const Suffix suffix : kSuffixes) {
+    const Result<std::vector<ClaimEntry>> claims = read_claim_set(transport, suffix);
+    if (!claims) return claims.error();
+    for (const ClaimEntry& claim : *claims) {
+      if (claim.owner != installed.owner || known.contains(claim.published)) continue;
+      if (installed.comment.empty()) installed.comment = claim.comment;
+      installed.ports.push_back({std::nullopt, claim.published, false, {}});
+    }
+  }
   return {};
 }
 
@@ -130,11 +156,13 @@ Status read_claims_and_targets(Transport& transport, InstalledPorts& installed,
   return {};
 }
 
-// An older version's entries tell no wish, and their IPv4 ports may have been listed since.
+// An older version's entries tell no wish, and their IPv4 ports may have been listed since. Who wants
+// 127.0.0.0/8 has a device, or has lost its record.
 bool may_be_listed(const InstalledPorts& installed, const PublishedPort& port) {
   const Family family = port.address.family();
-  return is_reachable_by_loopback(port) && (!loopback_device(installed, family).empty() ||
-                                            (family == Family::ipv4 && !installed.wish));
+  return is_reachable_by_loopback(port) &&
+         (!loopback_device(installed, family).empty() ||
+          (family == Family::ipv4 && (!installed.wish || wants_loopback(*installed.wish, family))));
 }
 
 // By which device ::1 reaches it. Without a port that it may reach there is no such record.
@@ -237,13 +265,16 @@ Status find_chain(Transport& transport, InstalledPorts& installed) {
 }  // namespace
 
 Result<InstalledPortsAt> read_installed_ports(Transport& transport, const OwnerHash& owner,
-                                              const std::string& chain) {
+                                              const std::string& chain, Lost lost_ports) {
   InstalledPortsAt held;
   held.installed.owner = owner;
   held.installed.chain = chain;
   bool chain_is_known = false;
   if (const Status status = read_entries(transport, held, chain_is_known); !status)
     return status.error();
+  if (lost_ports == Lost::sought || held.installed.ports.size() < held.installed.count)
+    if (const Status status = find_lost_ports(transport, held.installed); !status)
+      return status.error();
   if (held.installed.empty()) return held;
   std::set<PublishedPort> lost;
   if (const Status status = read_claims_and_targets(transport, held.installed, lost); !status)
@@ -274,20 +305,14 @@ Result<bool> others_publish(Transport& transport, const InstalledPorts& installe
   if (*counted) return **counted != entries;
 
   bool others = false;
-  std::size_t own = 0;
-  Query query;
-  query.all_elements(kOwners);
-  const auto count = [&](const nlmsghdr& reply) {
-    for_each_element(reply, [&](const ElementView& element) {
-      const auto key = parse_owner_key(element.key);
-      const bool is_own = key && key->owner == installed.owner;
-      is_own ? static_cast<void>(++own) : static_cast<void>(others = true);
-    });
-  };
-  if (const Status status = query.peek(transport, count); !status) return status.error();
-  if (others || own == entries) return others;
-  // A peek full of its own entries: whoever has so large a part of the map may look at all of it.
-  if (const Status status = query.run(transport, count); !status) return status.error();
+  const Status status = peek_elements(
+      transport, kOwners,
+      [&](const ElementView& element) {
+        const auto key = parse_owner_key(element.key);
+        others = others || !key || key->owner != installed.owner;
+      },
+      [&others] { return others; });
+  if (!status) return status.error();
   return others;
 }
 

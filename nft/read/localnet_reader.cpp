@@ -5,6 +5,7 @@
 #include "nft/read/element_view.hpp"
 #include "nft/read/query.hpp"
 #include "nft/read/reader.hpp"
+#include "nft/read/set_dump.hpp"
 
 namespace portmapper::nft {
 
@@ -51,18 +52,15 @@ namespace {
 // Whether another attachment needs the device of `installed`.
 Result<bool> is_shared(Transport& transport, const InstalledPorts& installed, Family family) {
   bool found = false;
-  const auto look = [&](const nlmsghdr& reply) {
-    for_each_element(reply, [&](const ElementView& element) {
-      found = found || (parse_device(element.data) == loopback_device(installed, family) &&
-                        parse_device(element.key) != to_string(installed.owner));
-    });
-  };
-  Query users;
-  users.all_elements(device_users_spec(family).name);
   // Where many need it, the beginning tells.
-  if (const Status status = users.peek(transport, look); !status) return status.error();
-  if (found) return true;
-  if (const Status status = users.run(transport, look); !status) return status.error();
+  const Status status = peek_elements(
+      transport, device_users_spec(family).name,
+      [&](const ElementView& element) {
+        found = found || (parse_device(element.data) == loopback_device(installed, family) &&
+                          parse_device(element.key) != to_string(installed.owner));
+      },
+      [&found] { return found; });
+  if (!status) return status.error();
   return found;
 }
 
@@ -107,29 +105,22 @@ Result<std::string> read_loopback6_device(Transport& transport, const OwnerHash&
 
 Result<std::vector<std::string>> read_opened_devices(Transport& transport, Family family) {
   std::vector<std::string> devices;
-  Query query;
-  query.all_elements(opened_devices_spec(family).name);
-  const Status status = query.run(transport, [&devices](const nlmsghdr& reply) {
-    for_each_element(reply, [&devices](const ElementView& element) {
-      devices.push_back(parse_device(element.key));
-    });
-  });
+  const Status status = dump_elements(
+      transport, opened_devices_spec(family).name,
+      [&devices](const ElementView& element) { devices.push_back(parse_device(element.key)); });
   if (!status) return status.error();
   return devices;
 }
 
 Result<std::map<OwnerHash, std::string>> read_device_users(Transport& transport, Family family) {
   std::map<OwnerHash, std::string> users;
-  Query query;
-  query.all_elements(device_users_spec(family).name);
-  const Status status = query.run(transport, [&users](const nlmsghdr& reply) {
-    for_each_element(reply, [&users](const ElementView& element) {
-      OwnerHash owner{};
-      if (element.key.size() < owner.size()) return;
-      std::copy_n(element.key.begin(), owner.size(), owner.begin());
-      users.emplace(owner, parse_device(element.data));
-    });
-  });
+  const Status status = dump_elements(
+      transport, device_users_spec(family).name, [&users](const ElementView& element) {
+        OwnerHash owner{};
+        if (element.key.size() < owner.size()) return;
+        std::copy_n(element.key.begin(), owner.size(), owner.begin());
+        users.emplace(owner, parse_device(element.data));
+      });
   if (!status) return status.error();
   return users;
 }

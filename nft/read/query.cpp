@@ -30,7 +30,11 @@ void Query::elements(const std::string& set, std::span<const Element> elements) 
 }
 
 void Query::table() {
-  mnl_attr_put_strz(messages_.begin(NFT_MSG_GETTABLE, 0), NFTA_TABLE_NAME, kTable);
+  table(messages_.table());
+}
+
+void Query::table(const char* name) {
+  mnl_attr_put_strz(messages_.begin(NFT_MSG_GETTABLE, 0), NFTA_TABLE_NAME, name);
   messages_.end();
 }
 
@@ -52,7 +56,7 @@ void Query::all_rules(const std::string& chain) {
 }
 
 void Query::all_sets() {
-  mnl_attr_put_strz(messages_.begin(NFT_MSG_GETSET, NLM_F_DUMP), NFTA_SET_TABLE, kTable);
+  mnl_attr_put_strz(messages_.begin(NFT_MSG_GETSET, NLM_F_DUMP), NFTA_SET_TABLE, messages_.table());
   messages_.end();
 }
 
@@ -76,6 +80,14 @@ void Query::foreign_elements(std::uint8_t family, const std::string& table,
   messages_.end();
 }
 
+void Query::foreign_chain(std::uint8_t family, const std::string& table, const std::string& chain) {
+  object_ = "chain " + chain + " of table " + table;
+  nlmsghdr* header = messages_.begin_of(family, NFT_MSG_GETCHAIN, 0);
+  mnl_attr_put_strz(header, NFTA_CHAIN_TABLE, table.c_str());
+  mnl_attr_put_strz(header, NFTA_CHAIN_NAME, chain.c_str());
+  messages_.end();
+}
+
 void Query::foreign_rules(std::uint8_t family, const std::string& table, const std::string& chain) {
   object_ = "chain " + chain + " of table " + table;
   nlmsghdr* header = messages_.begin_of(family, NFT_MSG_GETRULE, NLM_F_DUMP);
@@ -84,19 +96,30 @@ void Query::foreign_rules(std::uint8_t family, const std::string& table, const s
   messages_.end();
 }
 
+void Query::foreign_rules(std::uint8_t family, const std::string& table) {
+  object_ = "table " + table;
+  nlmsghdr* header = messages_.begin_of(family, NFT_MSG_GETRULE, NLM_F_DUMP);
+  mnl_attr_put_strz(header, NFTA_RULE_TABLE, table.c_str());
+  messages_.end();
+}
+
 Status Query::run(Transport& transport, const OnReply& on_reply) {
-  return ask(transport, &Transport::exchange, on_reply);
+  return ask(
+      [&](auto requests, const OnReply& hand_on) { return transport.exchange(requests, hand_on); },
+      on_reply);
 }
 
-Status Query::peek(Transport& transport, const OnReply& on_reply) {
-  return ask(transport, &Transport::peek, on_reply);
+Status Query::peek(Transport& transport, const OnReply& on_reply, const IsEnough& is_enough) {
+  return ask([&](auto requests,
+                 const OnReply& hand_on) { return transport.peek(requests, hand_on, is_enough); },
+             on_reply);
 }
 
-Status Query::ask(Transport& transport, Exchange exchange, const OnReply& on_reply) {
+Status Query::ask(const Exchange& exchange, const OnReply& on_reply) {
   if (messages_.last_sequence() == 0) return {};  // the kernel takes no empty request
   int error_number = 0;
   bool answered = false;  // the last request, and so all
-  const Status sent = (transport.*exchange)(messages_.bytes(), [&](const nlmsghdr& reply) {
+  const Status sent = exchange(messages_.bytes(), [&](const nlmsghdr& reply) {
     answered = answered || reply.nlmsg_seq == messages_.last_sequence();
     if ((reply.nlmsg_flags & NLM_F_DUMP_INTR) != 0) error_number = EINTR;
     const Acknowledgement ack = acknowledgement(reply);
@@ -117,10 +140,12 @@ Status Query::ask(Transport& transport, Exchange exchange, const OnReply& on_rep
   // Without the privilege the kernel refuses the first request and answers no other.
   if (!sent && error_number == 0) return sent.error();
   if (error_number == 0 && answered) return {};
-  const std::string object = object_.empty() ? std::string("table inet ") + kTable : object_;
+  std::string object = object_.empty() ? std::string("table inet ") + messages_.table() : object_;
   // No answer does not mean "nothing exists".
   if (error_number == 0) return no_answer(object);
-  return mapping_failed("cannot read", object, error_number);
+  // What nfnetlink says of a subsystem that is not there, and cannot be loaded.
+  if (error_number == EINVAL) object += " (it takes the kernel's nf_tables)";
+  return mapping_failed("cannot read", std::move(object), error_number);
 }
 
 }  // namespace portmapper::nft

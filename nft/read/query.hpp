@@ -13,6 +13,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -30,10 +31,14 @@ bool is_reply(const nlmsghdr& reply, unsigned type);
 
 class Query {
  public:
+  // `table`: which one of ours; it outlives the query.
+  explicit Query(const char* table = kTable) : messages_(table) {}
+
   void generation();
   // Those of `elements` that exist, up to the first that does not.
   void elements(const std::string& set, std::span<const Element> elements);
   void table();
+  void table(const char* name);
   void chain(const std::string& name);
   void set(const std::string& name);
   void all_elements(const std::string& set);  // a dump
@@ -44,16 +49,18 @@ class Query {
   // Of all tables, whoever made them: dumps of NFT_MSG_GETTABLE, _GETCHAIN, _GETRULE and _GETSET.
   void everything(std::uint16_t type);
   void foreign_elements(std::uint8_t family, const std::string& table, const std::string& set);
+  void foreign_chain(std::uint8_t family, const std::string& table, const std::string& chain);
   void foreign_rules(std::uint8_t family, const std::string& table, const std::string& chain);
+  void foreign_rules(std::uint8_t family, const std::string& table);  // of all its chains
 
   Status run(Transport& transport, const OnReply& on_reply);
-  // Only the beginning of the answer, as Transport::peek.
-  Status peek(Transport& transport, const OnReply& on_reply);
+  // Until there is enough, as Transport::peek.
+  Status peek(Transport& transport, const OnReply& on_reply, const IsEnough& is_enough);
   [[nodiscard]] std::uint32_t found_generation() const { return generation_; }
 
  private:
-  using Exchange = Status (Transport::*)(std::span<const std::uint8_t>, const OnReply&);
-  Status ask(Transport& transport, Exchange exchange, const OnReply& on_reply);
+  using Exchange = std::function<Status(std::span<const std::uint8_t>, const OnReply&)>;
+  Status ask(const Exchange& exchange, const OnReply& on_reply);
 
   Messages messages_;
   std::string object_;  // what an error names; empty: our table

@@ -8,7 +8,7 @@
 #include "nft/read/element_view.hpp"
 #include "nft/read/keyed_reader.hpp"
 #include "nft/read/query.hpp"
-#include "nft/read/standby_reader.hpp"
+#include "nft/read/set_dump.hpp"
 #include "nft/userdata.hpp"
 
 namespace portmapper::nft {
@@ -17,15 +17,11 @@ namespace {
 Result<std::vector<ClaimEntry>> read_services(Transport& transport, const std::string& set,
                                               Suffix suffix) {
   std::vector<ClaimEntry> entries;
-  Query query;
-  query.all_elements(set);
-  const Status status = query.run(transport, [&](const nlmsghdr& reply) {
-    for_each_element(reply, [&](const ElementView& element) {
-      const auto published = parse_claim_key(element.key, suffix);
-      if (!published) return;
-      ElementData data = parse_element_data(element.userdata);
-      entries.push_back({*published, std::move(data.comment), data.owner});
-    });
+  const Status status = dump_elements(transport, set, [&](const ElementView& element) {
+    const auto published = parse_claim_key(element.key, suffix);
+    if (!published) return;
+    ElementData data = parse_element_data(element.userdata);
+    entries.push_back({*published, std::move(data.comment), data.owner});
   });
   if (!status) return status.error();
   return entries;
@@ -35,11 +31,8 @@ Result<std::vector<ClaimEntry>> read_services(Transport& transport, const std::s
 
 Result<bool> is_set_empty(Transport& transport, const std::string& set) {
   bool empty = true;
-  Query query;
-  query.all_elements(set);
-  const Status status = query.peek(transport, [&empty](const nlmsghdr& reply) {
-    for_each_element(reply, [&empty](const ElementView&) { empty = false; });
-  });
+  const Status status = peek_elements(
+      transport, set, [&empty](const ElementView&) { empty = false; }, [&empty] { return !empty; });
   if (!status) return status.error();
   return empty;
 }
@@ -61,26 +54,31 @@ Result<std::vector<std::optional<Endpoint>>> read_targets(Transport& transport,
                                                           const std::string& chain,
                                                           const std::vector<PublishedPort>& ports) {
   std::vector<std::optional<Endpoint>> targets(ports.size());
-  const Status status = read_each(
-      transport, ports, [&](Suffix suffix) { return target_map(chain, suffix); },
-      [&](std::size_t number, const ElementView& element) {
-        targets[number] = parse_target_data(element.data, ports[number].address.family());
-      });
+  const Status status = visit_targets(
+      transport, chain, ports,
+      [&](std::size_t number, const Endpoint& to, std::uint64_t) { targets[number] = to; });
   if (!status) return status.error();
   return targets;
+}
+
+Status visit_targets(Transport& transport, const std::string& chain,
+                     const std::vector<PublishedPort>& ports, const VisitTarget& visit) {
+  return read_each(
+      transport, ports, [&](Suffix suffix) { return target_map(chain, suffix); },
+      [&](std::size_t number, const ElementView& element) {
+        const auto to = parse_target_data(element.data, ports[number].address.family());
+        if (to) visit(number, *to, element.packets);
+      });
 }
 
 Result<std::vector<Hairpin>> read_hairpins(Transport& transport) {
   std::vector<Hairpin> hairpins;
   for (const Family family : kFamilies) {
-    Query query;
-    query.all_elements(hairpin_set(family));
-    const Status status = query.run(transport, [&](const nlmsghdr& reply) {
-      for_each_element(reply, [&](const ElementView& element) {
-        const auto pair = parse_hairpin_key(element.key, element.key_end, family);
-        if (pair) hairpins.push_back({pair->first, pair->second});
-      });
-    });
+    const Status status =
+        dump_elements(transport, hairpin_set(family), [&](const ElementView& element) {
+          const auto pair = parse_hairpin_key(element.key, element.key_end, family);
+          if (pair) hairpins.push_back({pair->first, pair->second});
+        });
     if (!status) return status.error();
   }
   return hairpins;
@@ -136,42 +134,6 @@ Result<Emptiness> read_emptiness(Transport& transport, const std::string& chain)
   return emptiness;
 }
 
-Result<Owners> read_owners_and_standby(Transport& transport) {
-  Owners owners;
-  Query query;
-  query.all_elements(kOwners);
-  const Status status = query.run(transport, [&](const nlmsghdr& reply) {
-    for_each_element(reply, [&](const ElementView& element) {
-      const auto key = parse_owner_key(element.key);
-      const auto published = parse_owner_data(element.data);
-      if (!key || !published) return;
-      ElementData data = parse_element_data(element.userdata);
-      owners.entries.push_back({key->owner,
-                                key->index,
-                                std::move(data.comment),
-                                std::move(data.netns),
-                                std::move(data.chain),
-                                *published,
-                                data.network,
-                                data.container,
-                                data.wish,
-                                {},
-                                std::move(data.pod)});
-    });
-  });
-  if (!status) return status.error();
-  const Result<std::vector<StandbyElement>> standby = read_standby(transport);
-  if (!standby) return standby.error();
-  give_standby(owners, *standby);
-  return owners;
-}
-
-Result<std::vector<OwnerEntry>> read_owners(Transport& transport) {
-  Result<Owners> owners = read_owners_and_standby(transport);
-  if (!owners) return owners.error();
-  return std::move(owners->entries);
-}
-
 Result<std::vector<ClaimEntry>> read_claim_set(Transport& transport, Suffix suffix) {
   return read_services(transport, claim_set(suffix), suffix);
 }
@@ -183,17 +145,14 @@ Result<std::vector<ClaimEntry>> read_loopback_set(Transport& transport, Family f
 Result<std::vector<TargetEntry>> read_target_map(Transport& transport, const std::string& chain,
                                                  Suffix suffix) {
   std::vector<TargetEntry> entries;
-  Query query;
-  query.all_elements(target_map(chain, suffix));
-  const Status status = query.run(transport, [&](const nlmsghdr& reply) {
-    for_each_element(reply, [&](const ElementView& element) {
-      const auto published = parse_claim_key(element.key, suffix);
-      const auto endpoint = parse_target_data(element.data, suffix.family);
-      if (!published || !endpoint) return;
-      entries.push_back(
-          {*published, *endpoint, parse_element_data(element.userdata).comment, element.packets});
-    });
-  });
+  const Status status =
+      dump_elements(transport, target_map(chain, suffix), [&](const ElementView& element) {
+        const auto published = parse_claim_key(element.key, suffix);
+        const auto endpoint = parse_target_data(element.data, suffix.family);
+        if (!published || !endpoint) return;
+        entries.push_back(
+            {*published, *endpoint, parse_element_data(element.userdata).comment, element.packets});
+      });
   if (!status) return status.error();
   return entries;
 }

@@ -5,15 +5,18 @@
 //   const Result<InstalledPortsAt> held = read_installed_ports(transport, owner, "hostports");
 //
 // Everything is read key by key or chain by chain, so it costs the same whatever else the table
-// holds; only what reads whole sets dumps, for list and GC. What does not exist is an answer, not
-// an error: a table that was never made reads as "not intact" and "nothing installed". Each
-// function reads the ruleset generation first, so a transaction that carries it is decided on what
-// was read. Errors: mapping_failed with object and errno; EINTR when a dump was interrupted by a
-// change. Does not promise: a consistent picture across two calls. Source: kernel nf_tables_api.c.
+// holds; only what reads whole sets dumps, for list and GC, and of large ones the smallest. What
+// does not exist is an answer, not an error: a table that was never made reads as "not intact" and
+// "nothing installed". Each function reads the ruleset generation first, so a transaction that
+// carries it is decided on what was read. Errors: mapping_failed with object and errno; EINTR when
+// a dump was interrupted by a change. Does not promise: a consistent picture across two calls.
+// Source: kernel nf_tables_api.c.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -28,6 +31,7 @@ namespace portmapper::nft {
 struct Ruleset {
   std::uint32_t generation = 0;
   RulesetDiff diff;
+  bool has_egress = false;  // table nft-port-mapper-egress is there
 };
 Result<Ruleset> read_ruleset(Transport& transport, const NetworkChain& network);
 Result<Ruleset> read_skeleton(Transport& transport);
@@ -35,8 +39,10 @@ Result<std::uint32_t> read_generation(Transport& transport);
 Result<bool> has_table(Transport& transport);
 Result<bool> has_guard(Transport& transport);  // chain localnet-guard, as we build it
 
-// What of a network chain is not ours, whatever its configuration.
-Result<ChainDamage> read_chain_damage(Transport& transport, const std::string& chain);
+// What of a network chain is not ours, whatever its configuration; `wanted`: what is known of that,
+// for chains of older versions and such as were loaded again.
+Result<ChainDamage> read_chain_damage(Transport& transport, const std::string& chain,
+                                      std::span<const NetworkChain* const> wanted = {});
 
 // Which sets of the skeleton and the network are missing or of another type.
 Result<std::vector<Damage>> read_set_damage(Transport& transport, const std::string& chain);
@@ -50,14 +56,19 @@ Result<std::vector<std::string>> read_network_chains(Transport& transport);
 struct InstalledPortsAt {
   std::uint32_t generation = 0;
   InstalledPorts installed;
+  std::optional<bool> others_publish{};  // where reading it has shown that, too
 };
 // `chain`: where its targets may be, if its own entries do not say (a table loaded by `nft -f`);
-// where they are not there, the other network chains are looked through.
+// where they are not there, the other network chains are looked through. Claims that have lost their
+// owner entries are found in a dump of all, where the entries that are left say that there were more, or
+// where they are sought.
+enum class Lost : std::uint8_t { if_some_are_missing, sought };
 Result<InstalledPortsAt> read_installed_ports(Transport& transport, const OwnerHash& owner,
-                                              const std::string& chain);
+                                              const std::string& chain,
+                                              Lost lost_ports = Lost::if_some_are_missing);
 
 // Whether anybody but this owner publishes a port. It costs the same with 100,000: the kernel
-// counts, or (before Linux 6.16) a peek tells.
+// counts, or (before Linux 6.16) a peek shows the first entry of another.
 Result<bool> others_publish(Transport& transport, const InstalledPorts& installed);
 
 // A peek too. A set that does not exist is empty.
@@ -68,6 +79,11 @@ Result<std::vector<Claim>> read_claims(Transport& transport,
 Result<std::vector<std::optional<Endpoint>>> read_targets(Transport& transport,
                                                           const std::string& chain,
                                                           const std::vector<PublishedPort>& ports);
+// Those that there are, with the port's number, and how many connections went there.
+using VisitTarget =
+    std::function<void(std::size_t number, const Endpoint& to, std::uint64_t connections)>;
+Status visit_targets(Transport& transport, const std::string& chain,
+                     const std::vector<PublishedPort>& ports, const VisitTarget& visit);
 
 // All hairpin elements: as many as there are subnets (or containers, where each has a /32).
 Result<std::vector<Hairpin>> read_hairpins(Transport& transport);

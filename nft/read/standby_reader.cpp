@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "nft/key.hpp"
-#include "nft/read/query.hpp"
 #include "nft/siblings.hpp"
 #include "nft/userdata.hpp"
 
@@ -44,18 +43,6 @@ void take_standby(InstalledPorts& installed, std::span<const StandbyElement> sta
   }
   std::sort(installed.strays.begin(), installed.strays.end());
   installed.standing_by.assign(others.begin(), others.end());
-}
-
-Result<std::vector<StandbyElement>> read_standby(Transport& transport) {
-  std::vector<StandbyElement> standby;
-  Query query;
-  query.all_elements(kStandby);
-  const Status status = query.run(transport, [&standby](const nlmsghdr& reply) {
-    for_each_element(reply,
-                     [&standby](const ElementView& element) { add_standby(standby, element); });
-  });
-  if (!status) return status.error();
-  return standby;
 }
 
 void give_standby(Owners& owners, const std::vector<StandbyElement>& standby) {

@@ -4,8 +4,8 @@
 //   for_each_element(reply, [&](const ElementView& element) { add_standby(standby, element); });
 //   take_standby(installed, standby);
 //
-// Key as that of owner entries (nft/key), data an endpoint. Errors: as Query; an element that cannot
-// be parsed is not there. Does not promise: that an owner entry stands for each. Source:
+// Key as that of owner entries (nft/key), data an endpoint. Errors: none; an element that cannot be
+// parsed is not there. Does not promise: that an owner entry stands for each. Source:
 // packaging/doc/design.md, "Siblings".
 #pragma once
 
@@ -29,7 +29,6 @@ struct StandbyElement {
 };
 
 void add_standby(std::vector<StandbyElement>& standby, const ElementView& element);
-Result<std::vector<StandbyElement>> read_standby(Transport& transport);
 
 // Puts the elements of its own to its ports, and notes who else of its container stands by.
 void take_standby(InstalledPorts& installed, std::span<const StandbyElement> standby);

@@ -152,7 +152,8 @@ TEST_CASE("a key that a set of another type cannot have is absent; elsewhere EIN
   query.elements("s", {&element, 1});
   CHECK(query.run(kernel, [](const nlmsghdr&) {}));
   CHECK(outcome(Replies().error(1, EINVAL), EINVAL) ==
-        "cannot read: table inet nft-port-mapper: Invalid argument");
+        "cannot read: table inet nft-port-mapper (it takes the kernel's nf_tables): Invalid "
+        "argument");
 }
 
 TEST_CASE("a dump that a change interrupted is told, wherever the kernel says so") {
@@ -208,7 +209,8 @@ TEST_CASE("a peek asks by peeking") {
   kernel.answers.push_back(Replies().error(1, EPERM));
   Query query;
   query.all_elements("owners");
-  const Status status = query.peek(kernel, [](const nlmsghdr&) {});
+  const Status status = query.peek(
+      kernel, [](const nlmsghdr&) {}, [] { return true; });
   CHECK(kernel.peeks == 1);
   REQUIRE_FALSE(status);
   CHECK(status.error().message() ==

@@ -1,0 +1,42 @@
+#include "lib/app/ctl/steady_audit.hpp"
+
+#include <algorithm>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "lib/app/ctl/missing.hpp"
+#include "lib/app/retry.hpp"
+
+namespace portmapper::ctl {
+namespace {
+
+constexpr int kMostReadings = 5;
+
+using Findings = std::set<std::string>;
+
+void keep(Audit& audit, const Findings& found) {
+  std::erase_if(audit.findings,
+                [&found](const std::string& finding) { return !found.contains(finding); });
+  audit.mendable = std::min(audit.mendable, audit.findings.size());
+}
+
+}  // namespace
+
+Result<SteadyAudit> audit_steadily(Transport& transport) {
+  std::optional<Findings> found;  // by all readings so far
+  for (int reading = 1;; ++reading) {
+    Result<TableContents> contents = app::retried([&] { return read_table(transport); });
+    if (!contents) return contents.error();
+    find_records(transport, *contents);
+    Audit audit = audit_table(*contents);
+    if (found) keep(audit, *found);
+    const bool is_told_twice = found || audit.findings.empty();
+    if ((contents->is_steady && is_told_twice) || reading == kMostReadings)
+      return SteadyAudit{std::move(*contents), std::move(audit)};
+    found = Findings(audit.findings.begin(), audit.findings.end());
+  }
+}
+
+}  // namespace portmapper::ctl

@@ -1,0 +1,25 @@
+// audit_steadily: the whole table and what is damaged in it, while ADDs and DELs go on.
+//
+//   const Result<SteadyAudit> steady = audit_steadily(transport);
+//   for (const std::string& finding : steady->audit.findings) use(finding);
+//
+// The sets are read one after the other, and the kernel does not tell that one changed during its dump. So a finding
+// counts that two readings have; and a reading counts during which nothing changed, or the fifth. Errors: as
+// read_table. Source: packaging/doc/kernel-facts.md.
+#pragma once
+
+#include "lib/app/ctl/audit.hpp"
+#include "lib/app/ctl/table_contents.hpp"
+#include "lib/base/error.hpp"
+#include "lib/base/netlink.hpp"
+
+namespace portmapper::ctl {
+
+struct SteadyAudit {
+  TableContents contents;
+  Audit audit;
+};
+
+Result<SteadyAudit> audit_steadily(Transport& transport);
+
+}  // namespace portmapper::ctl
