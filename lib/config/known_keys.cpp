@@ -39,11 +39,12 @@ struct KeysByLength {
 };
 
 // What ours reads, or refuses.
-constexpr KeysByLength kPluginKeys(std::array<std::string_view, 22>{"args",
+constexpr KeysByLength kPluginKeys(std::array<std::string_view, 25>{"args",
                                                                     "name",
                                                                     "snat",
                                                                     "type",
                                                                     "chain",
+                                                                    "ipMasq",
                                                                     "backend",
                                                                     "masqAll",
                                                                     "delegate",
@@ -51,6 +52,7 @@ constexpr KeysByLength kPluginKeys(std::array<std::string_view, 22>{"args",
                                                                     "cniVersion",
                                                                     "prevResult",
                                                                     "markMasqBit",
+                                                                    "snatAddress",
                                                                     "capabilities",
                                                                     "conditionsV4",
                                                                     "conditionsV6",
@@ -60,11 +62,12 @@ constexpr KeysByLength kPluginKeys(std::array<std::string_view, 22>{"args",
                                                                     "delegateTimeout",
                                                                     "closeConnections",
                                                                     "excludeAddresses",
+                                                                    "nonMasqueradeCIDRs",
                                                                     "externalSetMarkChain"});
 static_assert(kPluginKeys.first.back() == kPluginKeys.keys.size(), "shorter ones come first");
 
-// libcni's, which mean nothing to ours; ipMasq is the bridge plugin's, whose configuration people copy.
-constexpr std::array<std::string_view, 3> kKeysOfOthers = {"dns", "ipam", "ipMasq"};
+// libcni's, which mean nothing to ours.
+constexpr std::array<std::string_view, 2> kKeysOfOthers = {"dns", "ipam"};
 constexpr std::string_view kRuntimesOwn = "cni.dev/";
 
 constexpr std::array<std::string_view, 7> kListKeys = {"name",

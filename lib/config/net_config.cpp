@@ -68,11 +68,14 @@ class Reader {
  private:
   json::Problems& optional_problems() { return is_strict_ ? problems_ : forgotten_; }
   void read_exclude_devices();
-  void read_exclude_addresses();
+  void read_prefixes(std::string_view key, std::string_view of_all,
+                     std::vector<IpPrefix>& prefixes);
   void read_conditions(std::string_view key, Family family, std::vector<Match>& matches);
   void read_bool_option(std::string_view key, bool& option);
   void read_seconds(std::string_view key, std::int64_t most, std::chrono::seconds& option);
   void read_host_listeners();
+  void read_ip_masq();
+  void read_snat_address(IpMasq& masq);
   void refuse_options_of_shared_chain();
   void read_nftables_only();
 
@@ -180,6 +183,41 @@ void Reader::refuse_options_of_shared_chain() {
   }
 }
 
+void Reader::read_ip_masq() {
+  bool is_wanted = false;
+  read_bool_option("ipMasq", is_wanted);
+  IpMasq masq;
+  read_prefixes("nonMasqueradeCIDRs", "leaves nothing to masquerade; that is \"ipMasq\": false",
+                masq.non_masquerade);
+  read_snat_address(masq);
+  if (is_wanted) conf.ip_masq = std::move(masq);
+  for (const std::string_view key : {"nonMasqueradeCIDRs", "snatAddress"})
+    if (!is_wanted && command_ == cni::Command::add && root_.member(key).present())
+      conf.notes.push_back(std::string(key) + " has no effect without \"ipMasq\": true");
+}
+
+// One address, or one of each family.
+void Reader::read_snat_address(IpMasq& masq) {
+  json::Problems& problems = optional_problems();
+  const json::Value value = root_.member("snatAddress");
+  if (!value.present()) return;
+  const auto read = [&](const json::Value& one) {
+    const std::optional<std::string_view> text = json::read_string(one, problems);
+    if (!text) return;
+    const std::optional<IpAddress> address = IpAddress::parse(*text);
+    if (!address || !can_be_answered(*address))
+      return problems.about(one, "is not an IP address that others can answer");
+    for (const IpAddress& other : masq.snat_addresses)
+      if (other.family() == address->family())
+        return problems.about(one, "is a second address of its family; one is used");
+    masq.snat_addresses.push_back(*address);
+  };
+  if (value.kind() == json::Kind::string) return read(value);
+  if (value.kind() != json::Kind::array)
+    return problems.about(value, "is not an IP address, or an array of one of each family");
+  for (const json::Value one : value) read(one);
+}
+
 void Reader::read_exclude_devices() {
   json::Problems& problems = optional_problems();
   const json::Value devices = root_.member("excludeDevices");
@@ -195,22 +233,29 @@ void Reader::read_exclude_devices() {
   }
 }
 
-void Reader::read_exclude_addresses() {
+// `of_all`: why every address is not meant.
+void Reader::read_prefixes(std::string_view key, std::string_view of_all,
+                           std::vector<IpPrefix>& prefixes) {
   json::Problems& problems = optional_problems();
-  const json::Value list = root_.member("excludeAddresses");
+  const json::Value list = root_.member(key);
   if (!json::is_array(list, problems)) return;
   for (const json::Value entry : list) {
     const std::optional<std::string_view> text = json::read_string(entry, problems);
     if (!text) continue;
-    std::string_view complaint;
+    std::string_view complaint = of_all;
     const std::optional<IpPrefix> prefix = parse_excluded_prefix(*text, complaint);
     if (prefix)
-      conf.exclude_addresses.push_back(*prefix);
+      prefixes.push_back(*prefix);
     else
       problems.about(entry, complaint);
   }
-  if (conf.exclude_addresses.size() > kMaxExcludedPrefixes)
-    problems.about(list, "has more than " + std::to_string(kMaxExcludedPrefixes) + " entries");
+  if (prefixes.size() > kMaxExcludedPrefixes)
+    return problems.about(list,
+                          "has more than " + std::to_string(kMaxExcludedPrefixes) + " entries");
+  for (const Family family : kFamilies)
+    if (are_everything(prefixes, family))
+      problems.about(list, "has all of " + IpPrefix::everything(family).to_string() + ", which " +
+                               std::string(of_all));
 }
 
 void Reader::read_conditions(std::string_view key, Family family, std::vector<Match>& matches) {
@@ -246,7 +291,9 @@ void Reader::read_nftables_only() {
 
 void Reader::read_options() {
   read_exclude_devices();
-  read_exclude_addresses();
+  read_prefixes("excludeAddresses",
+                "excludes every address; publish such ports with a hostIP instead",
+                conf.exclude_addresses);
   read_bool_option("snat", conf.snat);
   read_bool_option("masqAll", conf.masq_all);
   read_bool_option("closeConnections", conf.close_connections);
@@ -257,6 +304,7 @@ void Reader::read_options() {
   read_seconds("delegateTimeout", kMaxDelegateTimeout, conf.delegate_timeout);
   read_seconds("portWait", kMaxPortWait, conf.port_wait);
   read_host_listeners();
+  read_ip_masq();
 }
 
 void Reader::read_mappings() {

@@ -41,6 +41,12 @@ struct ValidAttachment {
 // What an ADD does about a process of the host that a published port hides.
 enum class HostListeners { hidden, noted, refused };
 
+// What leaves the container's subnet has the host's address.
+struct IpMasq {
+  std::vector<IpPrefix> non_masquerade{};   // but for what goes there
+  std::vector<IpAddress> snat_addresses{};  // one of a family at most: which address
+};
+
 struct NetConf {
   std::string cni_version;  // as asked for; "0.1.0" where the document has none
   std::string name;
@@ -55,6 +61,7 @@ struct NetConf {
   bool snat = true;
   bool masq_all = false;
   bool close_connections = true;
+  std::optional<IpMasq> ip_masq;  // nothing: what leaves the container keeps its address
   std::vector<Match> conditions_v4;
   std::vector<Match> conditions_v6;
   std::optional<std::string> prev_result;                         // its JSON, untouched
