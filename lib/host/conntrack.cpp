@@ -21,14 +21,11 @@
 
 #include "lib/base/attributes.hpp"
 #include "lib/base/connection_label.hpp"
+#include "lib/host/flow_end.hpp"
+#include "lib/host/flow_request.hpp"
 
 namespace portmapper::host {
 namespace {
-
-// CTA_FILTER_FLAG(...) of the kernel's nf_internals.h, which has no uapi name.
-constexpr std::uint32_t kFilterSource = 1U << 0;
-constexpr std::uint32_t kFilterProtocol = 1U << 3;
-constexpr std::uint32_t kFilterDestinationPort = 1U << 5;
 
 // Who translated a flow. Connections that began before there was a rule with a label have none.
 enum class Translator { nobody, us, another, unknown };
@@ -182,37 +179,16 @@ bool may_be_deleted(const Flow& flow) {
   return is_udp(flow) && flow.translator != Translator::another;
 }
 
-// Of UDP, of a flow that leads anywhere else: who else translated it, or serves it, goes on.
+// Of UDP, of a flow that leads anywhere else: who else translates it, or serves it, goes on.
 bool may_be_led_elsewhere(const Flow& flow, const Ports& held, const PortChange& change) {
   if (!is_udp(flow)) return false;
-  if (flow.translator != Translator::nobody) return flow.translator == Translator::us;
+  if (flow.translator == Translator::us) return true;
+  if (flow.translator != Translator::nobody)
+    return change.others_lead_to && !change.others_lead_to(flow.reply.source);
   const Tuple& to = flow.original;
   return held.has_on_one(flow) ||
          (change.kept && !change.kept(to.destination, to.destination_port));
 }
-
-class Request {
- public:
-  Request(std::uint16_t message, std::uint16_t flags, std::uint8_t family,
-          std::uint32_t sequence = 0) {
-    header_ = mnl_nlmsg_put_header(buffer_.data());
-    header_->nlmsg_seq = sequence;
-    header_->nlmsg_type = static_cast<std::uint16_t>(NFNL_SUBSYS_CTNETLINK << 8 | message);
-    header_->nlmsg_flags = static_cast<std::uint16_t>(NLM_F_REQUEST | flags);
-    auto* body = static_cast<nfgenmsg*>(mnl_nlmsg_put_extra_header(header_, sizeof(nfgenmsg)));
-    body->nfgen_family = family;
-    body->version = NFNETLINK_V0;
-  }
-  void put(std::uint16_t type, Bytes bytes) {
-    if (!bytes.empty()) mnl_attr_put(header_, type, bytes.size(), bytes.data());
-  }
-  [[nodiscard]] nlmsghdr* header() { return header_; }
-  [[nodiscard]] Bytes bytes() const { return {buffer_.data(), header_->nlmsg_len}; }
-
- private:
-  alignas(nlmsghdr) std::array<std::uint8_t, 1024> buffer_{};
-  nlmsghdr* header_;
-};
 
 // Which flows the kernel hands out. It may not know a filter, and hand out more: what is deleted is
 // decided here.
@@ -221,36 +197,34 @@ struct Filter {
   std::optional<std::uint8_t> protocol{};  // before 5.8 all
   std::optional<std::uint16_t> port{};     // of that protocol, to which the client sent
   std::optional<IpAddress> endpoint{};     // from which the replies come
+  std::optional<IpAddress> source{};       // with a protocol: who began it; IPv4 as the endpoint
 };
 
-void put_filter_flags(nlmsghdr* header, std::uint32_t original, std::uint32_t reply) {
-  nlattr* filter = mnl_attr_nest_start(header, CTA_FILTER);
-  mnl_attr_put_u32(header, CTA_FILTER_ORIG_FLAGS, original);
-  mnl_attr_put_u32(header, CTA_FILTER_REPLY_FLAGS, reply);
-  mnl_attr_nest_end(header, filter);
-}
-
-void put_filter(Request& request, const Filter& filter) {
+void put_filter(FlowRequest& request, const Filter& filter) {
   nlmsghdr* header = request.header();
-  if (filter.translated_only) {
-    mnl_attr_put_u32(header, CTA_STATUS, htonl(IPS_DST_NAT));
-    mnl_attr_put_u32(header, CTA_STATUS_MASK, htonl(IPS_DST_NAT));
-  }
+  if (filter.translated_only) request.put_translated();
   if (filter.endpoint) {
     nlattr* tuple = mnl_attr_nest_start(header, CTA_TUPLE_REPLY);
     nlattr* addresses = mnl_attr_nest_start(header, CTA_TUPLE_IP);
     mnl_attr_put(header, CTA_IP_V4_SRC, 4, filter.endpoint->bytes().data());
     mnl_attr_nest_end(header, addresses);
     mnl_attr_nest_end(header, tuple);
-    put_filter_flags(header, 0, kFilterSource);
+    request.put_filter_flags(0, kFilterSource);
   } else if (filter.protocol) {
     nlattr* tuple = mnl_attr_nest_start(header, CTA_TUPLE_ORIG);
+    if (filter.source) {
+      nlattr* addresses = mnl_attr_nest_start(header, CTA_TUPLE_IP);
+      mnl_attr_put(header, CTA_IP_V4_SRC, 4, filter.source->bytes().data());
+      mnl_attr_nest_end(header, addresses);
+    }
     nlattr* protocol = mnl_attr_nest_start(header, CTA_TUPLE_PROTO);
     mnl_attr_put_u8(header, CTA_PROTO_NUM, *filter.protocol);
     if (filter.port) mnl_attr_put_u16(header, CTA_PROTO_DST_PORT, htons(*filter.port));
     mnl_attr_nest_end(header, protocol);
     mnl_attr_nest_end(header, tuple);
-    put_filter_flags(header, kFilterProtocol | (filter.port ? kFilterDestinationPort : 0), 0);
+    request.put_filter_flags(kFilterProtocol | (filter.port ? kFilterDestinationPort : 0) |
+                                 (filter.source ? kFilterSource : 0),
+                             0);
   }
 }
 
@@ -316,8 +290,8 @@ class Deletion {
  public:
   void add(const Flow& flow) {
     if (count_++ % kAtOnce == 0) requests_.emplace_back();
-    Request request(IPCTNL_MSG_CT_DELETE, NLM_F_ACK,
-                    socket_family(flow.original.destination.family()), count_);
+    FlowRequest request(IPCTNL_MSG_CT_DELETE, NLM_F_ACK,
+                        socket_family(flow.original.destination.family()), count_);
     request.put(CTA_TUPLE_ORIG | NLA_F_NESTED, flow.original_attributes);
     request.put(CTA_ZONE, flow.zone);
     request.put(CTA_ID, flow.id);  // a flow that took its place meanwhile has another
@@ -346,7 +320,7 @@ class Deletion {
 
 Result<std::size_t> delete_flows(Transport& transport, std::uint8_t family, const Filter& filter,
                                  const std::function<bool(const Flow&)>& is_stale) {
-  Request request(IPCTNL_MSG_CT_GET, NLM_F_DUMP, family);
+  FlowRequest request(IPCTNL_MSG_CT_GET, NLM_F_DUMP, family);
   put_filter(request, filter);
   Deletion deletion;
   const Result<int> error_number = ask(transport, request.bytes(), [&](const nlmsghdr& reply) {
@@ -383,6 +357,13 @@ std::vector<HeldPort> no_longer_held(const PortChange& change) {
   return gone;
 }
 
+// Whether the kernel did it, without handing out a flow.
+bool end_at_once(Transport& transport, std::span<const HeldPort* const> left,
+                 const PortChange& change) {
+  return change.held.empty() && change.only_we_translate && can_end_flows(left) &&
+         change.only_we_translate(left.front()->address.family()) && end_flows(transport, left);
+}
+
 }  // namespace
 
 // The kernel filters within one family: it refuses a filter for both at once (EOPNOTSUPP).
@@ -394,7 +375,7 @@ Result<std::size_t> delete_stale_flows(Transport& transport, const PortChange& c
   std::size_t deleted = 0;
   for (const Family family : kFamilies) {
     const auto left_here = ports_of(gone_ports, family, /*udp_only=*/false);
-    if (!left_here.empty()) {
+    if (!left_here.empty() && !end_at_once(transport, left_here, change)) {
       const Result<std::size_t> gone =
           delete_flows(transport, socket_family(family), filter_for_translated(left_here),
                        [&](const Flow& flow) {
@@ -408,6 +389,27 @@ Result<std::size_t> delete_stale_flows(Transport& transport, const PortChange& c
     const Result<std::size_t> gone = delete_flows(
         transport, socket_family(family), filter_for(held_here), [&](const Flow& flow) {
           return held.lead_elsewhere(flow) && may_be_led_elsewhere(flow, held, change);
+        });
+    if (!gone) return gone.error();
+    deleted += *gone;
+  }
+  return deleted;
+}
+
+Result<std::size_t> delete_udp_flows_from(Transport& transport,
+                                          const std::set<IpAddress>& addresses) {
+  std::size_t deleted = 0;
+  for (const Family family : kFamilies) {
+    std::vector<IpAddress> own;
+    for (const IpAddress& address : addresses)
+      if (address.family() == family) own.push_back(address);
+    if (own.empty()) continue;
+    Filter filter{.protocol = static_cast<std::uint8_t>(Protocol::udp)};
+    if (own.size() == 1 && family == Family::ipv4) filter.source = own.front();
+    const Result<std::size_t> gone =
+        delete_flows(transport, socket_family(family), filter, [&](const Flow& flow) {
+          return is_udp(flow) && flow.translator == Translator::nobody &&
+                 addresses.contains(flow.original.source);
         });
     if (!gone) return gone.error();
     deleted += *gone;

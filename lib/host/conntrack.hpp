@@ -15,7 +15,8 @@
 // translated, since their client talks to nobody, but for places that are `kept`: a process of the
 // host that has one address for itself goes on there. The kernel's table is gone through
 // once for each family of `left`, and once for each of UDP ports in `held`, however many they are; the
-// kernel hands out a part of it. Ports are in host byte order. Errors: mapping_failed with the errno of
+// kernel hands out a part of it, or none, where nothing is held and only we translate: then it ends
+// what leads to the endpoints itself. Ports are in host byte order. Errors: mapping_failed with the errno of
 // ctnetlink (EINVAL, EOPNOTSUPP: no conntrack here). Does not promise: flows that begin while it runs,
 // which the new elements translate. Source: kernel nf_conntrack_netlink.c, nfnetlink_conntrack.h.
 #pragma once
@@ -24,6 +25,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <set>
 #include <span>
 #include <vector>
 
@@ -50,12 +52,23 @@ struct PortChange {
   // Whether a local address keeps a UDP port that is held on any address; asked only where a flow
   // would be deleted. Empty: all do.
   std::function<bool(const IpAddress&, std::uint16_t)> kept{};
+  // Whether a rule of others leads to that address; asked only where such a flow of UDP would be deleted, which
+  // began by a rule that is gone. Empty: one does.
+  std::function<bool(const IpAddress&)> others_lead_to{};
+  // Whether nobody but us translates destinations of this family; asked only where flows could end at
+  // once then (lib/host/flow_end). Empty: somebody may.
+  std::function<bool(Family)> only_we_translate{};
 };
 
-// `transport` talks NETLINK_NETFILTER. `local_addresses` are for ports of UDP on any address: what
+// How many it looked at and deleted. `transport` talks NETLINK_NETFILTER. `local_addresses` are for ports of UDP on any address: what
 // we translated came for a local one.
 Result<std::size_t> delete_stale_flows(Transport& transport, const PortChange& change,
                                        std::span<const IpAddress> local_addresses);
+
+// Those of UDP that an address began, but for those whose destination somebody translated. What leaves a
+// container with a fixed port would keep the source that it was given once, or not given, for ever.
+Result<std::size_t> delete_udp_flows_from(Transport& transport,
+                                          const std::set<IpAddress>& addresses);
 
 // All that the label says we translated: nobody holds a port any more.
 Result<std::size_t> delete_all_flows(Transport& transport);

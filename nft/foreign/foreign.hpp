@@ -23,6 +23,7 @@
 
 #include "lib/base/bytes.hpp"
 #include "lib/base/ip_address.hpp"
+#include "lib/base/port.hpp"
 
 namespace portmapper::nft::foreign {
 
@@ -128,6 +129,8 @@ struct Rule {
   std::optional<Condition> verdict_map{};  // instead of `verdict`: that of the element
   std::vector<Deed> deeds{};
   std::optional<IpAddress> target{};  // of translate, where the rule says one
+  std::optional<Port> target_port{};  // likewise
+  std::string comment{};              // nft's, or that of iptables
 };
 
 struct TableId {

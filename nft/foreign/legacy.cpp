@@ -262,6 +262,7 @@ class TableParser {
         return false;
       const Bytes info = bytes_.subspan(at + offset + kExtensionHead, match->size - kExtensionHead);
       const auto conditions = xt_match(name_of(*match), match->revision, info);
+      if (name_of(*match) == "comment") rule.comment = Attribute{0, info}.text();
       if (conditions)
         rule.conditions.insert(rule.conditions.end(), conditions->begin(), conditions->end());
       else

@@ -9,6 +9,7 @@
 #include <array>
 #include <cstring>
 
+#include "lib/base/netlink.hpp"
 #include "nft/foreign/operands.hpp"
 #include "nft/foreign/xt.hpp"
 #include "nft/key.hpp"
@@ -247,6 +248,9 @@ class RuleParser {
     const Bytes address = reg ? value_at(reg->number32()) : Bytes{};
     if (address.size() == address_length(family))
       rule_.target = IpAddress::from_bytes(family, address.data());
+    const auto port_reg = data.find(NFTA_NAT_REG_PROTO_MIN);
+    const Bytes port = port_reg ? value_at(port_reg->number32()) : Bytes{};
+    if (port.size() >= 2) rule_.target_port = Port::from(port[0] << 8 | port[1]);
   }
   void redirect(const Attributes&) { rule_.verdict.kind = Verdict::Kind::translate; }
   void masquerade(const Attributes&) { rule_.verdict.kind = Verdict::Kind::masquerade; }
@@ -285,6 +289,7 @@ class RuleParser {
     const auto name = data.find(NFTA_MATCH_NAME);
     const auto info = data.find(NFTA_MATCH_INFO);
     if (!name || !info) return forget("match");
+    if (name->text() == "comment") rule_.comment = info->text();
     const auto conditions = xt_match(name->text(), number(data, NFTA_MATCH_REV), info->payload);
     if (!conditions) return forget("-m " + std::string(name->text()));
     rule_.conditions.insert(rule_.conditions.end(), conditions->begin(), conditions->end());
@@ -306,11 +311,6 @@ class RuleParser {
 };
 
 }  // namespace
-
-std::uint8_t family_of(const nlmsghdr& reply) {
-  if (reply.nlmsg_len < NLMSG_LENGTH(sizeof(nfgenmsg))) return NFPROTO_UNSPEC;
-  return *(reinterpret_cast<const std::uint8_t*>(&reply) + NLMSG_HDRLEN);  // nfgen_family
-}
 
 Verdict parse_verdict(Bytes attributes) {
   const auto code = Attributes(attributes).find(NFTA_VERDICT_CODE);
@@ -342,6 +342,15 @@ Verdict parse_verdict(Bytes attributes) {
   return verdict;
 }
 
+// Type, length, text.
+std::string comment_of(const Attributes& rule) {
+  const auto data = rule.find(NFTA_RULE_USERDATA);
+  if (!data || data->payload.size() < 2 || data->payload[0] != 0) return {};
+  const std::size_t length = std::min<std::size_t>(data->payload[1], data->payload.size() - 2);
+  const std::string_view all(reinterpret_cast<const char*>(data->payload.data()) + 2, length);
+  return std::string(all.substr(0, all.find('\0')));
+}
+
 RuleReply parse_rule(const nlmsghdr& reply, const std::map<Name, Set>& sets) {
   RuleReply parsed;
   const Attributes attributes(message_attributes(reply, sizeof(nfgenmsg)));
@@ -353,6 +362,7 @@ RuleReply parse_rule(const nlmsghdr& reply, const std::map<Name, Set>& sets) {
   if (table) parsed.chain.first.name = table->text();
   if (chain) parsed.chain.second = chain->text();
   if (handle) parsed.rule.handle = handle->number64();
+  parsed.rule.comment = comment_of(attributes);
   RuleParser parser(parsed, sets);
   if (!expressions) return parsed;
   for (const Attribute& expression : Attributes(expressions->payload)) {

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <map>
+#include <string>
 #include <string_view>
 
 #include "lib/base/attributes.hpp"
@@ -19,13 +20,13 @@
 
 namespace portmapper::nft::foreign {
 
-// Of the table that a reply is about; NFPROTO_UNSPEC where it does not say.
-std::uint8_t family_of(const nlmsghdr& reply);
-
 struct RuleReply {
   Name chain;
   Rule rule;
 };
+
+// nft's comment of a rule, from the attributes of its reply; empty where it has none.
+std::string comment_of(const Attributes& rule);
 
 RuleReply parse_rule(const nlmsghdr& reply, const std::map<Name, Set>& sets);
 // NFTA_DATA_VERDICT's payload.

@@ -154,15 +154,6 @@ bool is_said(const Verdict& verdict, const std::string& actions) {
   }
 }
 
-// nft's comment: type, length, text.
-std::string comment_of(const Attributes& attributes) {
-  const auto data = attributes.find(NFTA_RULE_USERDATA);
-  if (!data || data->payload.size() < 2 || data->payload[0] != 0) return {};
-  const std::size_t length = std::min<std::size_t>(data->payload[1], data->payload.size() - 2);
-  const std::string_view all(reinterpret_cast<const char*>(data->payload.data()) + 2, length);
-  return "comment \"" + std::string(all.substr(0, all.find('\0'))) + '"';
-}
-
 }  // namespace
 
 std::string to_string(const Verdict& verdict) {
@@ -206,7 +197,8 @@ std::string rule_text(const nlmsghdr& reply, const std::map<Name, Set>& sets) {
   add(actions);
   if (rule.verdict_map) add(map_text(*rule.verdict_map, conditions.protocol()));
   if (!is_said(rule.verdict, actions)) add(to_string(rule.verdict));
-  add(comment_of(attributes));
+  if (const std::string comment = comment_of(attributes); !comment.empty())
+    add("comment \"" + comment + '"');
   return text;
 }
 

@@ -1,5 +1,6 @@
 #include "nft/foreign/xt.hpp"
 
+#include <arpa/inet.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_nat.h>
@@ -113,6 +114,30 @@ std::optional<std::vector<Condition>> tcp(const xt_tcp& info) {
   return conditions;
 }
 
+// struct xt_sctp_info, whose header is no C++. A map of 256 bits has 64 words there, of which eight are used.
+struct SctpInfo {
+  std::uint16_t dpts[2];
+  std::uint16_t spts[2];
+  std::uint32_t chunks[64];
+  std::uint32_t chunk_match_type;
+  std::uint8_t chunk_flags[4][3];
+  int flag_count;
+  std::uint32_t flags;
+  std::uint32_t invflags;
+};
+
+std::optional<std::vector<Condition>> sctp(const SctpInfo& info) {
+  constexpr std::uint32_t kSource = 1;  // XT_SCTP_SRC_PORTS
+  constexpr std::uint32_t kDestination = 2;
+  if ((info.flags & ~(kSource | kDestination)) != 0 || info.invflags != 0) return std::nullopt;
+  std::vector<Condition> conditions;
+  if ((info.flags & kSource) != 0)
+    add_ports(PacketField::sport, "sport", info.spts, /*inverted=*/false, conditions);
+  if ((info.flags & kDestination) != 0)
+    add_ports(PacketField::dport, "dport", info.dpts, /*inverted=*/false, conditions);
+  return conditions;
+}
+
 // How struct xt_ct_target_info begins, in all its revisions.
 struct TrackInfo {
   std::uint16_t flags;
@@ -150,15 +175,28 @@ void restore_mark(Bytes info, Rule& rule) {
     rule.deeds.push_back({.kind = Deed::Kind::mark});
 }
 
-std::optional<IpAddress> target_of(std::uint32_t revision, Bytes info, Family family) {
+// -j DNAT: where it leads, as far as the rule says one place
+void translate(std::uint32_t revision, Bytes info, Family family, Rule& rule) {
   if (revision == 0 && family == Family::ipv4) {
     const auto found = info_as<nf_nat_ipv4_multi_range_compat>(info);
-    if (!found || (found->range[0].flags & NF_NAT_RANGE_MAP_IPS) == 0) return std::nullopt;
-    return IpAddress::from_bytes(family, &found->range[0].min_ip);
+    if (!found) return;
+    const nf_nat_ipv4_range& range = found->range[0];
+    if ((range.flags & NF_NAT_RANGE_MAP_IPS) != 0 &&
+        (range.min_ip == range.max_ip || range.max_ip == 0))
+      rule.target = IpAddress::from_bytes(family, &range.min_ip);
+    if ((range.flags & NF_NAT_RANGE_PROTO_SPECIFIED) != 0 && range.min.all == range.max.all)
+      rule.target_port = Port::from(ntohs(range.min.all));
+    return;
   }
-  const auto found = info_as<nf_nat_range>(info);
-  if (!found || (found->flags & NF_NAT_RANGE_MAP_IPS) == 0) return std::nullopt;
-  return IpAddress::from_bytes(family, &found->min_addr);
+  const auto range = info_as<nf_nat_range>(info);
+  if (!range) return;
+  const auto first = IpAddress::from_bytes(family, &range->min_addr);
+  const auto last = IpAddress::from_bytes(family, &range->max_addr);
+  if ((range->flags & NF_NAT_RANGE_MAP_IPS) != 0 && (first == last || last.is_any()))
+    rule.target = first;
+  if ((range->flags & NF_NAT_RANGE_PROTO_SPECIFIED) != 0 &&
+      range->min_proto.all == range->max_proto.all)
+    rule.target_port = Port::from(ntohs(range->min_proto.all));
 }
 
 }  // namespace
@@ -176,6 +214,8 @@ std::optional<std::vector<Condition>> xt_match(std::string_view name, std::uint3
     if (const auto found = info_as<xt_multiport_v1>(info)) return multiport(*found);
   } else if (name == "tcp" && revision == 0) {
     if (const auto found = info_as<xt_tcp>(info)) return tcp(*found);
+  } else if (name == "sctp" && revision == 0) {
+    if (const auto found = info_as<SctpInfo>(info)) return sctp(*found);
   } else if (name == "udp" && revision == 0) {
     if (const auto found = info_as<xt_udp>(info))
       return transport(found->spts, found->dpts, (found->invflags & XT_UDP_INV_SRCPT) != 0,
@@ -188,7 +228,7 @@ void xt_target(std::string_view name, std::uint32_t revision, Bytes info, Family
                Rule& rule) {
   if (name == "DNAT" || name == "REDIRECT" || name == "NETMAP") {
     rule.verdict.kind = Verdict::Kind::translate;
-    if (name == "DNAT") rule.target = target_of(revision, info, family);
+    if (name == "DNAT") translate(revision, info, family, rule);
   } else if (name == "REJECT") {
     rule.verdict.kind = Verdict::Kind::reject;
   } else if (name == "SNAT" || name == "MASQUERADE") {

@@ -5,7 +5,7 @@
 //   Rule rule;
 //   xt_target("DNAT", 2, info, Family::ipv4, rule);  // its verdict, and what else it does
 //
-// Understood: conntrack by state or status, addrtype of the destination, tcp and udp by ports and
+// Understood: conntrack by state or status, addrtype of the destination, tcp, udp and sctp by ports and
 // flags, multiport by destination port, rpfilter, comment. Structs are in host byte order. Errors: nothing for
 // what is not understood; a target that is not goes on to the next rule. Source: kernel
 // include/uapi/linux/netfilter/xt_*.h, nf_nat.h, net/netfilter/nft_compat.c.

@@ -274,6 +274,40 @@ TEST_CASE("flows: the kernel is asked for as few as it can tell, and for none wh
 }
 
 TEST_CASE(
+    "flows: where only we translate and nothing is held, the kernel ends them, or they are looked "
+    "at") {
+  const HeldPort web6 = held(Protocol::tcp, "::", 8080, "fd00::2", 80);
+  const auto asked = [](const PortChange& change, int error_number) {
+    FakeTransport kernel;
+    kernel.respond = [&](Bytes requests) {
+      const auto* request = reinterpret_cast<const nlmsghdr*>(requests.data());
+      return request->nlmsg_type == ct(IPCTNL_MSG_CT_DELETE)
+                 ? Replies().error(request->nlmsg_seq, error_number)
+                 : Replies().done(request->nlmsg_seq);
+    };
+    REQUIRE(delete_stale_flows(kernel, change, {}));
+    std::vector<std::string> requests;
+    for (const Buffer& request : kernel.requests)
+      requests.push_back(reinterpret_cast<const nlmsghdr*>(request.data())->nlmsg_type ==
+                                 ct(IPCTNL_MSG_CT_DELETE)
+                             ? "end"
+                             : filter_of(request));
+    return join(requests);
+  };
+  const auto yes = [](Family) { return true; };
+  const auto no = [](Family) { return false; };
+  const std::string look = "ipv4 translated protocol 6 port 8080 (40, 0)";
+  const std::string look6 = "ipv6 translated protocol 6 port 8080 (40, 0)";
+  CHECK(asked({.left = {kWeb}, .only_we_translate = yes}, 0) == "end");
+  CHECK(asked({.left = {kWeb}, .only_we_translate = yes}, ENOENT) == "end, " + look);
+  CHECK(asked({.left = {kWeb}, .only_we_translate = no}, 0) == look);
+  CHECK(asked({.left = {kWeb}}, 0) == look);
+  CHECK(asked({.left = {kWeb, web6}, .only_we_translate = yes}, 0) == "end, " + look6);
+  const HeldPort other = held(Protocol::tcp, "0.0.0.0", 9090, "10.22.0.9", 80);
+  CHECK(asked({.left = {kWeb}, .held = {other}, .only_we_translate = yes}, 0) == look);
+}
+
+TEST_CASE(
     "flows: thousands are deleted, many with one request; those gone meanwhile do not count") {
   std::vector<FakeFlow> flows;
   for (std::uint16_t i = 0; i < 1000; ++i)

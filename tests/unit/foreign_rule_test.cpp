@@ -8,6 +8,8 @@
 #include <linux/netfilter/xt_mark.h>
 #include <linux/netfilter/xt_multiport.h>
 
+#include <cstring>
+
 #include "nft/foreign/reader.hpp"
 #include "nft/foreign/rule.hpp"
 #include "nft/foreign/xt.hpp"
@@ -214,6 +216,21 @@ TEST_CASE("foreign rule: the matches of iptables that are understood, and one th
   CHECK(parsed({xt("recent", 0, &states, 8)}) == "-m recent; " + goes_on);
   CHECK(parsed({expression("target", Attrs().text(NFTA_TARGET_NAME, "DNAT"))}) ==
         std::to_string(static_cast<int>(Verdict::Kind::translate)));
+}
+
+TEST_CASE("foreign: iptables' match of SCTP, as iptables writes it for a destination port") {
+  // The info of `iptables-nft -p sctp --dport 8082`, from its netlink message.
+  Buffer info(296);
+  const std::uint16_t ports[] = {8082, 8082};
+  const std::uint32_t flags = 2;  // XT_SCTP_DEST_PORTS
+  std::memcpy(info.data(), ports, sizeof ports);
+  for (const std::size_t at : {268U, 271U, 274U, 277U}) info[at] = 0xff;
+  std::memcpy(info.data() + 284, &flags, sizeof flags);
+  const auto conditions = xt_match("sctp", 0, info);
+  REQUIRE(conditions);
+  REQUIRE(conditions->size() == 1);
+  CHECK(conditions->front().key.front().field == PacketField::dport);
+  CHECK(conditions->front().values.front().first == Blob{0x1f, 0x92});
 }
 
 TEST_CASE("foreign reader: an interval set is joined from where its intervals begin and end") {

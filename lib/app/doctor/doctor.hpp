@@ -57,7 +57,7 @@ struct RoutedPort {
   host::Device device{};    // towards the endpoint; without a name: there is no route
   std::string chain{};      // of its network; empty: not known
   std::string owner{};      // "web/abc/eth0"
-  std::uint64_t netns = 0;  // of Host::insides; 0: none is recorded
+  std::uint64_t netns = 0;  // a number for Host::insides; 0: none is recorded
   std::vector<Way> ways{};  // one a client
   Trial trial{};
 };
@@ -96,7 +96,7 @@ struct Host {
   std::map<std::string, DeviceSettings> settings{};  // of the devices that packets come by
   std::vector<host::Interface> interfaces{};
   std::vector<host::InterfaceAddress> prefixes{};
-  std::map<std::uint64_t, Inside> insides{};    // by the namespace's inode number
+  std::map<std::uint64_t, Inside> insides{};    // by RoutedPort::netns
   std::vector<std::string> by_advertisement{};  // whose IPv6 default route forwarding would end
   std::vector<std::string> damage{};            // of our own table, as `check` says it
   bool is_mendable = false;                     // some of that, by check --repair

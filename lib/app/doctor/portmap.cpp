@@ -1,6 +1,8 @@
 // The checks of lib/app/doctor/doctor for what portmap (the CNI project's plugin) has in nf_tables and
 // in iptables-legacy, and for tables of the latter that cannot be judged.
 
+#include "nft/foreign/portmap.hpp"
+
 #include <algorithm>
 #include <map>
 
@@ -15,16 +17,11 @@ using nft::foreign::Ruleset;
 using nft::foreign::TableId;
 using Kind = nft::foreign::Verdict::Kind;
 
-constexpr char kItsTable[] = "cni_hostport";  // of its nftables backend
-
-bool is_of_portmap(const std::string& chain) {
-  return chain.starts_with("CNI-HOSTPORT-") || chain.starts_with("CNI-DN-");
-}
-
 // One container's rules: a chain of its own, or in portmap's table the rules one by one.
 bool is_of_one_container(const Chain& chain) {
-  return chain.table.name == kItsTable ||
-         (chain.name.starts_with("CNI-DN-") && !chain.name.starts_with("CNI-DN-MASQ"));
+  return chain.table.name == nft::portmap::kTable ||
+         (chain.name.starts_with(nft::portmap::kContainerChains) &&
+          !chain.name.starts_with("CNI-DN-MASQ"));
 }
 
 struct Leftovers {
@@ -32,6 +29,9 @@ struct Leftovers {
   std::vector<std::string> dead{};    // chains of containers that are gone
   std::vector<std::pair<std::string, std::uint64_t>> dead_rules{};  // in portmap's own table
   std::size_t others = 0;  // containers, or rules, that live or of which nobody can say
+
+  // What all containers share is left, as after portmap's last DEL, or after adopt.
+  [[nodiscard]] bool is_unused() const { return others == 0 && dead.empty() && dead_rules.empty(); }
 };
 
 bool is_translation(const Rule& rule) {
@@ -49,7 +49,7 @@ void sort_out(const Host& host, const Chain& chain, Leftovers& leftovers) {
   const auto living = static_cast<std::size_t>(std::count_if(
       chain.rules.begin(), chain.rules.end(),
       [&host](const Rule& rule) { return is_translation(rule) && !is_dead(host, rule); }));
-  if (chain.table.name == kItsTable) {
+  if (chain.table.name == nft::portmap::kTable) {
     leftovers.others += living;
     for (const Rule& rule : chain.rules)
       if (is_translation(rule) && is_dead(host, rule))
@@ -118,7 +118,11 @@ std::string legacy_cleaning(const Ruleset& all, const TableId& table,
 
 std::string cleaning_of(const Host& host, const TableId& table, const Leftovers& leftovers) {
   const bool is_nobodys = leftovers.others == 0;
-  if (table.name == kItsTable && !table.is_legacy) {
+  if (leftovers.is_unused())
+    return table.is_legacy ? legacy_cleaning(host.others, table, leftovers.chains)
+           : table.name == nft::portmap::kTable ? "nft delete table " + to_string(table)
+                                                : cleaning(host.others, table, leftovers.chains);
+  if (table.name == nft::portmap::kTable && !table.is_legacy) {
     if (is_nobodys && !leftovers.dead_rules.empty()) return "nft delete table " + to_string(table);
     std::vector<std::string> steps;
     for (const auto& [chain, handle] : leftovers.dead_rules) {
@@ -137,14 +141,18 @@ std::string cleaning_of(const Host& host, const TableId& table, const Leftovers&
 Finding finding_of_leftovers(const Host& host, const TableId& table, const Leftovers& leftovers) {
   Finding finding{.level = Finding::Level::note, .what = {}};
   finding.what =
-      table.name == kItsTable
+      table.name == nft::portmap::kTable
           ? "table " + to_string(table) + " is portmap's"
           : "table " + to_string(table) + " has chains of portmap: " + some_of(leftovers.chains);
   finding.why =
       "portmap's rules are evaluated before ours: a port in one of them leads to its"
       " container; ";
   const std::size_t dead = leftovers.dead.size() + leftovers.dead_rules.size();
-  if (dead == 0)
+  if (leftovers.is_unused())
+    finding.why =
+        "it has no container's rules, so it does nothing: if no configuration says"
+        " portmap any more, it can go";
+  else if (dead == 0)
     finding.why += "none of its containers is proven gone, so leave them to portmap";
   else if (leftovers.others == 0)
     finding.why += "no namespace of this host has the addresses that they lead to";
@@ -160,7 +168,7 @@ Finding finding_of_leftovers(const Host& host, const TableId& table, const Lefto
 std::vector<Finding> find_portmap_leftovers(const Host& host) {
   std::map<TableId, Leftovers> found;
   for (const auto& [name, chain] : host.others.chains)
-    if (name.first.name == kItsTable || is_of_portmap(chain.name))
+    if (name.first.name == nft::portmap::kTable || nft::foreign::is_portmap_chain(chain.name))
       sort_out(host, chain, found[name.first]);
   std::vector<Finding> findings;
   findings.reserve(found.size());
@@ -172,7 +180,8 @@ std::vector<Finding> find_portmap_leftovers(const Host& host) {
 std::set<IpAddress> portmap_targets(const Ruleset& others) {
   std::set<IpAddress> targets;
   for (const auto& [name, chain] : others.chains) {
-    if (name.first.name != kItsTable && !is_of_portmap(chain.name)) continue;
+    if (name.first.name != nft::portmap::kTable && !nft::foreign::is_portmap_chain(chain.name))
+      continue;
     for (const Rule& rule : chain.rules)
       if (rule.target) targets.insert(*rule.target);
   }

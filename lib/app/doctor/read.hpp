@@ -21,7 +21,7 @@
 
 namespace portmapper::doctor {
 
-// Ways, settings, interfaces and insides. `namespaces` of the ports' owners, by inode number;
+// Ways, settings, interfaces and insides. `namespaces` of the ports' owners, by RoutedPort::netns;
 // `from`: the client; nothing: some that stand for all.
 Status read_surroundings(Host& host, const std::map<std::uint64_t, NetworkNamespace>& namespaces,
                          const std::optional<IpAddress>& from);

@@ -51,6 +51,12 @@ bool is_of_rules(const std::string& check) {
          check == "networks";
 }
 
+// Null: its clients come by an interface that is in none.
+const host::Interface* vrf_of(const Host& host, const RoutedPort& port) {
+  if (port.ways.empty()) return nullptr;
+  return host::vrf_of(host.interfaces, port.ways.front().request.in);
+}
+
 constexpr const char* kIsOnTheWay = "; the container answers the host itself, so it is on the way";
 
 class TrialJudge {
@@ -76,6 +82,8 @@ class TrialJudge {
                      "nothing that was looked at explains it"};
     }
     if (!fails(port, trial.outside)) return failure_of_host(port);
+    if (const host::Interface* vrf = vrf_of(host_, port); vrf != nullptr && !trial.was_taken)
+      return failure_in_vrf(port, *vrf);
     if (noted_inside_.contains(to_string(port.published)))
       return untold(trial, "the note about its container may tell");
     if (fails(port, trial.direct)) return failure_of_both(trial);
@@ -87,6 +95,16 @@ class TrialJudge {
     return {Finding::Level::problem, "a connection from a test client " + result_of(trial.outside),
             "nothing that was looked at explains it; one from the host straight to the container " +
                 result_of(trial.direct) + " too, so it is the container or the link to it"};
+  }
+
+  // The test client is in the same VRF, so this is the fate of its clients.
+  static Failure failure_in_vrf(const RoutedPort& port, const host::Interface& vrf) {
+    return {
+        Finding::Level::problem, "a connection from a test client " + result_of(port.trial.outside),
+        "its clients come by " + port.ways.front().request.in + ", which is in VRF " + vrf.name +
+            ", and for this kernel's rules the addresses of a VRF are not the host's own: those"
+            " of Linux 6.1 are not, those of 6.12 are; it takes a newer kernel, or an"
+            " interface that is in no VRF"};
   }
 
   // Its packets pass other chains than those of clients.
