@@ -21,15 +21,17 @@ struct Damage {
     other_policy,
     missing_rule,  // `expected`: the rule
     missing_rules,
-    other_rules,  // more rules than ours, or another order
-    foreign_rules,
-    no_owner,  // a network chain without its network's name
+    lost_rule,      // of a network chain; `expected`: which, as far as the others tell
+    other_rules,    // more rules than ours, or another order
+    foreign_rules,  // `expected`: which they are, where that is known
+    no_owner,       // a network chain without its network's name
     missing_set,
-    other_type,  // of a set; `expected`: its type
+    other_type,  // of a set; `expected`: its type; `found`: what limits it, where that is it
   };
   Kind kind;
-  std::string object{};  // the chain or the set
+  std::string object{};  // the chain or the set; of a table that is not nft-port-mapper, its name
   std::string expected{};
+  std::string found{};
 
   bool operator==(const Damage&) const = default;
 };

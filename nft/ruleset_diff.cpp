@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "nft/unknown_chain.hpp"
+
 namespace portmapper::nft {
 namespace {
 
@@ -94,21 +96,17 @@ void diff_network(const RulesetView& view, const NetworkChain& network, RulesetD
     diff.damage.push_back({Damage::Kind::no_owner, network.name});
 }
 
-RulesetDiff diff_chains(const RulesetView& view, const std::vector<ChainSpec>& chains) {
-  RulesetDiff diff;
-  for (const ChainSpec& spec : chains)
-    if (const ChainView* chain = view.find(spec.name)) diff_hook(spec, *chain, diff);
-  if (view.is_dormant) diff.damage.push_back({Damage::Kind::dormant_table});
-  for (const ChainSpec& spec : chains)
-    if (view.find(spec.name) == nullptr)
-      diff.damage.push_back({Damage::Kind::missing_chain, spec.name});
-  for (const ChainSpec& spec : chains) {
-    const ChainView* const chain = view.find(spec.name);
-    // Of a missing chain each rule is missing too: a person who reads it wants to know which.
-    if (!spec.rules.empty())
-      diff_rules(spec, chain == nullptr ? Rules() : chain->rules, diff.damage);
+// Whether a chain is as none of those wants it that its record is of.
+bool is_otherwise(const ChainView& chain, std::span<const NetworkChain* const> wanted) {
+  bool is_asked = false;
+  for (const NetworkChain* one : wanted) {
+    if (chain.owner.restrictions && *chain.owner.restrictions != restrictions(*one)) continue;
+    std::vector<Damage> damage;
+    diff_rules(network_chain(*one), chain.rules, damage);
+    if (damage.empty()) return false;
+    is_asked = true;
   }
-  return diff;
+  return is_asked;
 }
 
 }  // namespace
@@ -124,6 +122,23 @@ std::vector<ChainSpec> expected_chains(const NetworkChain* network) {
   chains.push_back({.name = kNetworks});  // its rules are every network's
   if (network != nullptr) chains.push_back(network_chain(*network));
   return chains;
+}
+
+RulesetDiff diff_chains(const RulesetView& view, const std::vector<ChainSpec>& chains) {
+  RulesetDiff diff;
+  for (const ChainSpec& spec : chains)
+    if (const ChainView* chain = view.find(spec.name)) diff_hook(spec, *chain, diff);
+  if (view.is_dormant) diff.damage.push_back({Damage::Kind::dormant_table});
+  for (const ChainSpec& spec : chains)
+    if (view.find(spec.name) == nullptr)
+      diff.damage.push_back({Damage::Kind::missing_chain, spec.name});
+  for (const ChainSpec& spec : chains) {
+    const ChainView* const chain = view.find(spec.name);
+    // Of a missing chain each rule is missing too: a person who reads it wants to know which.
+    if (!spec.rules.empty())
+      diff_rules(spec, chain == nullptr ? Rules() : chain->rules, diff.damage);
+  }
+  return diff;
 }
 
 RulesetDiff diff_ruleset(const RulesetView& view, const std::vector<ChainSpec>& expected,
@@ -153,16 +168,17 @@ RulesetDiff diff_guard(const RulesetView& view) {
   return diff_chains(view, guard_chains());
 }
 
-ChainDamage diff_network_chain(const RulesetView& view, const std::string& name) {
-  constexpr std::size_t kFewest = 4;  // the translations; excluded devices come before them
-  const ChainView* const chain = view.find(name);
+ChainDamage diff_network_chain(const RulesetView& view, const std::string& name,
+                               std::span<const NetworkChain* const> wanted) {
+  const ChainView* const found = view.find(name);
   const ChainView* const networks = view.find(kNetworks);
-  const Rules rules = chain == nullptr ? Rules() : chain->rules;
-  const auto is_its = [&name](const RuleForm& form) { return is_of_network_chain(form, name); };
-  ChainDamage damage;
-  if (rules.size() < kFewest) damage.damage.push_back({Damage::Kind::missing_rules, name});
-  if (has_foreign_rules(rules, is_its))
-    damage.damage.push_back({Damage::Kind::foreign_rules, name});
+  const ChainView chain = found == nullptr ? ChainView() : *found;
+  ChainDamage damage{.owner = chain.owner, .damage = {}};
+  if (!is_as_built(chain)) {
+    damage.damage = diff_unknown_rules(name, chain);
+    if (damage.damage.empty() && is_otherwise(chain, wanted))
+      damage.damage.push_back({Damage::Kind::other_rules, name});
+  }
   damage.lacks_jump = networks == nullptr || !jumps_once(networks->rules, name);
   return damage;
 }

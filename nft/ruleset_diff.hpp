@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,7 +25,8 @@ namespace portmapper::nft {
 
 struct RuleView {
   std::uint64_t fingerprint = 0;  // 0: a rule without one
-  RuleForm form{};                // read where fingerprints alone do not make it ours
+  RulePlace place{};
+  RuleForm form{};  // read where fingerprints alone do not make it ours
 };
 
 struct ChainView {
@@ -58,10 +60,15 @@ std::vector<ChainSpec> guard_chains();  // localnet-guard and localnet-guard-inp
 // `expected`: of expected_chains(network).
 RulesetDiff diff_ruleset(const RulesetView& view, const std::vector<ChainSpec>& expected,
                          const NetworkChain* network);
+// Of chains that are known whole.
+RulesetDiff diff_chains(const RulesetView& view, const std::vector<ChainSpec>& chains);
 // The same of guard_chains().
 RulesetDiff diff_guard(const RulesetView& view);
 
 // `name` and `networks` of a view against what every network chain has, whatever its configuration.
-ChainDamage diff_network_chain(const RulesetView& view, const std::string& name);
+// `wanted`: what is known of configurations. They are asked where the rules do not tell their places,
+// and only those that the chain's record is of.
+ChainDamage diff_network_chain(const RulesetView& view, const std::string& name,
+                               std::span<const NetworkChain* const> wanted = {});
 
 }  // namespace portmapper::nft

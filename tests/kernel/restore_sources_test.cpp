@@ -11,6 +11,7 @@
 #include "nft/read/query.hpp"
 #include "tests/support/cni_cache.hpp"
 #include "tests/support/service.hpp"
+#include "tests/support/text.hpp"
 #include "tests/support/tool.hpp"
 
 using namespace portmapper;
@@ -29,13 +30,6 @@ std::uint32_t generation(const Lab& lab) {
     REQUIRE(query.run(*netlink, [](const nlmsghdr&) {}));
     return query.found_generation();
   });
-}
-
-std::size_t count(const std::string& text, const std::string& part) {
-  std::size_t found = 0;
-  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1))
-    ++found;
-  return found;
 }
 
 void write(const std::string& path, const std::string& text) {

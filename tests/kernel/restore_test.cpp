@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "tests/support/cni_cache.hpp"
+#include "tests/support/first_mounts.hpp"
 #include "tests/support/monitor.hpp"
 #include "tests/support/service.hpp"
 #include "tests/support/tool.hpp"
@@ -252,4 +253,56 @@ TEST_CASE("restore: a directory that others can write to, or that is not there, 
   CHECK(said(ctl(host.lab, {"restore", "--from", "/nowhere"})) ==
         "1\n" + kNothingDone + problem("cannot open: /nowhere: No such file or directory"));
   CHECK(listing(host.lab.host()) == "");
+}
+
+TEST_CASE("restore: a stranger gets no connections by a saved ruleset, nor does it block a port") {
+  Host host;
+  Lab& lab = host.lab;
+  const std::string saved = tool(lab.host(), "nft list ruleset");
+  const auto load_saved = [&] {
+    host.flush();
+    test::nft(lab.host(), saved);
+  };
+  lab.remove("abc");
+  const std::string stranger = lab.container("stranger", "10.22.0.2/16", "fd00::2/64");
+  const Service service(stranger, "stranger", 80);
+  load_saved();
+  CHECK(ask(lab.client(), Protocol::tcp, "192.0.2.1", 8080) == "stranger 192.0.2.2");
+  const std::string gone =
+      "web/abc/eth0, which a saved ruleset brought back: its container is gone";
+  const std::string was_gone = "restored 0 attachments; 1 published already, 1 gone\n";
+  if (first_mounts().empty()) {  // in a PID namespace of our own nobody is proven gone
+    CHECK(host.restore() == "0\n" + was_gone);
+    CHECK(ask(lab.client(), Protocol::tcp, "192.0.2.1", 8080) == "stranger 192.0.2.2");
+    return;
+  }
+  CHECK(host.restore({"--dry-run"}).ends_with(problem("would remove " + gone)));
+  CHECK(ask(lab.client(), Protocol::tcp, "192.0.2.1", 8080) == "stranger 192.0.2.2");
+  CHECK(host.restore() == "0\n" + was_gone + problem("removed " + gone));
+  CHECK(probe(lab.client(), Protocol::tcp, "192.0.2.1", 8080) == "refused");
+  CHECK(host.restore() == "0\n" + was_gone);
+}
+
+TEST_CASE("restore: a container that ended since the ruleset was saved blocks no port") {
+  Host host;
+  Lab& lab = host.lab;
+  // No other test has this address, whose containers may live at the same time.
+  lab.container("late", "10.22.201.77/16", "fd00::c94d/64");
+  REQUIRE(host.cache.add("late", {{7070, 80}}) == done);
+  const std::string saved = tool(lab.host(), "nft list ruleset");
+  REQUIRE(host.cache.del("late") == done);
+  lab.remove("late");
+  host.flush();
+  test::nft(lab.host(), saved);
+  const std::string as_before = "0\nrestored 0 attachments; 2 published already, 0 gone\n";
+  if (first_mounts().empty()) {
+    CHECK(host.restore() == as_before);
+    return;
+  }
+  CHECK(host.restore() ==
+        as_before + problem("removed web/late/eth0, which a saved ruleset brought back: its"
+                            " container is gone"));
+  CHECK(host.restore() == as_before);
+  lab.container("new", "10.22.0.5/16", "fd00::5/64");
+  CHECK(host.cache.add("new", {{7070, 80}}) == done);
 }

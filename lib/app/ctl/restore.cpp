@@ -1,15 +1,10 @@
-#include "lib/app/restore/restore.hpp"
-
 #include "lib/app/ctl/commands.hpp"
 #include "lib/app/ctl/facts.hpp"
+#include "lib/app/ctl/restoring.hpp"
 #include "lib/base/escape.hpp"
 
 namespace portmapper::ctl {
 namespace {
-
-std::string counted(std::size_t count, const char* noun) {
-  return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
-}
 
 std::string lines(const std::string& what, const std::vector<restore::Restored::Line>& list,
                   const std::string& why) {
@@ -36,6 +31,13 @@ std::string json_of(const restore::Restored& restored, bool dry_run) {
   out.begin_object().member("dryRun", dry_run);
   write_lines(out, "restored", restored.restored);
   write_lines(out, "takenBack", restored.taken_back);
+  out.key("masqueraded").begin_array();
+  for (const restore::Restored::Line& line : restored.masqueraded) {
+    out.begin_object();
+    write_attachment(out, line.names);
+    out.end_object();
+  }
+  out.end_array();
   write_lines(out, "gone", restored.gone);
   out.member("published", static_cast<std::int64_t>(restored.published)).key("notes");
   write_texts(out, restored.notes);
@@ -47,6 +49,9 @@ std::string json_of(const restore::Restored& restored, bool dry_run) {
 app::Outcome report(const restore::Restored& restored, bool dry_run) {
   app::Outcome outcome;
   outcome.out += lines(dry_run ? "would restore" : "restored", restored.restored, "");
+  for (const restore::Restored::Line& line : restored.masqueraded)
+    outcome.out +=
+        (dry_run ? "would masquerade " : "masqueraded ") + printable(line.attachment) + "\n";
   outcome.out += lines("took back", restored.taken_back, ": it was deleted meanwhile");
   if (dry_run) outcome.out += lines("would skip", restored.gone, ": it is no longer alive");
   outcome.out += (dry_run ? "would restore " : "restored ") +
@@ -68,9 +73,10 @@ app::Outcome restore(const Arguments& arguments) {
   if (!netlink) return could_not_look(netlink.error());
   const std::optional<std::string> from = arguments.value("--from");
   const bool dry_run = arguments.has("--dry-run");
-  const Result<restore::Restored> restored = restore::restore(
-      *netlink, from ? std::vector{restore::source_of(*from)} : restore::default_sources(),
-      dry_run ? restore::Mode::dry_run : restore::Mode::publish);
+  const std::vector<restore::Source> sources =
+      from ? std::vector{restore::source_of(*from)} : restore::default_sources();
+  const Result<restore::Restored> restored =
+      restore_all(*netlink, sources, dry_run ? restore::Mode::dry_run : restore::Mode::publish);
   if (!restored) return could_not_look(restored.error());
   app::Outcome outcome = report(*restored, dry_run);
   if (!arguments.has("--json")) return outcome;

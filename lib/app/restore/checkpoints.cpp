@@ -6,13 +6,13 @@
 #include <system_error>
 
 #include "lib/cni/cache_entry.hpp"
+#include "lib/cni/plugin_input.hpp"
 #include "lib/cni/request.hpp"
 #include "lib/json/document.hpp"
 
 namespace portmapper::restore {
 namespace {
 
-constexpr char kPlugin[] = "nft-port-mapper";
 constexpr char kMesosRoot[] = "isolators/network/cni";
 constexpr char kMesosConfig[] = "network.conf";
 constexpr char kMesosResult[] = "network.info";
@@ -24,11 +24,19 @@ Error problem(const std::string& path, const std::string& why) {
 }
 
 Result<std::optional<CachedAttachment>> read_libcni(const host::Directory& results,
-                                                    const std::string& name) {
+                                                    const host::DirectoryEntry& file,
+                                                    const TypesOf& types) {
+  const std::string& name = file.name;
+  const std::vector<std::string_view> wanted = types(results.path() + "/" + name, file.state);
+  if (wanted.empty()) return std::optional<CachedAttachment>();
   const Result<std::string> text = results.read(name, kMostBytes);
   if (!text) return text.error();
   const std::string path = results.path() + "/" + name;
-  Result<cni::CacheEntry> entry = cni::parse_cache_entry(*text, kPlugin);
+  Result<cni::CacheEntry> entry = cni::CacheEntry();
+  for (const std::string_view type : wanted) {
+    entry = cni::parse_cache_entry(*text, type);
+    if (!entry || entry->config) break;
+  }
   if (!entry) return problem(path, entry.error().message());
   const std::string expected = cni::cache_file_name(entry->attachment);
   if (name != expected) return problem(path, "it is about " + expected + ", which is not its name");
@@ -49,7 +57,8 @@ Result<std::optional<CachedAttachment>> read_mesos(const host::Directory& networ
   const std::string path = network.path() + "/" + kMesosConfig;
   const Result<json::Document> document = json::Document::parse(*config, "its configuration");
   if (!document) return problem(path, document.error().message());
-  if (document->root().member("type").text() != kPlugin) return std::optional<CachedAttachment>();
+  if (document->root().member("type").text() != cni::kOurType)
+    return std::optional<CachedAttachment>();
   if (document->root().member("name").text() != attachment.network)
     return problem(path, "its name is not that of its directory");
   Result<std::string> result = interface.read(kMesosResult, kMostBytes);
@@ -59,13 +68,14 @@ Result<std::optional<CachedAttachment>> read_mesos(const host::Directory& networ
 
 class Scanner {
  public:
-  Scanner(const CheckpointStates& known, Scan& scan) : known_(known), scan_(scan) {}
+  Scanner(const CheckpointStates& known, const TypesOf& types, Scan& scan)
+      : known_(known), types_(types), scan_(scan) {}
 
   void libcni(const host::Directory& results) {
     for (const host::DirectoryEntry& entry : entries_of(results)) {
       const std::string path = results.path() + "/" + entry.name;
       if (is_new(path, {entry.state, {}}))
-        scan_.readings.push_back({path, read_libcni(results, entry.name)});
+        scan_.readings.push_back({path, read_libcni(results, entry, types_)});
     }
   }
 
@@ -131,6 +141,7 @@ class Scanner {
   }
 
   const CheckpointStates& known_;
+  const TypesOf& types_;
   Scan& scan_;
 };
 
@@ -156,9 +167,14 @@ Source source_of(const std::string& directory) {
   return {Source::Kind::mesos, is_directory(below) ? below : path, false};
 }
 
-Scan scan_checkpoints(const std::vector<Source>& sources, const CheckpointStates& known) {
+std::vector<std::string_view> only_ours(const std::string&, const host::FileState&) {
+  return {cni::kOurType};
+}
+
+Scan scan_checkpoints(const std::vector<Source>& sources, const CheckpointStates& known,
+                      const TypesOf& types) {
   Scan scan;
-  Scanner scanner(known, scan);
+  Scanner scanner(known, types, scan);
   for (const Source& source : sources) {
     const Result<host::Directory> directory = host::Directory::open(source.path);
     if (!directory) {

@@ -1,25 +1,28 @@
 // Checkpoints: what container runtimes keep on disk of the attachments they made with our plugin.
 //
-//   const Scan scan = scan_checkpoints(default_sources(), {});
+//   const Scan scan = scan_checkpoints(default_sources(), {}, only_ours);
 //   for (const Reading& reading : scan.readings)
 //     if (reading.cached && *reading.cached) use((*reading.cached)->config);
 //
-//   libcni  <cache>/results/<network>-<container>-<interface>: podman (as root), containerd, CRI-O
-//           and Nomad all keep it in /var/lib/cni
+//   libcni  <cache>/results/<network>-<container>-<interface>: podman (as root), containerd and
+//           Nomad all keep it in /var/lib/cni
 //   mesos   <root>/<container>/ns, <network>/network.conf, <network>/<interface>/network.info, in
 //           the agent's runtime directory or, with --network_cni_root_dir_persist, its work
 //           directory
 //
-// A file that was read in the same state before (`known`) is not read again. Files are judged by
+// Whose entries of libcni's are read `types` says: by the type in the configuration that they were made
+// with. A file that was read in the same state before (`known`) is not read again. Files are judged by
 // lib/host/directory, and a libcni entry must have the name that libcni would give it, since that
 // is the one its DEL removes. Errors: each file or directory with its reason; the others are read
 // all the same. Does not promise: that an attachment lives, or that its configuration is valid.
 // Source: containernetworking/cni libcni/api.go, apache/mesos isolators/network/cni/paths.hpp.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lib/base/attachment.hpp"
@@ -56,9 +59,15 @@ struct CachedAttachment {
   Pod pod{};
 };
 
+// The types that an entry is ours by, of the file at a path, in a state. An entry with several of them is ours
+// by the first.
+using TypesOf =
+    std::function<std::vector<std::string_view>(const std::string&, const host::FileState&)>;
+std::vector<std::string_view> only_ours(const std::string& path, const host::FileState& state);
+
 struct Reading {
   std::string path;
-  Result<std::optional<CachedAttachment>> cached;  // nothing: not made by our plugin
+  Result<std::optional<CachedAttachment>> cached;  // nothing: not made by a plugin of those types
 };
 
 struct Scan {
@@ -67,6 +76,7 @@ struct Scan {
   std::vector<Error> problems;    // beside those of readings
 };
 
-Scan scan_checkpoints(const std::vector<Source>& sources, const CheckpointStates& known);
+Scan scan_checkpoints(const std::vector<Source>& sources, const CheckpointStates& known,
+                      const TypesOf& types);
 
 }  // namespace portmapper::restore

@@ -8,17 +8,18 @@
 #include <thread>
 
 #include "lib/app/carry_out.hpp"
-#include "lib/app/command_context.hpp"
+#include "lib/app/egress.hpp"
 #include "lib/app/exposure.hpp"
 #include "lib/app/host_effects.hpp"
 #include "lib/app/host_processes.hpp"
 #include "lib/app/look.hpp"
 #include "lib/app/loopback_again.hpp"
 #include "lib/app/publish.hpp"
+#include "lib/app/restore/egress_again.hpp"
+#include "lib/app/restore/plan_again.hpp"
 #include "lib/app/retry.hpp"
-#include "lib/host/netns.hpp"
-#include "lib/host/netns_addresses.hpp"
 #include "lib/host/route_localnet.hpp"
+#include "nft/is_published.hpp"
 #include "nft/read/reader.hpp"
 
 namespace portmapper::restore {
@@ -28,71 +29,22 @@ constexpr std::chrono::milliseconds kSettle{1000};
 constexpr std::chrono::milliseconds kHalfWritten{100};
 constexpr int kMostLooks = 6;
 
-enum class Standing {
-  undecided,
-  idle,       // not ours, without ports, or unreadable
-  gone,       // does not live
-  published,  // by its ADD
-  restored,   // by us
-  refused,
-};
-
 // What is known of one file.
 struct Tracked {
   Standing standing = Standing::undecided;
   std::optional<nft::Plan> plan;
   bool tells_of_listeners = false;
   std::string problem;
+  Attachment names{};
+  std::string config{};
+  std::vector<IpAddress> inside{};  // the addresses of its namespace
 };
-
-bool is_absolute_path(const std::string& path) {
-  return path.starts_with('/') && std::none_of(path.begin(), path.end(), [](char c) {
-           return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
-         });
-}
-
-// What the ADD wanted in the kernel.
-Result<nft::Plan> plan_again(const CachedAttachment& cached, const Result<config::NetConf>& conf) {
-  if (!conf) return conf.error();
-  if (cached.result.empty() && !conf->prev_result) return invalid_input("it has no result");
-  cni::Request request;
-  request.command = cni::Command::add;
-  request.container_id = cached.attachment.container_id;
-  request.ifname = cached.attachment.ifname;
-  request.netns = cached.netns;
-  request.pod = cached.pod;
-  delegate::PluginRunner runner({});
-  std::string log;
-  NetworkNamespace netns = host::identify_netns(cached.netns);
-  netns.observer = host::observe();
-  Result<nft::Plan> plan =
-      app::plan_of(app::CommandContext{request, *conf, runner, log, std::move(netns)},
-                   cached.result.empty() ? *conf->prev_result : cached.result, "the kept result");
-  if (plan && !plan->translations.empty() && !is_absolute_path(cached.netns))
-    return invalid_input(
-        "it does not record a network namespace, so it is unknown whether it is alive");
-  if (plan) {
-    plan->is_restored = true;
-    app::find_way_of_loopback(*plan);
-  }
-  return plan;
-}
-
-// The path of a record proves nothing: it may lead to another namespace by now. An address of the
-// attachment in it does.
-bool is_inside(const nft::Plan& plan, const host::NetnsAddresses& inside) {
-  return inside.kind == host::NetnsAddresses::Kind::another &&
-         std::any_of(plan.translations.begin(), plan.translations.end(),
-                     [&inside](const nft::Translation& translation) {
-                       return std::binary_search(inside.addresses.begin(), inside.addresses.end(),
-                                                 translation.endpoint.address);
-                     });
-}
 
 class Restorer {
  public:
-  Restorer(Transport& transport, const std::vector<Source>& sources, Mode mode)
-      : transport_(transport), sources_(sources), mode_(mode) {}
+  Restorer(Transport& transport, const std::vector<Source>& sources, Mode mode,
+           const Selection& selection)
+      : transport_(transport), sources_(sources), mode_(mode), selection_(selection) {}
 
   Result<Restored> run() {
     for (int look = 0; look < kMostLooks; ++look) {
@@ -113,12 +65,15 @@ class Restorer {
       }
     }
     app::effects_of_dels(transport_, ended_, notes_);
+    if (!selection_.is_all) return report();
     if (const Status closed = end_exposure(); !closed) return closed.error();
     // What a port needs gets its record first.
     if (const Status decided = decide_loopback_again(); !decided) return decided.error();
     if (const Status ended = end_left_routes(); !ended) return ended.error();
     return report();
   }
+  // Whether a record wants that.
+  [[nodiscard]] bool masquerades() const { return masquerades_; }
 
  private:
   // br_netfilter may have come, or gone, since the ports were published.
@@ -186,7 +141,7 @@ class Restorer {
   // Whether anything was restored or taken back. The last look publishes nothing, since none comes
   // after it that would take it back.
   Result<bool> look_once(bool may_publish) {
-    Scan scan = scan_checkpoints(sources_, states_);
+    Scan scan = scan_checkpoints(sources_, states_, selection_.types);
     states_ = std::move(scan.states);
     scan_problems_ = std::move(scan.problems);
     std::map<std::string, Tracked> before = std::move(tracked_);
@@ -215,7 +170,7 @@ class Restorer {
     return now->second.standing == Standing::idle && now->second.problem.empty();
   }
 
-  static Tracked judge(const Reading& reading) {
+  Tracked judge(const Reading& reading) {
     Tracked tracked;
     tracked.standing = Standing::idle;
     if (!reading.cached) {
@@ -223,12 +178,17 @@ class Restorer {
       return tracked;
     }
     if (!*reading.cached) return tracked;
+    tracked.names = (*reading.cached)->attachment;
+    tracked.config = (*reading.cached)->config;
     const Result<config::NetConf> conf =
         config::parse_net_conf((*reading.cached)->config, cni::Command::add);
     Result<nft::Plan> plan = plan_again(**reading.cached, conf);
     if (!plan) {
       tracked.problem = reading.path + ": " + plan.error().message();
-    } else if (!plan->translations.empty()) {
+      return tracked;
+    }
+    masquerades_ = masquerades_ || !plan->egress.empty();
+    if (!plan->translations.empty() && (!selection_.takes || selection_.takes(*plan))) {
       tracked.plan = std::move(*plan);
       tracked.tells_of_listeners = conf->host_listeners != config::HostListeners::hidden;
       tracked.standing = Standing::undecided;
@@ -244,12 +204,17 @@ class Restorer {
         host::read_netns_addresses(namespaces);
     for (auto& [path, tracked] : tracked_) {
       if (!is_of_interest(tracked)) continue;
-      const host::NetnsAddresses& place = inside.at(tracked.plan->netns.path);
+      NetworkNamespace& netns = tracked.plan->netns;
+      const host::NetnsAddresses& place = inside.at(netns.path);
       if (place.error) {
         tracked.problem = path + ": " + place.error->message();
         if (tracked.standing == Standing::undecided) tracked.standing = Standing::refused;
       } else if (!is_inside(*tracked.plan, place)) {
         tracked.standing = Standing::gone;
+      } else if (tracked.standing == Standing::undecided) {  // else it is what was recorded
+        netns = {netns.path,     place.netns.device, place.netns.inode,
+                 place.netns.id, place.netns.cookie, netns.observer};
+        tracked.inside = place.addresses;
       }
     }
   }
@@ -274,12 +239,16 @@ class Restorer {
 
   // Finds what the kernel has of it.
   Status compare(Tracked& tracked) {
-    const nft::Plan& plan = *tracked.plan;
+    nft::Plan& plan = *tracked.plan;
     const app::Subject subject{.owner = nft::owner_hash(plan.attachment), .chain = plan.chain.name};
     nft::Snapshot snapshot;
     const Status read = app::retried(
         [&] { return app::look(transport_, subject, nft::Section::installed, snapshot); });
-    if (read && nft::is_whole(*snapshot.installed)) tracked.standing = Standing::published;
+    if (!read) return read;
+    if (nft::is_published(plan, *snapshot.installed, tracked.inside))
+      tracked.standing = Standing::published;
+    else  // of what an ADD publishes from now on, nothing was seen
+      plan.is_seen_changed = nft::is_whole(*snapshot.installed);
     return read;
   }
 
@@ -373,13 +342,16 @@ class Restorer {
   Restored report() {
     Restored report;
     for (const Error& problem : scan_problems_) report.problems.push_back(problem.message());
-    for (const auto& [path, tracked] : tracked_) {
+    for (auto& [path, tracked] : tracked_) {
       if (!tracked.problem.empty()) report.problems.push_back(tracked.problem);
       if (tracked.plan)
         for (const std::string& note : tracked.plan->notes) report.notes.push_back(note);
       if (tracked.standing == Standing::restored) report.restored.push_back(line_of(*tracked.plan));
       if (tracked.standing == Standing::gone) report.gone.push_back(line_of(*tracked.plan));
       report.published += tracked.standing == Standing::published ? 1 : 0;
+      report.seen.push_back({path, std::move(tracked.names), tracked.standing,
+                             std::move(tracked.plan), std::move(tracked.config),
+                             std::move(tracked.problem), states_.at(path).config});
     }
     for (std::string& problem : other_problems_) report.problems.push_back(std::move(problem));
     for (std::string& note : notes_) report.notes.push_back(std::move(note));
@@ -390,7 +362,9 @@ class Restorer {
   Transport& transport_;
   const std::vector<Source>& sources_;
   Mode mode_;
+  const Selection& selection_;
   bool settled_ = false;
+  bool masquerades_ = false;
   CheckpointStates states_;
   std::map<std::string, Tracked> tracked_;  // by file
   std::vector<Error> scan_problems_;
@@ -402,8 +376,27 @@ class Restorer {
 
 }  // namespace
 
-Result<Restored> restore(Transport& transport, const std::vector<Source>& sources, Mode mode) {
-  return Restorer(transport, sources, mode).run();
+bool is_inside(const nft::Plan& plan, const host::NetnsAddresses& inside) {
+  return std::any_of(plan.translations.begin(), plan.translations.end(),
+                     [&inside](const nft::Translation& translation) {
+                       return host::has_address(inside, translation.endpoint.address);
+                     });
+}
+
+Result<Restored> restore(Transport& transport, const std::vector<Source>& sources, Mode mode,
+                         const Selection& selection) {
+  Restorer restorer(transport, sources, mode, selection);
+  Result<Restored> restored = restorer.run();
+  if (!restored || !selection.is_all) return restored;
+  if (!restorer.masquerades()) {  // a saved ruleset may have brought back what masquerades nobody
+    const Result<app::Masqueraded> found = app::masqueraded(transport, std::nullopt);
+    if (!found) return found.error();
+    if (!found->has_table) return restored;
+  }
+  if (const Status done = masquerade_again(transport, sources, selection.types, mode, *restored);
+      !done)
+    return done.error();
+  return restored;
 }
 
 }  // namespace portmapper::restore

@@ -16,6 +16,9 @@
 // isolators/network/cni/cni.cpp, detach.
 #pragma once
 
+#include <cstdint>
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,9 +26,38 @@
 #include "lib/app/restore/publish_many.hpp"
 #include "lib/base/error.hpp"
 #include "lib/base/netlink.hpp"
+#include "lib/host/netns_addresses.hpp"
 #include "nft/published_port.hpp"
 
 namespace portmapper::restore {
+
+// What restore is about. What it does not take it leaves as it is.
+struct Selection {
+  TypesOf types = only_ours;
+  std::function<bool(const nft::Plan&)> takes{};  // empty: all
+  // Not what a flush left open, nor what is missing of ports that were published before.
+  bool is_all = true;
+};
+
+enum class Standing : std::uint8_t {
+  undecided,
+  idle,       // not ours, without ports, or unreadable
+  gone,       // does not live
+  published,  // by its ADD
+  restored,   // by us
+  refused,
+};
+
+// What became of one record.
+struct Seen {
+  std::string path;
+  Attachment names{};  // empty where it could not be read
+  Standing standing = Standing::undecided;
+  std::optional<nft::Plan> plan{};
+  std::string config{};  // what the plugin got on stdin
+  std::string problem{};
+  host::FileState state{};  // of the file that has the configuration
+};
 
 struct Restored {
   struct Line {
@@ -36,12 +68,19 @@ struct Restored {
   };
   std::vector<Line> restored;  // or, of a dry run, what would be
   std::vector<Line> taken_back;
-  std::vector<Line> gone;     // attachments that do not live any more
-  std::size_t published = 0;  // attachments that were published already
+  std::vector<Line> masqueraded{};  // again, or, of a dry run, what would be
+  std::vector<Line> gone;           // attachments that do not live any more
+  std::size_t published = 0;        // attachments that were published already
   std::vector<std::string> problems;
   std::vector<std::string> notes;
+  std::vector<Seen> seen;  // of all records; by path
 };
 
-Result<Restored> restore(Transport& transport, const std::vector<Source>& sources, Mode mode);
+Result<Restored> restore(Transport& transport, const std::vector<Source>& sources, Mode mode,
+                         const Selection& selection = {});
+
+// The path of a record proves nothing: it may lead to another namespace by now. An address of the
+// attachment in it does.
+bool is_inside(const nft::Plan& plan, const host::NetnsAddresses& inside);
 
 }  // namespace portmapper::restore
