@@ -33,7 +33,7 @@ void encode_set(Messages& messages, const AnonymousSet& set, std::uint32_t set_i
   const std::string byte_order =
       userdata_of(NFTNL_UDATA_SET_KEYBYTEORDER, set.is_host_order ? 1 : 2);
   const std::uint32_t interval = set.is_interval ? NFT_SET_INTERVAL : 0;
-  nftnl_set_set_str(s, NFTNL_SET_TABLE, kTable);
+  nftnl_set_set_str(s, NFTNL_SET_TABLE, messages.table());
   nftnl_set_set_str(s, NFTNL_SET_NAME, kAnonymousSet);
   nftnl_set_set_u32(s, NFTNL_SET_ID, set_id);
   nftnl_set_set_u32(s, NFTNL_SET_FLAGS, NFT_SET_ANONYMOUS | NFT_SET_CONSTANT | interval);
@@ -71,7 +71,7 @@ void encode_anonymous_set(Messages& messages, const AnonymousSet& set, std::uint
     const std::size_t count = std::min(rest.size(), kElementsAMessage);
     nlmsghdr* header =
         messages.begin(NFT_MSG_NEWSETELEM, NLM_F_CREATE, Messages::kDefaultCapacity + count * 64);
-    mnl_attr_put_strz(header, NFTA_SET_ELEM_LIST_TABLE, kTable);
+    mnl_attr_put_strz(header, NFTA_SET_ELEM_LIST_TABLE, messages.table());
     mnl_attr_put_strz(header, NFTA_SET_ELEM_LIST_SET, kAnonymousSet);
     mnl_attr_put_u32(header, NFTA_SET_ELEM_LIST_SET_ID, htobe32(set_id));
     nlattr* list = mnl_attr_nest_start(header, NFTA_SET_ELEM_LIST_ELEMENTS);

@@ -111,18 +111,42 @@ bool excludes(const RuleForm& form, const IpAddress& address) {
          pass({form.data(), form.size() - 1}, address) == true;
 }
 
-bool is_of_network_chain(const RuleForm& form, std::string_view chain) {
-  if (form.empty()) return false;
+ChainPart part_of(Suffix suffix) {
+  const bool is_one = suffix.scope == AddressScope::one;
+  if (suffix.family == Family::ipv4) return is_one ? ChainPart::one4 : ChainPart::any4;
+  return is_one ? ChainPart::one6 : ChainPart::any6;
+}
+
+std::optional<ChainPart> part_of_network_chain(const RuleForm& form, std::string_view chain) {
+  if (form.size() < 2) return std::nullopt;
   if (form.back() == "return") {
     const Steps tests(form.data(), form.size() - 1);
-    return are_of_device(tests) || pass(tests, IpAddress::any(Family::ipv4)) ||
-           pass(tests, IpAddress::any(Family::ipv6));
+    if (are_of_device(tests)) return ChainPart::devices;
+    if (pass(tests, IpAddress::any(Family::ipv4))) return ChainPart::addresses4;
+    if (pass(tests, IpAddress::any(Family::ipv6))) return ChainPart::addresses6;
+    return std::nullopt;
   }
-  if (form.size() < 2 || !form.back().starts_with("dnat ")) return false;
+  if (!form.back().starts_with("dnat ")) return std::nullopt;
   const std::string& map = form[form.size() - 2];
-  return std::any_of(kSuffixes.begin(), kSuffixes.end(), [&](const Suffix suffix) {
-    return map.starts_with("in @" + target_map(chain, suffix) + " ");
-  });
+  for (const Suffix suffix : kSuffixes)
+    if (map.starts_with("in @" + target_map(chain, suffix) + " ")) return part_of(suffix);
+  return std::nullopt;
+}
+
+// "snat ip 1 [#c0000207] [#c0000207] - -"
+std::optional<IpAddress> snat_address(const RuleForm& form) {
+  if (form.empty() || !form.back().starts_with("snat ")) return std::nullopt;
+  const std::string_view text = form.back();
+  const std::size_t begin = text.find(" [#");
+  const std::size_t end = text.find(']');
+  if (begin == std::string_view::npos || end == std::string_view::npos) return std::nullopt;
+  const std::string_view digits = text.substr(begin + 3, end - begin - 3);
+  std::vector<std::uint8_t> bytes;
+  for (std::size_t i = 0; i + 1 < digits.size(); i += 2)
+    bytes.push_back(number_of<std::uint8_t>(digits.substr(i, 2), 16));
+  for (const Family family : kFamilies)
+    if (bytes.size() == address_length(family)) return IpAddress::from_bytes(family, bytes.data());
+  return std::nullopt;
 }
 
 }  // namespace portmapper::nft

@@ -69,7 +69,8 @@ void check_elements(const Plan& plan, const Snapshot& snapshot, Findings& findin
   if (!installed.empty() && installed.chain != plan.chain.name)
     findings.push_back("its ports are in chain " + installed.chain + ", not in " + plan.chain.name);
   std::map<std::uint32_t, const InstalledPort*> by_index;
-  for (const InstalledPort& port : installed.ports) by_index.emplace(port.index.value_or(0), &port);
+  for (const InstalledPort& port : installed.ports)
+    if (port.index) by_index.emplace(*port.index, &port);
   std::uint32_t index = 0;
   for (const Translation& translation : plan.translations) {
     const Claim& claim = (*snapshot.claims)[index];

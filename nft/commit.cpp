@@ -1,16 +1,18 @@
 #include "nft/commit.hpp"
 
+#include <array>
 #include <cerrno>
+#include <string_view>
+#include <utility>
 
 #include "nft/encode.hpp"
 
 namespace portmapper::nft {
 namespace {
 
-Refusal refusal_of(const Transaction& transaction, const Batch& batch, const nlmsghdr& reply,
-                   const Acknowledgement& ack) {
-  Refusal refusal{.error_number = ack.error_number, .reason = std::string(ack.reason)};
-  const std::uint32_t sequence = reply.nlmsg_seq;
+Refusal with_operation(const Transaction& transaction, const Batch& batch, BatchAnswer answer) {
+  Refusal refusal = std::move(answer.refusal);
+  const std::uint32_t sequence = answer.sequence;
   if (transaction.generation && sequence <= 1)
     refusal.generation = true;
   else if (sequence != 0 && sequence <= batch.operations.size())
@@ -26,36 +28,82 @@ std::string object_of(const Refusal& refusal, const Transaction& transaction) {
   const auto* elements = std::get_if<Elements>(&operation);
   if (elements != nullptr && elements->elements.size() > 1)
     return elements->set.name + " (" + std::to_string(elements->elements.size()) + " elements)";
-  const std::string text = to_string(operation);
+  const std::string text = to_string(operation, transaction.table);
   return text.substr(0, text.find('\n'));
+}
+
+// Of chains and rules: what the kernel has as modules, which load by themselves where they may.
+// ENOENT is its answer for what it does not have as well.
+std::string modules_of(std::string_view operation) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kModules = {{
+      {" type nat ", "nft_chain_nat"},
+      {" fib ", "nft_fib_inet"},
+      {" socket ", "nft_socket"},
+      {" ct ", "nft_ct"},
+      {" dnat ip", "nft_nat"},
+      {" masquerade", "nft_masq"},
+  }};
+  std::string modules;
+  for (const auto& [words, module] : kModules) {
+    if (operation.find(words) == std::string_view::npos) continue;
+    modules += modules.empty() ? "" : ", ";
+    modules += module;
+  }
+  return modules;
+}
+
+// The kernel takes ENFILE for a set that was made with a size, which none of ours is.
+bool is_full(const Refusal& refusal, const Transaction& transaction) {
+  if (refusal.error_number != ENFILE || !refusal.operation ||
+      *refusal.operation >= transaction.operations.size())
+    return false;
+  return std::holds_alternative<Elements>(transaction.operations[*refusal.operation]);
 }
 
 }  // namespace
 
-CommitResult commit(Transport& transport, const Transaction& transaction) {
-  const Batch batch = encode(transaction);
-  CommitResult result;
+BatchAnswer send_batch(Transport& transport, std::span<const std::uint8_t> bytes) {
+  BatchAnswer answer;
   bool acknowledged = false;
-  const Status sent = transport.exchange(batch.messages.bytes(), [&](const nlmsghdr& reply) {
+  const Status sent = transport.exchange(bytes, [&](const nlmsghdr& reply) {
     const Acknowledgement ack = acknowledgement(reply);
     if (!ack.present) return;
-    if (ack.error_number == 0)
+    if (ack.error_number == 0) {
       acknowledged = true;
-    else if (!result.refusal)
-      result.refusal = refusal_of(transaction, batch, reply, ack);
+    } else if (answer.refusal.error_number == 0) {
+      answer.refusal = {.error_number = ack.error_number, .reason = std::string(ack.reason)};
+      answer.sequence = reply.nlmsg_seq;
+    }
   });
   // The first refusal is what counts, even where a thousand more of them did not fit the socket.
-  if (result.refusal) return result;
+  if (answer.refusal.error_number != 0) return answer;
   if (!sent)
-    result.failure = sent.error();
+    answer.failure = sent.error();
   else if (!acknowledged)
-    result.failure = no_answer("the batch");
+    answer.failure = no_answer("the batch");
+  return answer;
+}
+
+CommitResult commit(Transport& transport, const Transaction& transaction) {
+  const Batch batch = encode(transaction);
+  BatchAnswer answer = send_batch(transport, batch.messages.bytes());
+  CommitResult result{.failure = std::move(answer.failure)};
+  if (answer.refusal.error_number != 0)
+    result.refusal = with_operation(transaction, batch, std::move(answer));
   return result;
 }
 
 Error to_error(const Refusal& refusal, const Transaction& transaction) {
   std::string object = object_of(refusal, transaction);
+  const bool may_lack_one = refusal.error_number == ENOENT &&
+                            (object.starts_with("add chain ") || object.starts_with("add rule "));
+  const std::string modules = may_lack_one ? modules_of(object) : std::string();
   if (!refusal.reason.empty()) object += " (" + refusal.reason + ")";
+  if (is_full(refusal, transaction))
+    object +=
+        " (the set is full: somebody made it anew with a size; nft-port-mapperctl check --repair"
+        " makes it as ours)";
+  if (!modules.empty()) object += " (it takes the kernel's " + modules + ")";
   return mapping_failed("nftables refused", std::move(object), refusal.error_number);
 }
 

@@ -11,7 +11,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "lib/base/netlink.hpp"
@@ -36,7 +38,16 @@ struct CommitResult {
 
 CommitResult commit(Transport& transport, const Transaction& transaction);
 
-// "nftables refused: create element inet nft-port-mapper published-ip { ... }: File exists"
+// What the kernel says to the bytes of a batch, whose last message asks for an acknowledgement.
+struct BatchAnswer {
+  Refusal refusal{};           // the first; without its operation
+  std::uint32_t sequence = 0;  // of the message that it is about
+  std::optional<Error> failure{};
+};
+BatchAnswer send_batch(Transport& transport, std::span<const std::uint8_t> bytes);
+
+// "nftables refused: create element inet nft-port-mapper published-ip { ... }: File exists"; where the
+// kernel may lack a module it is named.
 Error to_error(const Refusal& refusal, const Transaction& transaction);
 // The result as an Error; nothing where the transaction was taken.
 Status to_status(const CommitResult& result, const Transaction& transaction);

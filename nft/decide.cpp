@@ -7,6 +7,7 @@
 #include "nft/conflicts.hpp"
 #include "nft/hairpin_fit.hpp"
 #include "nft/hairpin_tag.hpp"
+#include "nft/rebuilding.hpp"
 #include "nft/siblings.hpp"
 
 namespace portmapper::nft {
@@ -23,17 +24,17 @@ bool guard_is_whole(const RulesetDiff& diff) {
   });
 }
 
-// Skeleton and network chains, with a jump to every network chain there is. `replaced`: a network
-// chain that tells another owner, or none.
+// Skeleton and network chains, with a jump to every network chain there is. `replaced`: network
+// chains that tell another owner, or none.
 Decision rebuild(std::span<const NetworkChain> networks, const Snapshot& snapshot,
-                 const std::string& replaced = {}) {
+                 std::span<const std::string> replaced = {}) {
   if (!snapshot.network_chains) return ReadMore{Section::network_chains};
   if (!snapshot.unlisted_loopback) return ReadMore{Section::unlisted_loopback};
   std::vector<std::string> jumps = *snapshot.network_chains;
   for (const NetworkChain& network : networks)
     if (!contains(jumps, network.name)) jumps.push_back(network.name);
   std::vector<std::string> first = snapshot.ruleset->wrong_hooks;
-  if (!replaced.empty()) first.push_back(replaced);
+  first.insert(first.end(), replaced.begin(), replaced.end());
   Transaction transaction = build_tables(networks, jumps, first);
   transaction.append(loopback_addition(*snapshot.unlisted_loopback));
   transaction.append(device_users_added(Family::ipv4, snapshot.unlisted_users));
@@ -79,7 +80,7 @@ Decision build_for(const NetworkChain& chain, const Snapshot& snapshot) {
     if (const InstalledPorts* const user = other_user(chain.name, *snapshot.other_networks))
       return chain_is_taken(chain, *user);
   }
-  return rebuild({&chain, 1}, snapshot, chain.name);
+  return rebuild({&chain, 1}, snapshot, {&chain.name, 1});
 }
 
 bool wants(const Plan& plan, const Hairpin& hairpin) {
@@ -185,13 +186,12 @@ void add_pairs_giving_way(const Plan& plan, const Occupancy& occupancy,
         change.going.insert(hairpin);
 }
 
-// Whether the plan's device is one that we open: it is closed, or recorded; or open while our guard
-// is not whole, as after nft flush ruleset. One that is open beside our guard, without a record, is
+// Whether the plan's device is one that we open: it is closed, or recorded. What is open while our guard is not
+// whole, as after nft flush ruleset, `rebuild` records. One that is open beside our guard, without a record, is
 // somebody else's.
 bool is_ours(const Plan& plan, const Snapshot& snapshot) {
   return !plan.localnet_device.empty() &&
-         (!snapshot.shared->device_is_open || snapshot.shared->device_is_recorded ||
-          !guard_is_whole(*snapshot.ruleset));
+         (!snapshot.shared->device_is_open || snapshot.shared->device_is_recorded);
 }
 
 // Whether the attachment's own ADD has published ports: it knows better than any record.
@@ -201,18 +201,9 @@ bool was_added(const Attachment& attachment, const Occupancy& occupancy) {
          !own->second.installed.restored;
 }
 
-// The network chains of the plans that are missing or not as we build them, each as the last plan
-// wants it.
-std::vector<NetworkChain> broken_chains(std::span<const Plan* const> plans,
-                                        const Snapshot& snapshot) {
-  std::map<std::string, const NetworkChain*> wanted;
-  for (const Plan* plan : plans) wanted[plan->chain.name] = &plan->chain;
-  std::vector<NetworkChain> broken;
-  for (const auto& [name, chain] : wanted) {
-    const auto known = snapshot.chain_damage->find(name);
-    if (known == snapshot.chain_damage->end() || !known->second.intact()) broken.push_back(*chain);
-  }
-  return broken;
+bool lacks_jumps(const std::map<std::string, ChainDamage>& chains) {
+  return std::any_of(chains.begin(), chains.end(),
+                     [](const auto& chain) { return chain.second.lacks_jump; });
 }
 
 std::vector<Hairpin> hairpins_of(std::span<const Plan* const> plans) {
@@ -281,7 +272,7 @@ Decision decide_add(const Plan& plan, const Snapshot& snapshot) {
   }
   if (!snapshot.occupancy) return ReadMore{Section::occupancy};
   if (!snapshot.hairpins) return ReadMore{Section::hairpins};
-  if (plan.is_restored && was_added(plan.attachment, *snapshot.occupancy))
+  if (plan.is_restored && !plan.is_seen_changed && was_added(plan.attachment, *snapshot.occupancy))
     return Transaction{.operations = {}, .generation = snapshot.generation};
   Plan wanted = plan;
   const Occupancy& occupancy = *snapshot.occupancy;
@@ -316,11 +307,16 @@ Decision decide_withdrawal(const Withdrawal& withdrawal, const Snapshot& snapsho
   if (!snapshot.installed) return ReadMore{Section::installed};
   const InstalledPorts& installed = *snapshot.installed;
   if (installed.empty() && installed.strays.empty()) return Transaction();
-  if (withdrawal.only && !same_namespace(installed.netns, *withdrawal.only)) return Transaction();
+  if (withdrawal.only && !same_record(installed.netns, *withdrawal.only)) return Transaction();
   if (withdrawal.only_restored && !installed.restored) return Transaction();
   // The elements were read under the same generation, so only hairpins can be refused: their set is
   // missing, or one that we shared was replaced by a larger one.
-  const bool with_hairpins = !snapshot.refused.exists && !snapshot.refused.missing;
+  // Who has lost all entries may not be the only one that has: nobody tells then who publishes.
+  const bool has_entries =
+      std::any_of(installed.ports.begin(), installed.ports.end(),
+                  [](const InstalledPort& port) { return port.index.has_value(); });
+  const bool with_hairpins =
+      !snapshot.refused.exists && !snapshot.refused.missing && (has_entries || installed.empty());
   if (with_hairpins && !snapshot.others_publish) return ReadMore{Section::others_publish};
   const bool has_device = !installed.localnet_device.empty() || !installed.loopback6_device.empty();
   if (has_device && !snapshot.device_use) return ReadMore{Section::device_use};
@@ -343,6 +339,19 @@ std::vector<Withdrawal> decide_prune(const std::vector<OwnerEntry>& entries,
     if (liveness_of(signs.at(entry.owner)) == Liveness::dead)
       dead.try_emplace(entry.owner, Withdrawal{entry.owner, entry.chain, entry.netns});
   return values_of(dead);
+}
+
+std::vector<Withdrawal> decide_left_over(const std::vector<OwnerEntry>& entries,
+                                         const std::map<OwnerHash, LifeSigns>& signs,
+                                         const std::set<OwnerHash>& ended) {
+  std::map<OwnerHash, Withdrawal> left;
+  for (const OwnerEntry& entry : entries) {
+    const LifeSigns& life = signs.at(entry.owner);
+    if (life.netns != NamespaceState::unrecorded) continue;
+    if (liveness_of(life) == Liveness::dead || ended.contains(entry.owner))
+      left.try_emplace(entry.owner, Withdrawal{entry.owner, entry.chain, entry.netns});
+  }
+  return values_of(left);
 }
 
 std::vector<Withdrawal> decide_gc(const std::vector<OwnerEntry>& entries,
@@ -375,10 +384,11 @@ Decision decide_mending(std::span<const Plan* const> plans, const Snapshot& snap
   if (!snapshot.network_chains) return ReadMore{Section::network_chains};
   if (!snapshot.chain_damage) return ReadMore{Section::chain_damage};
   if (!snapshot.hairpins) return ReadMore{Section::hairpins};
-  const std::vector<NetworkChain> broken = broken_chains(plans, snapshot);
+  const Rebuilding broken = rebuilding(plans, *snapshot.chain_damage);
   Transaction transaction;
-  if (!snapshot.ruleset->intact() || !broken.empty()) {
-    Decision built = rebuild(broken, snapshot);
+  if (!snapshot.ruleset->intact() || !broken.chains.empty() ||
+      lacks_jumps(*snapshot.chain_damage)) {
+    Decision built = rebuild(broken.chains, snapshot, broken.replaced);
     if (!std::holds_alternative<Transaction>(built)) return built;
     transaction = std::get<Transaction>(std::move(built));
   }

@@ -65,12 +65,20 @@ struct Withdrawal {
   std::string chain;  // where its targets are, if its entries do not say
   std::optional<NetworkNamespace> only{};
   bool only_restored = false;
+  bool seeks_lost =
+      false;  // its claims that no owner entry stands for as well, though none says so
 };
 Decision decide_withdrawal(const Withdrawal& withdrawal, const Snapshot& snapshot);
 
 // Whose owner is dead, each with the namespace that this was decided on.
 std::vector<Withdrawal> decide_prune(const std::vector<OwnerEntry>& entries,
                                      const std::map<OwnerHash, LifeSigns>& signs);
+// Whom a ruleset brought back that was saved before they ended, and loaded again: owners without a
+// recorded namespace that are dead, or, whoever has their address now, of whom the runtime's own
+// record says so (`ended`).
+std::vector<Withdrawal> decide_left_over(const std::vector<OwnerEntry>& entries,
+                                         const std::map<OwnerHash, LifeSigns>& signs,
+                                         const std::set<OwnerHash>& ended);
 // Which attachments of `network` are not in `valid`, likewise. `chain`: that of the network's
 // configuration.
 std::vector<Withdrawal> decide_gc(const std::vector<OwnerEntry>& entries,
@@ -81,7 +89,7 @@ std::vector<Withdrawal> decide_gc(const std::vector<OwnerEntry>& entries,
 Decision decide_network_removal(const std::string& chain, const Snapshot& snapshot);
 
 // What is missing or not ours of the skeleton, of the plans' network chains and of their hairpins.
-// Plans come oldest first: where two disagree about a chain, the later counts, as its ADD would.
+// Plans come oldest first: where they disagree about a chain, nft/rebuilding says which counts.
 Decision decide_mending(std::span<const Plan* const> plans, const Snapshot& snapshot);
 
 // Of plans, oldest first: which cannot have their chain, since an earlier one of another network

@@ -31,12 +31,22 @@ void put_value(nlmsghdr* header, std::uint16_t attribute, const Key& key) {
   mnl_attr_nest_end(header, nest);
 }
 
+void put_goto(nlmsghdr* header, const std::string& chain) {
+  nlattr* data = mnl_attr_nest_start(header, NFTA_SET_ELEM_DATA);
+  nlattr* verdict = mnl_attr_nest_start(header, NFTA_DATA_VERDICT);
+  mnl_attr_put_u32(header, NFTA_VERDICT_CODE, htonl(static_cast<std::uint32_t>(NFT_GOTO)));
+  mnl_attr_put_strz(header, NFTA_VERDICT_CHAIN, chain.c_str());
+  mnl_attr_nest_end(header, verdict);
+  mnl_attr_nest_end(header, data);
+}
+
 // nft wants to know in which byte order to print keys and data; 0 leaves it to each field's type.
 std::string byte_order_userdata(const SetSpec& set) {
   const Owned<nftnl_udata_buf, nftnl_udata_buf_free> buffer(
       nftnl_udata_buf_alloc(NFT_USERDATA_MAXLEN));
   const auto order = [](std::span<const FieldType> types) -> std::uint32_t {
-    return types.size() == 1 ? 1 : 0;  // a lone ifname is host order
+    if (types.size() != 1) return 0;
+    return types.front() == FieldType::ifname ? 1 : 2;  // the host's, and the network's
   };
   nftnl_udata_put_u32(buffer.get(), NFTNL_UDATA_SET_KEYBYTEORDER, order(set.key));
   if (!set.data.empty())
@@ -48,6 +58,7 @@ std::string byte_order_userdata(const SetSpec& set) {
 class Encoder {
  public:
   Batch encode(const Transaction& transaction) {
+    batch_.messages = Messages(transaction.table);
     transaction.generation ? messages().batch_begin(*transaction.generation)
                            : messages().batch_begin();
     batch_.operations = {0};
@@ -63,8 +74,8 @@ class Encoder {
   // add table inet nft-port-mapper { comment "published container ports"; }
   void operator()(const AddTable&) {
     const Owned<nftnl_table, nftnl_table_free> table(nftnl_table_alloc());
-    const std::string comment = encode_comment(kTableComment);
-    nftnl_table_set_str(table.get(), NFTNL_TABLE_NAME, kTable);
+    const std::string comment = encode_comment(table_comment(messages().table()));
+    nftnl_table_set_str(table.get(), NFTNL_TABLE_NAME, messages().table());
     nftnl_table_set_u32(table.get(), NFTNL_TABLE_FLAGS, 0);  // wakes a dormant one
     nftnl_table_set_data(table.get(), NFTNL_TABLE_USERDATA, comment.data(),
                          static_cast<std::uint32_t>(comment.size()));
@@ -75,12 +86,14 @@ class Encoder {
   // create table inet nft-port-mapper
   void operator()(const CreateTable&) {
     const std::uint16_t flags = NLM_F_CREATE | NLM_F_EXCL;
-    mnl_attr_put_strz(messages().begin(NFT_MSG_NEWTABLE, flags), NFTA_TABLE_NAME, kTable);
+    nlmsghdr* header = messages().begin(NFT_MSG_NEWTABLE, flags);
+    mnl_attr_put_strz(header, NFTA_TABLE_NAME, messages().table());
     messages().end();
   }
 
   void operator()(const DeleteTable&) {
-    mnl_attr_put_strz(messages().begin(NFT_MSG_DELTABLE, 0), NFTA_TABLE_NAME, kTable);
+    nlmsghdr* header = messages().begin(NFT_MSG_DELTABLE, 0);
+    mnl_attr_put_strz(header, NFTA_TABLE_NAME, messages().table());
     messages().end();
   }
 
@@ -88,7 +101,7 @@ class Encoder {
 
   void operator()(const AddChain& add) {
     const Owned<nftnl_chain, nftnl_chain_free> chain(nftnl_chain_alloc());
-    nftnl_chain_set_str(chain.get(), NFTNL_CHAIN_TABLE, kTable);
+    nftnl_chain_set_str(chain.get(), NFTNL_CHAIN_TABLE, messages().table());
     nftnl_chain_set_str(chain.get(), NFTNL_CHAIN_NAME, add.name.c_str());
     if (add.hook) {
       nftnl_chain_set_str(chain.get(), NFTNL_CHAIN_TYPE, add.hook->type);
@@ -125,7 +138,7 @@ class Encoder {
   }
 
   void operator()(const AddRule& add) {
-    last_set_id_ = encode_rule(messages(), add.chain, add.rule, last_set_id_ + 1) - 1;
+    last_set_id_ = encode_rule(messages(), add.chain, add.rule, last_set_id_ + 1, add.place) - 1;
   }
 
   void operator()(const Elements& elements) {
@@ -145,8 +158,8 @@ class Encoder {
   void put(std::uint16_t type, std::uint16_t flags, const Elements& elements) {
     std::span<const Element> rest(elements.elements);
     while (!rest.empty())
-      rest = rest.subspan(
-          encode_elements(messages(), type, flags, elements.set.name, rest, elements.userdata));
+      rest = rest.subspan(encode_elements(messages(), type, flags, elements.set.name, rest,
+                                          elements.userdata, elements.chain));
   }
 
   Batch batch_;
@@ -159,8 +172,8 @@ void encode_set(Messages& messages, const SetSpec& set, std::uint32_t set_id) {
   const Owned<nftnl_set, nftnl_set_free> object(nftnl_set_alloc());
   nftnl_set* s = object.get();
   const std::string userdata = byte_order_userdata(set);
-  std::uint32_t flags = set.data.empty() ? 0 : NFT_SET_MAP;
-  nftnl_set_set_str(s, NFTNL_SET_TABLE, kTable);
+  std::uint32_t flags = set.is_map() ? NFT_SET_MAP : 0;
+  nftnl_set_set_str(s, NFTNL_SET_TABLE, messages.table());
   nftnl_set_set_str(s, NFTNL_SET_NAME, set.name.c_str());
   nftnl_set_set_u32(s, NFTNL_SET_ID, set_id);
   nftnl_set_set_u32(s, NFTNL_SET_KEY_TYPE, concatenated_type(set.key));
@@ -169,6 +182,7 @@ void encode_set(Messages& messages, const SetSpec& set, std::uint32_t set_id) {
     nftnl_set_set_u32(s, NFTNL_SET_DATA_TYPE, concatenated_type(set.data));
     nftnl_set_set_u32(s, NFTNL_SET_DATA_LEN, concatenated_length(set.data));
   }
+  if (set.verdicts) nftnl_set_set_u32(s, NFTNL_SET_DATA_TYPE, NFT_DATA_VERDICT);
   if (set.interval) {  // a concatenation of ranges: the kernel needs each field's length
     flags |= NFT_SET_INTERVAL | NFT_SET_CONCAT;
     std::vector<std::uint8_t> lengths;
@@ -188,13 +202,15 @@ void encode_set(Messages& messages, const SetSpec& set, std::uint32_t set_id) {
 // Written with libmnl alone: libnftnl would copy every element into an object of its own first.
 std::size_t encode_elements(Messages& messages, std::uint16_t type, std::uint16_t flags,
                             const std::string& set, std::span<const Element> elements,
-                            std::string_view userdata) {
+                            std::string_view userdata, const std::string& chain) {
   const bool are_new = type == NFT_MSG_NEWSETELEM;
   // Three keys of 32 bytes, seven attribute headers, the userdata: what one element takes at most.
-  const std::size_t each = 3 * 32 + 7 * NLA_HDRLEN + NLA_ALIGN(userdata.size());
+  const std::size_t each =
+      3 * 32 + 7 * NLA_HDRLEN + NLA_ALIGN(userdata.size()) +
+      (chain.empty() ? 0 : std::size_t{4} * NLA_HDRLEN + NLA_ALIGN(chain.size() + 1));
   const std::size_t count = std::min(elements.size(), kElementBytes / each);
   nlmsghdr* header = messages.begin(type, flags, Messages::kDefaultCapacity + count * each);
-  mnl_attr_put_strz(header, NFTA_SET_ELEM_LIST_TABLE, kTable);
+  mnl_attr_put_strz(header, NFTA_SET_ELEM_LIST_TABLE, messages.table());
   mnl_attr_put_strz(header, NFTA_SET_ELEM_LIST_SET, set.c_str());
   nlattr* list = mnl_attr_nest_start(header, NFTA_SET_ELEM_LIST_ELEMENTS);
   for (const Element& element : elements.first(count)) {
@@ -202,6 +218,7 @@ std::size_t encode_elements(Messages& messages, std::uint16_t type, std::uint16_
     put_value(header, NFTA_SET_ELEM_KEY, element.key);
     if (!element.key_end.empty()) put_value(header, NFTA_SET_ELEM_KEY_END, element.key_end);
     if (are_new && !element.data.empty()) put_value(header, NFTA_SET_ELEM_DATA, element.data);
+    if (are_new && !chain.empty()) put_goto(header, chain);
     if (are_new && !userdata.empty())
       mnl_attr_put(header, NFTA_SET_ELEM_USERDATA, userdata.size(), userdata.data());
     mnl_attr_nest_end(header, nest);

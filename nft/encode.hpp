@@ -31,13 +31,13 @@ Batch encode(const Transaction& transaction);
 // One rule, and the anonymous sets that it needs, whose numbers within the batch begin at `set_id`.
 // Returns the first number that is free.
 std::uint32_t encode_rule(Messages& messages, const std::string& chain, const Rule& rule,
-                          std::uint32_t set_id);
+                          std::uint32_t set_id, RulePlace place = {});
 
-// One message about elements of `set`; data and userdata only where `type` makes new ones. Of
-// `elements` it takes as many as fit, and returns how many.
+// One message about elements of `set`; data and userdata only where `type` makes new ones, and of a
+// verdict map `goto` the chain. Of `elements` it takes as many as fit, and returns how many.
 std::size_t encode_elements(Messages& messages, std::uint16_t type, std::uint16_t flags,
                             const std::string& set, std::span<const Element> elements,
-                            std::string_view userdata);
+                            std::string_view userdata, const std::string& chain = {});
 
 // A set of ours, without its elements.
 void encode_set(Messages& messages, const SetSpec& set, std::uint32_t set_id);

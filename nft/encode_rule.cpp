@@ -105,6 +105,24 @@ class ActionEncoder {
   void operator()(const Return&) { rule_.verdict(NFT_RETURN); }
   void operator()(const Drop&) { rule_.verdict(NF_DROP); }
   void operator()(const Masquerade&) { rule_.add("masq"); }
+  // snat ip to 192.0.2.7
+  void operator()(const Snat& action) {
+    const IpAddress& address = action.address;
+    nftnl_expr* value = rule_.add("immediate");
+    nftnl_expr_set_u32(value, NFTNL_EXPR_IMM_DREG, slot(0));
+    nftnl_expr_set_data(value, NFTNL_EXPR_IMM_DATA, address.bytes().data(),
+                        static_cast<std::uint32_t>(address.length()));
+    nftnl_expr* nat = rule_.add("nat");
+    nftnl_expr_set_u32(nat, NFTNL_EXPR_NAT_TYPE, NFT_NAT_SNAT);
+    nftnl_expr_set_u32(nat, NFTNL_EXPR_NAT_FAMILY, protocol_family(address.family()));
+    nftnl_expr_set_u32(nat, NFTNL_EXPR_NAT_REG_ADDR_MIN, slot(0));
+  }
+  // ip saddr vmap @sources-ip
+  void operator()(const SourceVerdict& action) {
+    rule_.only_family(action.family);
+    rule_.address(action.family, Side::source, slot(0));
+    rule_.lookup(action.map, std::uint32_t{NFT_REG_VERDICT});
+  }
   void operator()(const Jump& action) { rule_.verdict(NFT_JUMP, action.chain.c_str()); }
   void operator()(const Goto& action) { rule_.verdict(NFT_GOTO, action.chain.c_str()); }
 
@@ -140,11 +158,11 @@ class ActionEncoder {
 }  // namespace
 
 std::uint32_t encode_rule(Messages& messages, const std::string& chain, const Rule& rule,
-                          std::uint32_t set_id) {
+                          std::uint32_t set_id, RulePlace place) {
   RuleBuilder builder(messages, set_id);
   for (const Test& test : rule.conditions) std::visit(TestEncoder(builder), test);
   std::visit(ActionEncoder(builder), rule.action);
-  return builder.finish(chain, encode_rule_tag(fingerprint(rule)));
+  return builder.finish(chain, encode_rule_tag(fingerprint(rule), place));
 }
 
 }  // namespace portmapper::nft

@@ -45,6 +45,10 @@ std::vector<Hairpin> hairpins_of(const HairpinWish& wish, const IpAddress& endpo
   return hairpins;
 }
 
+bool wants_loopback(const HairpinWish& wish, Family family) {
+  return ((kFromLoopback | kAll) << shift(family) & wish.kinds) != 0;
+}
+
 std::uint8_t hairpin_tag(std::span<const Hairpin> hairpins) {
   std::vector<Hairpin> own;
   for (const Hairpin& hairpin : hairpins)

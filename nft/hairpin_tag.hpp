@@ -29,6 +29,7 @@ struct HairpinWish {
 };
 HairpinWish hairpin_wish(std::span<const Hairpin> hairpins);
 std::vector<Hairpin> hairpins_of(const HairpinWish& wish, const IpAddress& endpoint);
+bool wants_loopback(const HairpinWish& wish, Family family);  // 127.0.0.0/8 or ::1
 
 std::uint8_t hairpin_tag(std::span<const Hairpin> hairpins);
 std::vector<Hairpin> hairpins_of_tag(std::uint8_t tag, std::span<const IpAddress> endpoints);

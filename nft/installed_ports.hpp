@@ -52,6 +52,8 @@ struct InstalledPorts {
   std::vector<std::uint32_t> strays{};   // its standby elements that no owner entry stands for
   std::vector<OwnerHash> standing_by{};  // others of its container that have standby elements
 
+  bool may_be_masqueraded = true;  // false: there is no table nft-port-mapper-egress
+
   [[nodiscard]] bool empty() const { return ports.empty(); }
   bool operator==(const InstalledPorts&) const = default;
 };
@@ -61,7 +63,7 @@ inline bool is_whole(const InstalledPorts& installed) {
   return !installed.empty() &&
          (installed.count == 0 || installed.count == installed.ports.size()) &&
          std::all_of(installed.ports.begin(), installed.ports.end(), [](const InstalledPort& port) {
-           return port.standby || (port.claimed && port.endpoint);
+           return port.index && (port.standby || (port.claimed && port.endpoint));
          });
 }
 

@@ -18,11 +18,7 @@ std::string with_suffix(std::string_view prefix, Suffix suffix) {
 }
 
 // Shorter ones are whole, whatever they end in: the rest of the userdata leaves more room than that.
-constexpr std::size_t kShortestCut = 50;
-
-bool is_shortened(std::string_view comment) {
-  return comment.size() > kShortestCut && comment.ends_with(kCut);
-}
+constexpr std::size_t kShortestCut = 40;
 
 // As CNI has names; so neither a blank nor a parenthesis is in one.
 bool is_pod_name(std::string_view name) {
@@ -38,6 +34,10 @@ std::string shortened(std::string text, std::size_t limit) {
   if (text.size() <= limit) return text;
   text.resize(limit - kCut.size());
   return text.append(kCut);
+}
+
+bool is_shortened(std::string_view comment) {
+  return comment.size() > kShortestCut && comment.ends_with(kCut);
 }
 
 OwnerHash network_hash(std::string_view network) {
@@ -62,6 +62,10 @@ std::string loopback_set(Family family) {
 
 std::string hairpin_set(Family family) {
   return with_suffix(kHairpin, {family, AddressScope::any});
+}
+
+const char* table_comment(std::string_view table) {
+  return table == kTable ? kTableComment : kEgressTableComment;
 }
 
 std::string container_comment(std::string_view container_id) {

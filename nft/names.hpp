@@ -28,6 +28,10 @@ namespace portmapper::nft {
 
 inline constexpr char kTable[] = "nft-port-mapper";
 inline constexpr char kTableComment[] = "published container ports";
+// What leaves containers is masqueraded in a table of its own: hosts without that do not have it.
+inline constexpr char kEgressTable[] = "nft-port-mapper-egress";
+inline constexpr char kEgressTableComment[] = "masqueraded containers";
+const char* table_comment(std::string_view table);
 inline constexpr char kOwners[] = "owners";
 inline constexpr char kStandby[] = "standby";
 inline constexpr char kLocalnetDevices[] = "localnet-devices";
@@ -72,7 +76,8 @@ Attachment known_parts(std::string_view comment);
 // The reverse of container_comment; nothing for one that was shortened.
 std::optional<std::string> parse_container_comment(std::string_view comment);
 // Whether a comment says so. One that was shortened may not tell; then the owner entry keeps the
-// network_hash and the container_hash: every comment longer than kLongComment may have been.
+// network_hash and the container_hash. So does every one that is longer than kLongComment or than the
+// rest of the userdata leaves room for, and every one that looks like it.
 bool is_of_network(std::string_view comment, std::string_view network);
 inline constexpr std::size_t kLongComment = 90;
 inline constexpr std::size_t kMostComment = 128;  // nft's own, of a comment that it reads again
@@ -84,6 +89,7 @@ Pod take_pod(std::string& comment);
 std::string to_string(const Pod& pod);
 Pod parse_pod(std::string_view text);
 std::string shortened(std::string text, std::size_t limit);
+bool is_shortened(std::string_view comment);  // or, of a name with dots at its end, looks like it
 // Of a network chain: "network: web".
 std::string network_comment(std::string_view network);
 

@@ -8,8 +8,6 @@
 
 #include <algorithm>
 
-#include "nft/names.hpp"
-
 namespace portmapper::nft {
 
 std::uint8_t protocol_family(Family family) {
@@ -42,7 +40,7 @@ void Messages::end() {
 void Messages::write_named(std::uint16_t type, std::uint16_t flags, std::uint16_t table_attribute,
                            std::uint16_t name_attribute, const std::string& name) {
   nlmsghdr* header = begin(type, flags);
-  mnl_attr_put_strz(header, table_attribute, kTable);
+  mnl_attr_put_strz(header, table_attribute, table_);
   mnl_attr_put_strz(header, name_attribute, name.c_str());
   end();
 }

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "lib/base/ip_address.hpp"
+#include "nft/names.hpp"
 
 namespace portmapper::nft {
 
@@ -38,6 +39,10 @@ std::uint8_t protocol_family(Family family);  // NFPROTO_IPV4, NFPROTO_IPV6
 class Messages {
  public:
   static constexpr std::size_t kDefaultCapacity = 4096;
+
+  // `table`: which one of ours the messages are about; it outlives them.
+  explicit Messages(const char* table = kTable) : table_(table) {}
+  [[nodiscard]] const char* table() const { return table_; }
 
   nlmsghdr* begin(std::uint16_t type, std::uint16_t flags, std::size_t capacity = kDefaultCapacity);
   nlmsghdr* begin_of(std::uint8_t family, std::uint16_t type, std::uint16_t flags,
@@ -59,6 +64,7 @@ class Messages {
  private:
   std::uint8_t* make_room(std::size_t capacity);
 
+  const char* table_;
   std::vector<std::uint8_t> buffer_;
   std::size_t used_ = 0;
   std::size_t last_ = 0;  // where the last message begins

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <optional>
 
+#include "nft/egress.hpp"
+
 namespace portmapper::nft {
 namespace {
 
@@ -83,6 +85,9 @@ Plan make_plan(PlanInput input) {
   plan.translations.reserve(input.mappings.size());
   add_family(plan, input, Family::ipv4);
   add_family(plan, input, Family::ipv6);
+  if (input.egress)
+    plan.egress = egress_sources(input.attachment.network, *input.egress, input.addresses);
+  for (const IpPrefix& one : input.addresses) plan.addresses.push_back(one.address);
   plan.attachment = std::move(input.attachment);
   plan.netns = std::move(input.netns);
   plan.chain = std::move(input.chain);

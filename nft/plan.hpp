@@ -11,6 +11,7 @@
 // not promise: that the ports are free. Source: packaging/doc/design.md, "The ruleset".
 #pragma once
 
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -36,6 +37,30 @@ struct NetworkChain {
 // Whether ports on any address leave the address to others.
 bool excludes(const NetworkChain& chain, const IpAddress& address);
 
+// What a configuration says of what is masqueraded, of both families.
+struct EgressWish {
+  std::vector<IpPrefix> stays{};  // nonMasqueradeCIDRs
+  std::vector<IpAddress> snat{};  // snatAddress: one of a family, or none
+};
+
+// What leaves one subnet of one network.
+struct EgressNetwork {
+  std::string network;
+  IpPrefix subnet;
+  std::vector<IpPrefix> stays{};
+  std::optional<IpAddress> snat{};  // nothing: that of the interface by which it leaves
+
+  auto operator<=>(const EgressNetwork&) const = default;
+};
+
+// One address of the container.
+struct EgressSource {
+  IpAddress address;
+  EgressNetwork network;
+
+  auto operator<=>(const EgressSource&) const = default;
+};
+
 struct PlanInput {
   Attachment attachment{};
   NetworkNamespace netns{};
@@ -46,6 +71,7 @@ struct PlanInput {
   bool masq_all = false;
   bool close_connections = true;
   Pod pod{};
+  std::optional<EgressWish> egress{};
 };
 
 struct Translation {
@@ -73,8 +99,11 @@ struct Plan {
   std::string loopback6_device{};  // by which ::1 does, with a route
   std::vector<std::string> notes;  // what was left out, and why
   bool is_restored = false;        // from a runtime's record, not by its ADD
+  bool is_seen_changed = false;    // likewise: what its ADD published leads elsewhere by now
   bool close_connections = true;   // of ports that give way, of TCP and SCTP too
   Pod pod{};                       // what the container is called, for who lists its ports
+  std::vector<IpAddress> addresses{};  // that the container has
+  std::vector<EgressSource> egress{};  // what of it is masqueraded
 };
 
 Plan make_plan(PlanInput input);

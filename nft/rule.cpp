@@ -51,6 +51,12 @@ struct ActionText {
   std::string operator()(const Return&) const { return "return"; }
   std::string operator()(const Drop&) const { return "drop"; }
   std::string operator()(const Masquerade&) const { return "masquerade"; }
+  std::string operator()(const Snat& action) const {
+    return "snat " + ip(action.address.family()) + " to " + action.address.to_string();
+  }
+  std::string operator()(const SourceVerdict& action) const {
+    return ip(action.family) + " saddr vmap @" + action.map;
+  }
   std::string operator()(const Translate& action) const {
     const std::string transport = protocol ? std::string(portmapper::to_string(*protocol)) : "th";
     return "ct label set " + label() + " dnat " + ip(action.suffix.family) + " to " +

@@ -47,6 +47,13 @@ using Test = std::variant<Match, OnlyFamily, ServiceLookup, SocketHasAddress, Or
 struct Return {};
 struct Drop {};
 struct Masquerade {};
+struct Snat {  // snat ip to 192.0.2.7
+  IpAddress address;
+};
+struct SourceVerdict {  // ip saddr vmap @sources-ip
+  std::string map;
+  Family family;
+};
 // ct label set 127 dnat ip to ip daddr . meta l4proto . th dport map @MESOS-WEB-hostip
 struct Translate {
   std::string map;
@@ -60,7 +67,7 @@ struct Goto {  // goto any-address
   std::string chain;
 };
 
-using Action = std::variant<Return, Drop, Masquerade, Translate, Jump, Goto>;
+using Action = std::variant<Return, Drop, Masquerade, Snat, SourceVerdict, Translate, Jump, Goto>;
 
 struct Rule {
   Action action;

@@ -159,9 +159,8 @@ void RuleBuilder::only_protocol(Protocol protocol) {
   compare(NFT_CMP_EQ, {&number, 1});
 }
 
-std::uint32_t RuleBuilder::finish(const std::string& chain, std::string_view userdata,
-                                  const char* table) {
-  nftnl_rule_set_str(rule_.get(), NFTNL_RULE_TABLE, table);
+std::uint32_t RuleBuilder::finish(const std::string& chain, std::string_view userdata) {
+  nftnl_rule_set_str(rule_.get(), NFTNL_RULE_TABLE, messages_.table());
   nftnl_rule_set_str(rule_.get(), NFTNL_RULE_CHAIN, chain.c_str());
   if (!userdata.empty())
     nftnl_rule_set_data(rule_.get(), NFTNL_RULE_USERDATA, userdata.data(),

@@ -65,9 +65,8 @@ class RuleBuilder {
   // meta l4proto tcp: the headers of other protocols differ
   void only_protocol(Protocol protocol);
 
-  // Returns the first set number that is free. `table`: of family inet.
-  std::uint32_t finish(const std::string& chain, std::string_view userdata,
-                       const char* table = kTable);
+  // Returns the first set number that is free.
+  std::uint32_t finish(const std::string& chain, std::string_view userdata);
 
  private:
   Messages& messages_;

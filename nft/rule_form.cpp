@@ -10,6 +10,7 @@
 #include <bit>
 #include <set>
 
+#include "nft/egress.hpp"
 #include "nft/encode.hpp"
 #include "nft/load_length.hpp"
 #include "nft/registers.hpp"
@@ -46,6 +47,8 @@ std::size_t length_of(std::span<const FieldType> types) {
 std::optional<SetSpec> set_named(std::string_view name) {
   for (const SetSpec& set : skeleton_sets())
     if (set.name == name) return set;
+  for (const Family family : kFamilies)
+    if (SetSpec set = egress_sources_spec(family); set.name == name) return set;
   for (const Suffix suffix : kSuffixes) {
     const std::string end = target_map("", suffix);
     if (name.ends_with(end)) return target_spec(name.substr(0, name.size() - end.size()), suffix);
@@ -288,6 +291,7 @@ class Interpreter {
     if (!key) return false;
     const std::string name = "@" + std::string(set->text());
     std::string text = in + name + " " + to_string(*key);
+    if (spec->verdicts) return to && to->number32() == NFT_REG_VERDICT && effect("v" + text);
     if (spec->data.empty()) return !to && test(std::move(text));
     if (!to) return false;
     effect(std::move(text));

@@ -16,7 +16,9 @@
 // Source: nft --debug=netlink; kernel net/netfilter/nft_*.c.
 #pragma once
 
+#include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,10 +43,15 @@ void add_elements(const nlmsghdr& message, std::vector<std::string>& elements);
 
 // A jump and nothing else.
 bool is_plain_jump(const RuleForm& form);
-// Of a network chain, whatever its devices, addresses and conditions: it excludes devices or
-// addresses, or translates by one of the chain's own maps.
-bool is_of_network_chain(const RuleForm& form, std::string_view chain);
+// What a rule of a network chain is, whatever its devices, addresses and conditions. A chain has them
+// in this order, that of devices for as many rules as there are, each other once at most.
+enum class ChainPart : std::uint8_t { devices, one4, addresses4, any4, one6, addresses6, any6 };
+ChainPart part_of(Suffix suffix);  // which translates by the map
+// Nothing: it is none of them, as a return without a test is none.
+std::optional<ChainPart> part_of_network_chain(const RuleForm& form, std::string_view chain);
 // Whether it is one that excludes addresses, this one among them.
 bool excludes(const RuleForm& form, const IpAddress& address);
+// The address that a rule gives to what it translates (snat ip to 192.0.2.7).
+std::optional<IpAddress> snat_address(const RuleForm& form);
 
 }  // namespace portmapper::nft

@@ -114,6 +114,7 @@ std::uint32_t concatenated_type(std::span<const FieldType> types) {
 std::string to_string(const SetSpec& set) {
   std::string text = "type " + join(set.key);
   if (!set.data.empty()) text += " : " + join(set.data);
+  if (set.verdicts) text += " : verdict";
   if (set.interval) text += "; flags interval";
   if (set.counter) text += "; counter";
   return text;

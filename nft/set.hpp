@@ -22,6 +22,9 @@ struct SetSpec {
   std::span<const FieldType> data = {};  // empty: a set, not a map
   bool interval = false;
   bool counter = false;
+  bool verdicts = false;  // a map from key to verdict
+
+  [[nodiscard]] bool is_map() const { return verdicts || !data.empty(); }
 };
 
 SetSpec claim_spec(Suffix suffix);

@@ -28,8 +28,11 @@ class Ports {
   std::map<Service, std::set<IpAddress>> addresses_;
 };
 
-bool may_be_same(const NetworkNamespace& a, const NetworkNamespace& b) {
-  return !a.is_known() || !b.is_known() || same_namespace(a, b);
+// An older version recorded no cookie, and who may not enter has none.
+bool may_be_same(const NetworkNamespace& a, NetworkNamespace b) {
+  if (!a.is_known() || !b.is_known()) return true;
+  if (a.cookie == 0 || b.cookie == 0) b.cookie = a.cookie;
+  return same_record(a, b);
 }
 
 bool are_siblings(const InstalledPorts& a, const InstalledPorts& b) {
@@ -68,9 +71,9 @@ bool overlap(const PublishedPort& a, const PublishedPort& b) {
          (a.address == b.address || a.address.is_any() || b.address.is_any());
 }
 
-bool same_namespace(const NetworkNamespace& a, const NetworkNamespace& b) {
-  return a.device == b.device && a.inode == b.inode &&
-         a.id == b.id;  // whatever of its path was kept
+bool same_record(const NetworkNamespace& a, const NetworkNamespace& b) {
+  return a.device == b.device && a.inode == b.inode && a.id == b.id &&
+         a.cookie == b.cookie;  // whatever of its path was kept
 }
 
 std::optional<OwnerHash> container_of(const InstalledPorts& installed) {

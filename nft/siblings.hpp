@@ -25,7 +25,8 @@ namespace portmapper::nft {
 // As with bind(2): any address and one address of the same port.
 bool overlap(const PublishedPort& a, const PublishedPort& b);
 
-bool same_namespace(const NetworkNamespace& a, const NetworkNamespace& b);
+// Whether nobody recorded another one since.
+bool same_record(const NetworkNamespace& a, const NetworkNamespace& b);
 
 // Nothing: the comment was shortened by a version that kept no hash.
 std::optional<OwnerHash> container_of(const InstalledPorts& installed);

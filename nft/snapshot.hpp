@@ -40,6 +40,7 @@ struct RulesetDiff {
 
 // A network chain whose configuration is not known.
 struct ChainDamage {
+  ChainOwner owner{};
   bool lacks_jump = false;
   std::vector<Damage> damage;  // of its rules and its maps
 
@@ -139,6 +140,7 @@ struct Snapshot {
   } refused{};
 
   std::optional<RulesetDiff> ruleset{};
+  bool has_egress = true;  // table nft-port-mapper-egress is there, or nobody looked
   std::optional<std::vector<std::string>> network_chains{};
   // Claims on one address of ports that are wanted on any, and the other way round; in order.
   std::optional<std::vector<PublishedPort>> overlaps{};

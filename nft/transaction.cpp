@@ -48,7 +48,7 @@ Transaction of_hairpins(ElementVerb verb, std::span<const Hairpin> hairpins) {
 // A standby element has the comment that its claim and its target will have.
 ElementData standby_userdata(const std::string& comment, const OwnerHash& container) {
   ElementData data{.comment = comment};
-  if (comment.size() > kLongComment) data.container = container;
+  if (comment.size() > kLongComment || is_shortened(comment)) data.container = container;
   return data;
 }
 
@@ -75,29 +75,40 @@ Transaction build(std::vector<SetSpec> sets, std::vector<ChainSpec> chains,
     operations.emplace_back(FlushChain{chain});
     operations.emplace_back(DeleteChain{chain});
   }
+  const std::size_t networks = chains.size();
   // A rule may jump only to what is there, so the chains that are jumped to come first.
   chains.push_back(networks_chain(jumps));
   for (ChainSpec& chain : skeleton_chains()) chains.push_back(std::move(chain));
-  for (ChainSpec& chain : chains) {
+  for (std::size_t i = 0; i < chains.size(); ++i) {
+    ChainSpec& chain = chains[i];
     operations.emplace_back(AddChain{chain.name, chain.hook, chain.owner});
     operations.emplace_back(FlushChain{chain.name});
-    for (Rule& rule : chain.rules) operations.emplace_back(AddRule{chain.name, std::move(rule)});
+    // All versions know what the other chains have.
+    RulePlace place{.number = 0, .count = static_cast<std::uint32_t>(chain.rules.size())};
+    for (Rule& rule : chain.rules) {
+      ++place.number;
+      operations.emplace_back(
+          AddRule{chain.name, std::move(rule), i < networks ? place : RulePlace()});
+    }
   }
   return transaction;
 }
 
 struct Print {
+  const char* table;
+
   std::string operator()(const AddTable&) const {
-    return std::string("add table inet ") + kTable + " { comment \"" + kTableComment + "\"; }\n";
+    return std::string("add table inet ") + table + " { comment \"" + table_comment(table) +
+           "\"; }\n";
   }
   std::string operator()(const CreateTable&) const {
-    return std::string("create table inet ") + kTable + "\n";
+    return std::string("create table inet ") + table + "\n";
   }
   std::string operator()(const DeleteTable&) const {
-    return std::string("delete table inet ") + kTable + "\n";
+    return std::string("delete table inet ") + table + "\n";
   }
   std::string operator()(const AddSet& add) const {
-    const char* kind = add.set.data.empty() ? "set" : "map";
+    const char* kind = add.set.is_map() ? "map" : "set";
     return line(std::string("add ") + kind, add.set.name, "{ " + to_string(add.set) + "; }");
   }
   std::string operator()(const AddChain& add) const {
@@ -132,9 +143,9 @@ struct Print {
   }
 
  private:
-  static std::string line(const std::string& verb, const std::string& name,
-                          const std::string& rest) {
-    return verb + " inet " + kTable + " " + name + (rest.empty() ? "" : " ") + rest + "\n";
+  [[nodiscard]] std::string line(const std::string& verb, const std::string& name,
+                                 const std::string& rest) const {
+    return verb + " inet " + table + " " + name + (rest.empty() ? "" : " ") + rest + "\n";
   }
   static std::string key_text(const Elements& elements, const Element& element) {
     if (element.key_end.empty()) return format_key(elements.set.key, element.key.bytes());
@@ -146,6 +157,7 @@ struct Print {
     return listed.empty() ? "" : " comment \"" + listed + "\"";
   }
   static std::string data(const Elements& elements, const Element& element) {
+    if (!elements.chain.empty()) return " : goto " + elements.chain;
     return element.data.empty() ? "" : " : " + format_key(elements.set.data, element.data.bytes());
   }
 };
@@ -176,13 +188,14 @@ Transaction insertion_of_ports(const Plan& plan) {
                     .count = static_cast<std::uint32_t>(plan.translations.size()),
                     .pod = plan.pod};
   const OwnerHash container = container_hash(plan.attachment.container_id);
-  if (owner.comment.size() > kLongComment) {
-    owner.network = network_hash(plan.attachment.network);
-    owner.container = container;
-  }
+  keep_identity(owner, plan.attachment);
   BySet owners(ElementVerb::create, encode(owner));
   BySet standbys(ElementVerb::create, encode(standby_userdata(comment, container)));
   BySet loopback(ElementVerb::add, encode(ElementData{.comment = comment}));
+  // Of a port that loopback is not to reach: what was left there would hide a process of the host. Added
+  // first, so that its removal does not fail. No other can need it: the port on any address is ours.
+  BySet stale(ElementVerb::add, {});
+  BySet unlisted(ElementVerb::remove, {});
   BySet user(ElementVerb::add, encode(ElementData{.comment = attachment_comment(plan.attachment)}));
   for (const Family family : kFamilies)
     if (const std::string& device = loopback_device(plan, family); !device.empty())
@@ -201,8 +214,13 @@ Transaction insertion_of_ports(const Plan& plan) {
     claims[claim_spec(suffix)].push_back({key});
     targets[target_spec(plan.chain.name, suffix)].push_back(
         {key, {}, target_data(translation.endpoint)});
-    if (!loopback_device(plan, suffix.family).empty() && is_reachable_by_loopback(port))
-      loopback[loopback_spec(port.address.family())].push_back({service_key(port)});
+    const SetSpec listed = loopback_spec(suffix.family);
+    if (!loopback_device(plan, suffix.family).empty() && is_reachable_by_loopback(port)) {
+      loopback[listed].push_back({service_key(port)});
+    } else if (port.address.is_any() && !wants_loopback(plan, suffix.family)) {
+      stale[listed].push_back({service_key(port)});
+      unlisted[listed].push_back({service_key(port)});
+    }
   }
   Transaction transaction;
   claims.move_to(transaction);
@@ -210,6 +228,8 @@ Transaction insertion_of_ports(const Plan& plan) {
   owners.move_to(transaction);
   standbys.move_to(transaction);
   loopback.move_to(transaction);
+  stale.move_to(transaction);
+  unlisted.move_to(transaction);
   user.move_to(transaction);
   return transaction;
 }
@@ -381,13 +401,14 @@ Transaction delete_network(const std::string& chain, std::span<const std::string
   return transaction;
 }
 
-std::string to_string(const Operation& operation) {
-  return std::visit(Print{}, operation);
+std::string to_string(const Operation& operation, const char* table) {
+  return std::visit(Print{table}, operation);
 }
 
 std::string to_string(const Transaction& transaction) {
   std::string text;
-  for (const Operation& operation : transaction.operations) text += to_string(operation);
+  for (const Operation& operation : transaction.operations)
+    text += to_string(operation, transaction.table);
   return text;
 }
 

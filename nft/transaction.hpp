@@ -42,6 +42,7 @@ struct Elements {
   SetSpec set;
   std::string userdata;  // the same for all of them
   std::vector<Element> elements;
+  std::string chain{};  // of verdict maps: goto there
 };
 
 struct AddTable {};
@@ -70,16 +71,18 @@ struct FlushSet {
 struct AddRule {
   std::string chain;
   Rule rule;
+  RulePlace place{};  // of a network chain's
 };
 
 using Operation = std::variant<AddTable, CreateTable, DeleteTable, AddSet, AddChain, DeleteChain,
                                FlushChain, DeleteSet, FlushSet, AddRule, Elements>;
 
 struct Transaction {
-  std::vector<Operation> operations;
+  std::vector<Operation> operations{};
   // The ruleset generation that this was decided on; the kernel refuses the batch (ERESTART) when
   // anything has changed since. Nothing: whatever the generation is.
-  std::optional<std::uint32_t> generation;
+  std::optional<std::uint32_t> generation{};
+  const char* table = kTable;  // which of ours all of it is about
 
   void append(Transaction other);
 };
@@ -121,7 +124,7 @@ Transaction build_tables(std::span<const NetworkChain> networks, std::span<const
 // A network chain and its maps, taken out; `jumps`: the network chains that stay.
 Transaction delete_network(const std::string& chain, std::span<const std::string> jumps);
 
-std::string to_string(const Operation& operation);
+std::string to_string(const Operation& operation, const char* table = kTable);
 std::string to_string(const Transaction& transaction);
 
 }  // namespace portmapper::nft

@@ -26,11 +26,14 @@ enum Type : std::uint8_t {
   kRestrictions = 0xab,  // 8 bytes
   kHairpinWish = 0xac,   // kinds, length of IPv4, of IPv6: a byte each
   kPod = 0xad,           // "default:nginx", where it is not in the comment
+  kCookie = 0xae,        // 8 bytes
+  kPlace = 0xaf,         // number, count: 8 bytes each
 };
 
 // NFT_USERDATA_MAXLEN is 256, but the kernel counts an element's userdata and its length in one byte:
 // 255 bytes are refused (EINVAL, nft_set_ext_add_length).
 constexpr std::size_t kMost = 254;
+constexpr std::size_t kAround = 3;  // a comment: type, length, NUL
 
 void add(std::string& bytes, Type type, std::string_view value) {
   bytes += static_cast<char>(type);
@@ -69,13 +72,13 @@ void for_each(std::span<const std::uint8_t> bytes, Visit visit) {
   }
 }
 
-}  // namespace
-
-std::string encode(const ElementData& data) {
+// All but the comment, and what is left out where there is no room.
+std::string fixed_part(const ElementData& data) {
   std::string rest;
   if (data.owner) add(rest, kOwner, to_string(*data.owner));
   if (data.netns.is_known()) {
     add_numbers(rest, kNamespace, {data.netns.device, data.netns.inode, data.netns.id});
+    if (data.netns.cookie != 0) add_numbers(rest, kCookie, {data.netns.cookie});
     const Observer& observer = data.netns.observer;
     if (observer.is_known())
       add_numbers(rest, kObserver, {observer.pid_namespace, observer.mount_namespace});
@@ -92,8 +95,26 @@ std::string encode(const ElementData& data) {
   if (data.network) add(rest, kNetwork, to_string(*data.network));
   if (data.container) add(rest, kContainer, to_string(*data.container));
   if (data.restored) add(rest, kRestored, {});
-  constexpr std::size_t kAround = 3;  // type, length, NUL
-  constexpr std::size_t kHead = 2;    // type, length
+  return rest;
+}
+
+}  // namespace
+
+std::size_t room_for_comment(const ElementData& data) {
+  return kMost - kAround - fixed_part(data).size();
+}
+
+void keep_identity(ElementData& owner, const Attachment& attachment) {
+  if (owner.comment.size() <= std::min(kLongComment, room_for_comment(owner)) &&
+      !is_shortened(owner.comment))
+    return;
+  owner.network = network_hash(attachment.network);
+  owner.container = container_hash(attachment.container_id);
+}
+
+std::string encode(const ElementData& data) {
+  const std::string rest = fixed_part(data);
+  constexpr std::size_t kHead = 2;  // type, length
   std::string comment = shortened(data.comment, kMost - kAround - rest.size());
   std::size_t size = kAround + comment.size() + rest.size();
   const std::string& path = data.netns.path;
@@ -134,6 +155,7 @@ ElementData parse_element_data(std::span<const std::uint8_t> bytes) {
       data.netns.inode = parse_number(value.substr(8));
       data.netns.id = parse_number(value.substr(16));
     }
+    if (type == kCookie && value.size() == 8) data.netns.cookie = parse_number(value);
     if (type == kObserver && value.size() == 16) {
       data.netns.observer.pid_namespace = parse_number(value);
       data.netns.observer.mount_namespace = parse_number(value.substr(8));
@@ -181,9 +203,10 @@ ChainOwner parse_chain_owner(std::span<const std::uint8_t> bytes) {
   return owner;
 }
 
-std::string encode_rule_tag(std::uint64_t fingerprint) {
+std::string encode_rule_tag(std::uint64_t fingerprint, RulePlace place) {
   std::string bytes;
   add_numbers(bytes, kRuleTag, {fingerprint});
+  if (place.number != 0) add_numbers(bytes, kPlace, {place.number, place.count});
   return bytes;
 }
 
@@ -193,6 +216,19 @@ std::uint64_t parse_rule_tag(std::span<const std::uint8_t> bytes) {
     if (type == kRuleTag && value.size() == 8) fingerprint = parse_number(value);
   });
   return fingerprint;
+}
+
+RulePlace parse_rule_place(std::span<const std::uint8_t> bytes) {
+  constexpr std::uint64_t kMostRules = 0xffff;  // whoever says more is not us
+  RulePlace place;
+  for_each(bytes, [&place](std::uint8_t type, std::string_view value) {
+    if (type != kPlace || value.size() != 16) return;
+    const std::uint64_t number = parse_number(value);
+    const std::uint64_t count = parse_number(value.substr(8));
+    if (number == 0 || number > count || count > kMostRules) return;
+    place = {static_cast<std::uint32_t>(number), static_cast<std::uint32_t>(count)};
+  });
+  return place;
 }
 
 }  // namespace portmapper::nft

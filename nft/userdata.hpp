@@ -42,6 +42,9 @@ struct ElementData {
 };
 
 std::string encode(const ElementData& data);
+// Of an owner entry whose comment will not tell: whose network and container, by their hashes.
+void keep_identity(ElementData& owner, const Attachment& attachment);
+std::size_t room_for_comment(const ElementData& data);  // the longest that is not shortened
 ElementData parse_element_data(std::span<const std::uint8_t> bytes);
 
 std::string encode_comment(std::string_view comment);             // for the table
@@ -59,7 +62,17 @@ struct ChainOwner {
 std::string encode(const ChainOwner& owner);
 ChainOwner parse_chain_owner(std::span<const std::uint8_t> bytes);
 
-std::string encode_rule_tag(std::uint64_t fingerprint);
+// On rules of network chains, beside the fingerprint: which rule it is, of how many. So a rule that is
+// gone leaves a gap, whatever the network's configuration.
+struct RulePlace {
+  std::uint32_t number = 0;  // from 1; 0: it does not say
+  std::uint32_t count = 0;
+
+  bool operator==(const RulePlace&) const = default;
+};
+
+std::string encode_rule_tag(std::uint64_t fingerprint, RulePlace place = {});
 std::uint64_t parse_rule_tag(std::span<const std::uint8_t> bytes);  // 0: not a rule of ours
+RulePlace parse_rule_place(std::span<const std::uint8_t> bytes);
 
 }  // namespace portmapper::nft

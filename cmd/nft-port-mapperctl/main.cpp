@@ -14,6 +14,7 @@
 
 #include "lib/app/ctl/ctl.hpp"
 #include "lib/app/outcome.hpp"
+#include "lib/base/process_name.hpp"
 #include "lib/base/sanitise_stdfd.hpp"
 #include "lib/base/write_all.hpp"
 
@@ -72,6 +73,7 @@ int ask_and_go_on(Outcome& outcome) {
 
 int main(int argc, char** argv) {
   if (!portmapper::sanitise_stdfd()) return 1;
+  portmapper::take_process_name(portmapper::kProcessName);
   const std::vector<std::string> words(argv + 1, argv + argc);
   const bool on_terminal = isatty(STDOUT_FILENO) == 1;
   for (;;) {
@@ -82,8 +84,9 @@ int main(int argc, char** argv) {
       outcome.out.insert(0, "\033[H\033[J");  // from the top, on an empty screen
     if (!print(outcome)) return portmapper::ctl::kCouldNotLook;
     while (outcome.next) {
-      outcome = Outcome(outcome.next());
-      if (!print(outcome)) return portmapper::ctl::kCouldNotLook;
+      Outcome later = outcome.next();
+      if (!print(later)) return portmapper::ctl::kCouldNotLook;
+      outcome = std::move(later);  // what made it holds the signals until it is printed
     }
     if (!watches) return outcome.status;
     std::this_thread::sleep_for(outcome.watch);

@@ -3,11 +3,20 @@
 #include <algorithm>
 #include <set>
 
+#include "lib/app/portmap_devices.hpp"
 #include "lib/host/loopback_route.hpp"
 #include "lib/host/route_localnet.hpp"
 #include "nft/read/reader.hpp"
 
 namespace portmapper::app {
+namespace {
+
+// Whether an ADD may have set it there.
+bool may_be_ours(const std::string& device) {
+  return device != "all" && device != "default" && device != "lo";
+}
+
+}  // namespace
 
 bool is_reachable_by_localnet(const nft::PublishedPort& port) {
   return port.address.family() == Family::ipv4 && nft::is_reachable_by_loopback(port);
@@ -19,7 +28,8 @@ Result<std::vector<std::string>> exposed_devices(Transport& transport) {
   if (*guarded) return std::vector<std::string>();
   const Result<bool> table = nft::has_table(transport);
   if (!table) return table.error();
-  return *table ? host::devices_with_route_localnet() : open_devices();
+  if (!*table) return open_devices(transport);
+  return host::devices_with_route_localnet();
 }
 
 Result<std::vector<std::string>> left_routes(Transport& transport) {
@@ -36,13 +46,12 @@ Result<std::vector<std::string>> left_routes(Transport& transport) {
   return devices;
 }
 
-bool may_be_ours(const std::string& device) {
-  return device != "all" && device != "default" && device != "lo";
-}
-
-std::vector<std::string> open_devices() {
+Result<std::vector<std::string>> open_devices(Transport& transport) {
   std::vector<std::string> devices = host::devices_with_route_localnet();
   std::erase_if(devices, [](const std::string& device) { return !may_be_ours(device); });
+  const Result<std::set<std::string>> needed = portmap_devices(transport, devices);
+  if (!needed) return needed.error();
+  std::erase_if(devices, [&needed](const std::string& device) { return needed->contains(device); });
   return devices;
 }
 

@@ -6,7 +6,7 @@
 //
 // Judged whether or not there is a table: `nft flush ruleset` takes guard and record away, and leaves
 // the setting. "all" and "default" are never ours, so they count only beside a table, whose guard is
-// to come back. Errors: mapping_failed as nft/read/reader. Does not promise: to know who set it.
+// to come back; nor are devices of portmap's containers, which need the setting, and never had a guard. Errors: mapping_failed as nft/read/reader. Does not promise: to know who set it.
 // Source: packaging/doc/design.md, "Host effects"; kernel ip-sysctl.rst.
 #pragma once
 
@@ -25,10 +25,8 @@ Result<std::vector<std::string>> exposed_devices(Transport& transport);
 // needs it.
 Result<std::vector<std::string>> left_routes(Transport& transport);
 
-// Whether an ADD may have set it there: not on "all", "default" and lo.
-bool may_be_ours(const std::string& device);
-// The devices with route_localnet that may be ours.
-std::vector<std::string> open_devices();
+// The devices with route_localnet that may be ours: those that portmap's containers need are not.
+Result<std::vector<std::string>> open_devices(Transport& transport);
 
 bool is_reachable_by_localnet(const nft::PublishedPort& port);  // by 127.0.0.0/8
 // By which device 127.0.0.0/8 reaches the owners of claims that were made before this was recorded.

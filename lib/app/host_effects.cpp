@@ -4,14 +4,19 @@
 #include <cerrno>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "lib/app/host_processes.hpp"
+#include "lib/app/portmap_devices.hpp"
+#include "lib/app/retry.hpp"
 #include "lib/host/conntrack.hpp"
 #include "lib/host/local_addresses.hpp"
 #include "lib/host/loopback_route.hpp"
 #include "lib/host/route_localnet.hpp"
+#include "nft/read/dnat_targets.hpp"
 #include "nft/read/reader.hpp"
+#include "nft/read/translators.hpp"
 
 namespace portmapper::app {
 namespace {
@@ -70,6 +75,25 @@ class Kept {
 
   std::map<std::pair<Family, std::uint16_t>, const nft::Plan*> plans_;
   std::map<std::uint16_t, std::optional<Result<std::vector<host::Listener>>>> listeners_;
+};
+
+// Where the rules of others lead, read once; by a socket of its own, since flows come by the other one then.
+class OthersLeadTo {
+ public:
+  bool operator()(const IpAddress& address) {
+    std::optional<Result<nft::DnatTargets>>& targets = targets_[address.family()];
+    if (!targets) targets = read(address.family());
+    return !*targets || !(*targets)->are_all || (*targets)->addresses.contains(address);
+  }
+
+ private:
+  static Result<nft::DnatTargets> read(Family family) {
+    Result<Netlink> transport = Netlink::open(NETLINK_NETFILTER);
+    if (!transport) return transport.error();
+    return retried([&] { return nft::read_dnat_targets(*transport, family); });
+  }
+
+  std::map<Family, std::optional<Result<nft::DnatTargets>>> targets_;
 };
 
 Result<std::size_t> delete_flows(Transport& transport, const host::PortChange& change) {
@@ -213,8 +237,13 @@ nft::CommitResult commit_closing(Transport& transport, const nft::Transaction& t
   std::optional<nft::Transaction> honest;  // where a record stays
   std::vector<std::pair<Family, std::string>> closed;
   left_open.clear();
+  const Result<std::set<std::string>> portmaps =
+      portmap_devices(transport, nft::closed_devices(transaction, Family::ipv4));
+  if (!portmaps) return {.refusal = {}, .failure = portmaps.error()};
   for (const Family family : kFamilies)
     for (const std::string& device : nft::closed_devices(transaction, family)) {
+      // Theirs from now on: the guard stays, and no record says that we close it one day.
+      if (family == Family::ipv4 && portmaps->contains(device)) continue;
       const Status status = close_device(family, device);
       // One that is gone has no setting either.
       if (status || status.error().error_number == ENOENT) {
@@ -257,7 +286,7 @@ Status effects_of_add(Transport& transport, const nft::Plan& plan,
 std::vector<Status> effects_of_adds(Transport& transport, std::span<const nft::Plan* const> plans,
                                     std::span<const nft::InstalledPorts> left,
                                     std::vector<std::string>& notes) {
-  host::PortChange change{.kept = Kept(plans)};
+  host::PortChange change{.kept = Kept(plans), .others_lead_to = OthersLeadTo()};
   add_left(left, change);
   return publish_effects(transport, plans, std::move(change), notes);
 }
@@ -288,7 +317,10 @@ void effects_of_promotion(Transport& transport, std::span<const nft::InstalledPo
 
 void effects_of_dels(Transport& transport, std::span<const nft::InstalledPorts> gone,
                      std::vector<std::string>& notes) {
-  host::PortChange change;
+  host::PortChange change{.only_we_translate = [&transport](Family family) {
+    const Result<bool> others = nft::others_translate(transport, family);
+    return others && !*others;
+  }};
   add_left(gone, change);
   note_unless(delete_flows(transport, change), notes);
 }

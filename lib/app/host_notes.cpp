@@ -1,6 +1,7 @@
 #include "lib/app/host_notes.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include "lib/host/ipvs.hpp"
 #include "lib/host/local_addresses.hpp"
@@ -35,9 +36,26 @@ void note_ipvs(nft::Plan& plan) {
 
 }  // namespace
 
+void note_absent_snat_addresses(nft::Plan& plan) {
+  std::set<IpAddress> addresses;
+  for (const nft::EgressSource& source : plan.egress)
+    if (source.network.snat) addresses.insert(*source.network.snat);
+  if (addresses.empty()) return;
+  const Result<std::vector<IpAddress>> absent =
+      host::absent_addresses({addresses.begin(), addresses.end()});
+  if (!absent) return;
+  for (const IpAddress& address : *absent) plan.notes.push_back(absent_snat_address(address));
+}
+
 void note_host(nft::Plan& plan) {
+  note_absent_snat_addresses(plan);
   note_absent_addresses(plan);
   note_ipvs(plan);
+}
+
+std::string absent_snat_address(const IpAddress& address) {
+  return "snatAddress: " + absence_of(address) +
+         "; what leaves with it is answered once one has it";
 }
 
 std::string absence_of(const IpAddress& address) {

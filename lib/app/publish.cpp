@@ -20,7 +20,10 @@ Commit closing(std::vector<Error>& left_open) {
 CarriedOut take_out(Transport& transport, const nft::Withdrawal& withdrawal,
                     std::vector<Error>& left_open) {
   return carry_out(
-      transport, {.owner = withdrawal.owner, .chain = withdrawal.chain},
+      transport,
+      {.owner = withdrawal.owner,
+       .chain = withdrawal.chain,
+       .lost_ports = withdrawal.seeks_lost ? nft::Lost::sought : nft::Lost::if_some_are_missing},
       [&withdrawal](const nft::Snapshot& snapshot) {
         return nft::decide_withdrawal(withdrawal, snapshot);
       },
@@ -41,8 +44,8 @@ void spare_flows(nft::InstalledPorts& left, std::span<const nft::InstalledPorts>
 }
 
 Published what_was_done(const nft::Plan& plan, const CarriedOut& done) {
-  Published published{.is_new = done.is_committed};
   const nft::Snapshot& snapshot = done.snapshot;
+  Published published{.is_new = done.is_committed, .may_be_masqueraded = snapshot.has_egress};
   if (!done.is_committed || !snapshot.occupancy) return published;
   nft::Plan part = plan;
   nft::stand_by(part, *snapshot.occupancy);
@@ -86,7 +89,12 @@ Result<nft::InstalledPorts> withdraw_ports(Transport& transport, const nft::With
   std::vector<Error> left_open;
   CarriedOut done = take_out(transport, withdrawal, left_open);
   if (!done.status) return done.status.error();
-  if (!done.is_committed) return nft::InstalledPorts();
+  if (!done.is_committed) {
+    const std::optional<nft::InstalledPorts>& seen = done.snapshot.installed;
+    nft::InstalledPorts none;
+    none.may_be_masqueraded = !seen || seen->may_be_masqueraded;
+    return none;
+  }
   for (const Error& error : left_open)
     notes.push_back(error.message() +
                     "; the device stays open behind the localnet-guard until "

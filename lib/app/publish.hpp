@@ -29,6 +29,7 @@ struct Published {
   std::optional<nft::Plan> part{};
   std::vector<nft::InstalledPorts> promoted{};  // siblings that got what the plan leaves
   std::vector<nft::InstalledPorts> left{};      // what gave way, as withdraw returns it
+  bool may_be_masqueraded = true;               // false: there is no table nft-port-mapper-egress
 };
 Result<Published> publish(Transport& transport, const nft::Plan& plan);
 

@@ -4,7 +4,7 @@
 //   if (entry && entry->config) use(*entry->config);  // what the plugin got on stdin
 //
 // libcni writes the entry to <cache>/results/<network>-<container>-<interface> when all plugins of
-// an ADD succeeded, and removes it after a DEL; podman, containerd, CRI-O and Nomad all use it. It
+// an ADD succeeded, and removes it after a DEL; podman, containerd and Nomad all use it. It
 // holds the configuration of the network (base64 of a list, or of a single plugin's), the runtime's
 // capability arguments and the final result. `config` is rebuilt as libcni's buildOneConfig does:
 // the plugin's own object with the list's name and cniVersion, of the capability arguments those

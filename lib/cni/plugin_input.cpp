@@ -47,8 +47,10 @@ std::string plugin_input(const json::Value& config, const json::Value& plugin,
   const std::string runtime = runtime_config(plugin, arguments);
   json::Writer out;
   out.begin_object();
+  const bool is_portmap = plugin.member("type").text() == kPortmapType;
   for (const json::Value member : plugin) {
     const std::string_view key = member.key();
+    if (is_portmap && key == "backend") continue;
     if (key == "name" || key == "cniVersion" || key == "prevResult") continue;
     if (key == "runtimeConfig" && !runtime.empty()) continue;
     out.key(key).raw(member.raw());

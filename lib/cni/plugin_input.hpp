@@ -18,6 +18,8 @@ namespace portmapper::cni {
 
 // By which configurations name the plugin: its file in CNI_PATH.
 inline constexpr std::string_view kOurType = "nft-port-mapper";
+// The CNI project's plugin, in whose place ours may stand, by its name too.
+inline constexpr std::string_view kPortmapType = "portmap";
 
 bool is_list(const json::Value& config);
 
@@ -27,7 +29,8 @@ json::Value find_plugin(const json::Value& config, std::string_view type);
 // Whether the plugin asks the runtime for the arguments of that capability.
 bool has_capability(const json::Value& plugin, std::string_view capability);
 
-// `arguments` is an object, or missing; `prev_result` is JSON, or empty for none.
+// `arguments` is an object, or missing; `prev_result` is JSON, or empty for none. Of portmap's object
+// `backend` is left out: it says how its rules were written, which ours are not.
 std::string plugin_input(const json::Value& config, const json::Value& plugin,
                          const json::Value& arguments, std::string_view prev_result);
 

@@ -3,7 +3,7 @@
 //   const Pod pod = pod_of("IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=nginx");
 //   use(pod.space, pod.name);  // "default", "nginx"
 //
-// containerd and CRI-O set them for pods, podman for its containers. They are for people to read and
+// containerd sets them for pods, podman for its containers. They are for people to read and
 // nothing else, so a value that is no name, or longer than Kubernetes allows, is ignored, and an ADD
 // never fails for it. Of a key that is there twice the last counts. Errors: none. Source: CNI SPEC.md
 // section 2, "CNI_ARGS"; Kubernetes, "Object Names and IDs": 63 and 253 characters.

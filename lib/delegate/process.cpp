@@ -12,6 +12,7 @@
 #include <ctime>
 #include <vector>
 
+#include "lib/base/libc.hpp"
 #include "lib/delegate/above_stderr.hpp"
 
 namespace portmapper::delegate {
@@ -43,7 +44,7 @@ class SpawnPlan {
     check(posix_spawn_file_actions_adddup2(&actions_, ends.out, STDOUT_FILENO));
     check(posix_spawn_file_actions_adddup2(&actions_, ends.err, STDERR_FILENO));
     // Ours are CLOEXEC; this is for those that the runtime let us inherit.
-    check(posix_spawn_file_actions_addclosefrom_np(&actions_, STDERR_FILENO + 1));
+    check(libc::add_close_from(&actions_, STDERR_FILENO + 1));
   }
 
   void set_group_and_signals() {

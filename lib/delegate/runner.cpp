@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "lib/base/libc.hpp"
 #include "lib/delegate/exchange.hpp"
 #include "lib/delegate/lookup.hpp"
 #include "lib/delegate/process.hpp"
@@ -41,7 +42,7 @@ std::string details_of(Exchange& exchange) {
 }
 
 std::string signal_name(int number) {
-  const char* name = sigabbrev_np(number);
+  const char* const name = libc::signal_abbreviation(number);
   return name != nullptr ? std::string("SIG") + name : "signal " + std::to_string(number);
 }
 

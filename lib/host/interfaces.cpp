@@ -5,6 +5,7 @@
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -71,6 +72,13 @@ std::optional<InterfaceAddress> interface_address(const nlmsghdr& reply) {
       body.ifa_index, {IpAddress::from_bytes(family, address->payload.data()), body.ifa_prefixlen}};
 }
 
+std::string interface_name(const Netlink& socket, std::uint32_t index) {
+  ifreq request{};
+  request.ifr_ifindex = static_cast<int>(index);
+  if (ioctl(socket.descriptor(), SIOCGIFNAME, &request) != 0) return {};
+  return request.ifr_name;
+}
+
 Result<std::vector<Interface>> read_interfaces(Transport& route) {
   return dump_all<Interface>(route, RTM_GETLINK, "the interfaces", add_interface);
 }
@@ -96,6 +104,15 @@ const Interface* find_interface(std::span<const Interface> interfaces, std::uint
       std::find_if(interfaces.begin(), interfaces.end(),
                    [index](const Interface& interface) { return interface.index == index; });
   return index == 0 || found == interfaces.end() ? nullptr : &*found;
+}
+
+const Interface* vrf_of(std::span<const Interface> interfaces, std::string_view name) {
+  const auto found =
+      std::find_if(interfaces.begin(), interfaces.end(),
+                   [name](const Interface& interface) { return interface.name == name; });
+  if (found == interfaces.end()) return nullptr;
+  const Interface* const master = find_interface(interfaces, found->master);
+  return master != nullptr && master->kind == "vrf" ? master : nullptr;
 }
 
 }  // namespace portmapper::host

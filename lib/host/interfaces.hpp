@@ -14,6 +14,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lib/base/error.hpp"
@@ -53,6 +54,8 @@ struct InterfaceAddress {
 };
 
 Result<std::vector<Interface>> read_interfaces(Transport& route);
+// By a socket that is there, where the C library would open one of its own. Empty: there is none.
+std::string interface_name(const Netlink& socket, std::uint32_t index);
 Result<std::vector<InterfaceAddress>> read_interface_addresses(Transport& route);
 // One message of such a dump; nothing: it is about something else.
 std::optional<InterfaceAddress> interface_address(const nlmsghdr& reply);
@@ -63,5 +66,7 @@ std::vector<Device> outer_devices(std::span<const Interface> interfaces);
 
 // Null: there is none.
 const Interface* find_interface(std::span<const Interface> interfaces, std::uint32_t index);
+// The VRF that the interface of that name is in; null: it is in none.
+const Interface* vrf_of(std::span<const Interface> interfaces, std::string_view name);
 
 }  // namespace portmapper::host

@@ -3,17 +3,17 @@
 #include <fcntl.h>
 #include <libmnl/libmnl.h>
 #include <linux/rtnetlink.h>
-#include <net/if.h>
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
+#include <utility>
 
 #include "lib/base/attributes.hpp"
 #include "lib/base/netlink.hpp"
 #include "lib/base/unique_fd.hpp"
 #include "lib/base/write_all.hpp"
+#include "lib/host/interfaces.hpp"
 #include "lib/host/open_files.hpp"
 #include "lib/host/route_request.hpp"
 
@@ -37,12 +37,16 @@ Result<bool> set(const std::string& device, char wanted) {
   const auto failed = [&] {
     return mapping_failed(std::string("cannot set to ") + wanted, path, errno);
   };
-  const UniqueFd file(open(path.c_str(), O_RDWR | O_CLOEXEC));
-  if (!file) return failed();
+  UniqueFd file(open(path.c_str(), O_RDWR | O_CLOEXEC));
+  const int refused = file ? 0 : errno;
+  // Where /proc/sys can only be read, that is no failure if nothing has to change.
+  if (!file) file = UniqueFd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   char value = 0;
   // Read first: a write would be logged as a change by those who watch sysctls.
-  if (read(file.get(), &value, 1) == 1 && value == wanted) return false;
-  if (lseek(file.get(), 0, SEEK_SET) != 0 || !write_all(file.get(), {&wanted, 1})) return failed();
+  if (file && read(file.get(), &value, 1) == 1 && value == wanted) return false;
+  if (refused != 0) errno = refused;
+  if (refused != 0 || lseek(file.get(), 0, SEEK_SET) != 0 || !write_all(file.get(), {&wanted, 1}))
+    return failed();
   return true;
 }
 
@@ -73,14 +77,13 @@ Result<WayByIndex> way_by_index(Transport& transport, const IpAddress& address) 
   return way;
 }
 
-Result<Way> way_to(Transport& route, const IpAddress& address) {
+Result<Way> way_to(Netlink& route, const IpAddress& address) {
   const Result<WayByIndex> way = way_by_index(route, address);
   if (!way) return way.error();
-  std::array<char, IF_NAMESIZE> name{};
-  // Its errno is not the one of what failed.
-  if (if_indextoname(way->index, name.data()) == nullptr)
+  std::string name = interface_name(route, way->index);
+  if (name.empty())
     return mapping_failed("cannot determine the interface towards", address.to_string());
-  return Way{name.data(), way->is_attached};
+  return Way{std::move(name), way->is_attached};
 }
 
 bool has_route_localnet(const std::string& device) {

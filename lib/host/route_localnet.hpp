@@ -25,7 +25,7 @@ struct Way {
   bool is_attached = false;  // the address is a neighbour there: no gateway, not the default route
 };
 Result<Way> way_to(const IpAddress& address);
-Result<Way> way_to(Transport& route, const IpAddress& address);  // a socket of NETLINK_ROUTE
+Result<Way> way_to(Netlink& route, const IpAddress& address);  // a socket of NETLINK_ROUTE
 // The same without the name.
 struct WayByIndex {
   unsigned index = 0;

@@ -62,13 +62,22 @@ Status add_pair(Transport& route, const std::string& device, const UniqueFd& net
   return send(route, request);
 }
 
-Status set_up(Transport& route, unsigned index) {
+// `vrf`: the index of the VRF that it is in; 0: none.
+Status set_up(Transport& route, unsigned index, std::uint32_t vrf = 0) {
   RouteRequest request(RTM_NEWLINK, NLM_F_ACK);
   auto* const body = request.body<ifinfomsg>();
   body->ifi_index = static_cast<int>(index);
   body->ifi_flags = IFF_UP;
   body->ifi_change = IFF_UP;
+  if (vrf != 0) request.put(IFLA_MASTER, vrf);
   return send(route, request);
+}
+
+// 0: none is known.
+std::uint32_t index_of_vrf(Transport& route, const std::string& name) {
+  const Result<std::vector<Interface>> interfaces = read_interfaces(route);
+  const Interface* const vrf = interfaces ? vrf_of(*interfaces, name) : nullptr;
+  return vrf != nullptr ? vrf->index : 0;
 }
 
 Status add_address(Transport& route, unsigned index, const char* text, std::uint8_t length) {
@@ -165,7 +174,8 @@ Result<TestClient> TestClient::make(const std::string& like) {
   TestClient client(std::move(place->netns), device);
   client.run([&place] { place->index = if_nametoindex(kClientDevice); });
   forward_like(like, device.name);
-  for (const Status& status : {set_up(*here, device.index), set_up(*place->route, place->index)})
+  for (const Status& status : {set_up(*here, device.index, index_of_vrf(*here, like)),
+                               set_up(*place->route, place->index)})
     if (!status) return status.error();
   for (const Family family : kFamilies) {
     const std::optional<Ends> ends = free_ends(*here, family);

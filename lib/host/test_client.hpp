@@ -5,7 +5,8 @@
 //
 // A network namespace of its own, with a veth pair to this one. The host's end is "npmprobe" and
 // this process's number; both ends have addresses of the prefixes for benchmarks, which nobody
-// routes, and the client has its default routes by the host. Nothing else of the host changes. The
+// routes, and the client has its default routes by the host. The host's end is in the VRF that
+// the interface is in by which clients come, if it is in one. Nothing else of the host changes. The
 // namespace has no name: it lives as long as this process has it open, and takes the pair, its
 // addresses and routes along, also when the process is killed. A family that the host does not have,
 // or whose test prefixes somebody uses here, has no address; such attempts are unreachable, so ask

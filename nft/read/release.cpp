@@ -4,8 +4,6 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 
-#include <cstring>
-
 #include "lib/base/attributes.hpp"
 #include "nft/key.hpp"
 #include "nft/names.hpp"
@@ -18,10 +16,7 @@ namespace {
 // Whether the event is about an object of table inet nft-port-mapper with these names.
 bool is_about(const nlmsghdr& event, std::uint16_t table_attribute, std::uint16_t name_attribute,
               std::string_view name) {
-  if (event.nlmsg_len < NLMSG_HDRLEN + sizeof(nfgenmsg)) return false;
-  nfgenmsg header{};
-  std::memcpy(&header, reinterpret_cast<const char*>(&event) + NLMSG_HDRLEN, sizeof header);
-  if (header.nfgen_family != NFPROTO_INET) return false;
+  if (family_of(event) != NFPROTO_INET) return false;
   const Attributes attributes(message_attributes(event, sizeof(nfgenmsg)));
   const auto table = attributes.find(table_attribute);
   const auto found = attributes.find(name_attribute);

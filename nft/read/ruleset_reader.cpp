@@ -8,81 +8,21 @@
 #include <set>
 
 #include "lib/base/attributes.hpp"
+#include "nft/read/form_reader.hpp"
+#include "nft/read/objects.hpp"
 #include "nft/read/query.hpp"
 #include "nft/read/reader.hpp"
 #include "nft/ruleset_diff.hpp"
+#include "nft/unknown_chain.hpp"
 #include "nft/userdata.hpp"
 
 namespace portmapper::nft {
 namespace {
 
-struct TableChain {
-  std::string_view table;
-  ChainView view;
-};
-
-ChainView::BaseHook parse_hook(const Attribute& hook) {
-  ChainView::BaseHook parsed{.type = {}, .policy = NF_ACCEPT};
-  for (const Attribute& part : Attributes(hook.payload)) {
-    if (part.type == NFTA_HOOK_HOOKNUM) parsed.number = part.number32();
-    if (part.type == NFTA_HOOK_PRIORITY)
-      parsed.priority = static_cast<std::int32_t>(part.number32());
-  }
-  return parsed;
-}
-
-TableChain parse_chain(const nlmsghdr& reply) {
-  TableChain chain;
-  const Attributes attributes(message_attributes(reply, sizeof(nfgenmsg)));
-  for (const Attribute& attribute : attributes) {
-    if (attribute.type == NFTA_CHAIN_TABLE) chain.table = attribute.text();
-    if (attribute.type == NFTA_CHAIN_NAME) chain.view.name = attribute.text();
-    if (attribute.type == NFTA_CHAIN_USERDATA)
-      chain.view.owner = parse_chain_owner(attribute.payload);
-    if (attribute.type == NFTA_CHAIN_HOOK) chain.view.hook = parse_hook(attribute);
-  }
-  if (!chain.view.hook) return chain;
-  if (const auto type = attributes.find(NFTA_CHAIN_TYPE)) chain.view.hook->type = type->text();
-  if (const auto policy = attributes.find(NFTA_CHAIN_POLICY))
-    chain.view.hook->policy = policy->number32();
-  return chain;
-}
-
-bool is_dormant_table(const nlmsghdr& reply) {
-  if (!is_reply(reply, NFT_MSG_NEWTABLE)) return false;
-  const auto flags = Attributes(message_attributes(reply, sizeof(nfgenmsg))).find(NFTA_TABLE_FLAGS);
-  return flags && (flags->number32() & NFT_TABLE_F_DORMANT) != 0;
-}
-
-// What the kernel keeps of a set's type: key and data, by nft's type numbers, and the flags.
-struct SetType {
-  std::uint32_t key = 0;
-  std::uint32_t data = 0;
-  std::uint32_t flags = 0;
-  bool operator==(const SetType&) const = default;
-};
-
-SetType set_type(const nlmsghdr& reply) {
-  SetType type;
-  for (const Attribute& attribute : Attributes(message_attributes(reply, sizeof(nfgenmsg)))) {
-    if (attribute.type == NFTA_SET_KEY_TYPE) type.key = attribute.number32();
-    if (attribute.type == NFTA_SET_DATA_TYPE) type.data = attribute.number32();
-    if (attribute.type == NFTA_SET_FLAGS)
-      type.flags = attribute.number32() & (NFT_SET_MAP | NFT_SET_INTERVAL);
-  }
-  return type;
-}
-
-SetType set_type(const SetSpec& set) {
-  SetType type{concatenated_type(set.key), concatenated_type(set.data), 0};
-  if (!set.data.empty()) type.flags |= NFT_SET_MAP;
-  if (set.interval) type.flags |= NFT_SET_INTERVAL;
-  return type;
-}
-
 struct ReadView {
   std::uint32_t generation = 0;
   RulesetView view;
+  bool has_egress = false;
 };
 
 // Which of the chains exist, and their hooks, from one exchange.
@@ -92,8 +32,10 @@ Result<ReadView> read_chains(Transport& transport, const std::vector<ChainSpec>&
   query.generation();
   for (const ChainSpec& chain : chains) query.chain(chain.name);
   query.table();
+  query.table(kEgressTable);
   const Status status = query.run(transport, [&](const nlmsghdr& reply) {
-    read.view.is_dormant = read.view.is_dormant || is_dormant_table(reply);
+    if (is_table(reply, kEgressTable)) read.has_egress = true;
+    if (is_table(reply, kTable)) read.view.is_dormant = is_dormant(reply);
     const std::size_t number = reply.nlmsg_seq - std::size_t{2};  // the generation was the first
     if (is_reply(reply, NFT_MSG_NEWCHAIN) && number < chains.size())
       read.view.chains.push_back(parse_chain(reply).view);
@@ -101,22 +43,6 @@ Result<ReadView> read_chains(Transport& transport, const std::vector<ChainSpec>&
   if (!status) return status.error();
   read.generation = query.found_generation();
   return read;
-}
-
-// What a rule does, with the elements of its anonymous sets.
-Status read_form(Transport& transport, Bytes expressions, RuleForm& form) {
-  AnonymousSets sets;
-  for (const std::string& name : anonymous_sets(expressions)) {
-    std::vector<std::string>& elements = sets[name];
-    Query query;
-    query.all_elements(name);
-    const Status status =
-        query.run(transport, [&elements](const nlmsghdr& reply) { add_elements(reply, elements); });
-    if (!status) return status;
-    std::sort(elements.begin(), elements.end());
-  }
-  form = rule_form(expressions, sets);
-  return {};
 }
 
 // What is read of a rule: its fingerprint, or also what it does.
@@ -132,7 +58,8 @@ Status read_rules(Transport& transport, const std::string& chain, Depth depth,
     if (!is_reply(reply, NFT_MSG_NEWRULE)) return;
     const Attributes attributes(message_attributes(reply, sizeof(nfgenmsg)));
     const auto data = attributes.find(NFTA_RULE_USERDATA);
-    rules.push_back({.fingerprint = data ? parse_rule_tag(data->payload) : 0});
+    rules.push_back({.fingerprint = data ? parse_rule_tag(data->payload) : 0,
+                     .place = data ? parse_rule_place(data->payload) : RulePlace()});
     if (depth == Depth::fingerprints) return;
     const auto expressions = attributes.find(NFTA_RULE_EXPRESSIONS);
     const Bytes bytes = expressions ? expressions->payload : Bytes();
@@ -140,7 +67,7 @@ Status read_rules(Transport& transport, const std::string& chain, Depth depth,
   });
   if (!status) return status;
   for (std::size_t i = 0; i < all_expressions.size(); ++i)
-    if (const Status read = read_form(transport, all_expressions[i], rules[i].form); !read)
+    if (const Status read = read_form(transport, kTable, all_expressions[i], rules[i].form); !read)
       return read;
   return {};
 }
@@ -166,7 +93,7 @@ Result<Ruleset> read_diff(Transport& transport, const std::vector<ChainSpec>& ch
     if (!read) return read.error();
     found = diff(read->view);
   }
-  return Ruleset{read->generation, std::move(found)};
+  return Ruleset{read->generation, std::move(found), read->has_egress};
 }
 
 Result<Ruleset> read_diff(Transport& transport, const NetworkChain* network) {
@@ -176,14 +103,21 @@ Result<Ruleset> read_diff(Transport& transport, const NetworkChain* network) {
   });
 }
 
-Result<ChainDamage> read_chain_damage(Transport& transport, const std::string& chain, Depth depth) {
+// A network chain and chain `networks`.
+Result<RulesetView> read_network_chain(Transport& transport, const std::string& chain,
+                                       Depth depth) {
   RulesetView view;
-  for (const std::string& name : {chain, std::string(kNetworks)}) {
-    ChainView& seen = view.chains.emplace_back(ChainView{.name = name});
-    if (const Status status = read_rules(transport, name, depth, seen.rules); !status)
-      return status.error();
-  }
-  return diff_network_chain(view, chain);
+  Query query;
+  query.chain(chain);
+  const Status status = query.run(transport, [&view](const nlmsghdr& reply) {
+    if (is_reply(reply, NFT_MSG_NEWCHAIN)) view.chains.push_back(parse_chain(reply).view);
+  });
+  if (!status) return status.error();
+  view.chains.push_back({.name = kNetworks});
+  for (ChainView& seen : view.chains)
+    if (const Status read = read_rules(transport, seen.name, depth, seen.rules); !read)
+      return read.error();
+  return view;
 }
 
 }  // namespace
@@ -211,10 +145,18 @@ Result<bool> has_guard(Transport& transport) {
   return read->diff.intact();
 }
 
-Result<ChainDamage> read_chain_damage(Transport& transport, const std::string& chain) {
-  Result<ChainDamage> damage = read_chain_damage(transport, chain, Depth::fingerprints);
-  if (!damage || damage->intact()) return damage;
-  return read_chain_damage(transport, chain, Depth::forms);
+Result<ChainDamage> read_chain_damage(Transport& transport, const std::string& chain,
+                                      std::span<const NetworkChain* const> wanted) {
+  Result<RulesetView> view = read_network_chain(transport, chain, Depth::fingerprints);
+  if (!view) return view.error();
+  const ChainView* const found = view->find(chain);
+  if (found != nullptr && is_as_built(*found)) {
+    ChainDamage damage = diff_network_chain(*view, chain);
+    if (damage.intact()) return damage;
+  }
+  view = read_network_chain(transport, chain, Depth::forms);
+  if (!view) return view.error();
+  return diff_network_chain(*view, chain, wanted);
 }
 
 Result<std::vector<IpAddress>> read_not_excluded(Transport& transport, const std::string& chain,
@@ -240,8 +182,9 @@ Result<std::vector<Damage>> read_set_damage(Transport& transport, const std::str
     const std::size_t number = reply.nlmsg_seq - std::size_t{1};
     if (!is_reply(reply, NFT_MSG_NEWSET) || number >= sets.size()) return;
     found[number] = true;
-    if (set_type(reply) != set_type(sets[number]))
-      damage.push_back({Damage::Kind::other_type, sets[number].name, to_string(sets[number])});
+    if (!has_type(reply, sets[number]))
+      damage.push_back(
+          {Damage::Kind::other_type, sets[number].name, to_string(sets[number]), limits_of(reply)});
   });
   if (!status) return status.error();
   for (std::size_t i = 0; i < sets.size(); ++i)

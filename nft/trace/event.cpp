@@ -104,7 +104,7 @@ std::optional<Event> parse_event(const nlmsghdr& message) {
   const auto kind = kind_of(type ? type->number32() : 0);
   if (!kind) return std::nullopt;
   Event event{.kind = *kind};
-  event.chain.first.family = foreign::family_of(message);
+  event.chain.first.family = family_of(message);
   for (const Attribute& attribute : attributes) {
     if (attribute.type == NFTA_TRACE_ID) event.packet = attribute.number32();
     if (attribute.type == NFTA_TRACE_TABLE) event.chain.first.name = attribute.text();

@@ -55,7 +55,8 @@ std::string chain_name(const NamedHook& hook, std::string_view place) {
 
 class TableEncoder {
  public:
-  TableEncoder(std::string table, const Wish& wish) : table_(std::move(table)), wish_(wish) {}
+  TableEncoder(const std::string& table, const Wish& wish)
+      : table_(table), wish_(wish), messages_(table.c_str()) {}
 
   Messages encode(bool owned) {
     messages_.batch_begin();
@@ -169,7 +170,7 @@ class TableEncoder {
     nftnl_expr_set_u32(asked, NFTNL_EXPR_DYNSET_OP, NFT_DYNSET_OP_ADD);
     nftnl_expr_set_str(asked, NFTNL_EXPR_DYNSET_SET_NAME, kAskedSet);
     trace(rule);
-    rule.finish(kRequest, {}, table_.c_str());
+    rule.finish(kRequest, {});
   }
 
   // The connection's own tuple: an answer's addresses may have been translated anyhow.
@@ -191,14 +192,14 @@ class TableEncoder {
       load_original(rule, NFT_CT_PROTO_SRC);
       rule.lookup(kAskedSet);
       rule.verdict(NFT_GOTO, kAnswer);
-      rule.finish(chain, {}, table_.c_str());
+      rule.finish(chain, {});
     }
     // limit rate 1/day burst 8 packets meta nftrace set 1
     constexpr std::uint32_t kAnswersEach = 8;
     RuleBuilder rule(messages_, 0);
     limit(rule, wish_.count * kAnswersEach);
     trace(rule);
-    rule.finish(kAnswer, {}, table_.c_str());
+    rule.finish(kAnswer, {});
   }
 
   template <typename Match>
@@ -206,7 +207,7 @@ class TableEncoder {
     RuleBuilder rule(messages_, 0);
     match(rule);
     rule.verdict(NFT_GOTO, kRequest);
-    rule.finish(chain, {}, table_.c_str());
+    rule.finish(chain, {});
   }
 
   // iifname != "lo" meta l4proto @lifetime th dport 8080 ip saddr 192.0.2.2

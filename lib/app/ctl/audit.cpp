@@ -38,10 +38,44 @@ class Auditor {
 
  private:
   void find(std::string_view text) { audit_.findings.push_back(printable(text)); }
+  void find_outlived(std::string_view text) {
+    find(text);
+    audit_.outlived.insert(audit_.findings.back());
+  }
+  void find_of_host(std::string_view text) {
+    find(text);
+    audit_.of_host.insert(audit_.findings.back());
+    ++audit_.mendable;
+  }
   void mend(std::string_view text, nft::Transaction repair) {
     find(text);
     ++audit_.mendable;
     audit_.repair.append(std::move(repair));
+  }
+  void remove(std::string_view text, nft::Transaction removal) {
+    find(text);
+    audit_.nobodys.insert(audit_.findings.back());
+    ++audit_.mendable;
+    audit_.removal.append(std::move(removal));
+  }
+
+  // A set cannot change its type, and one that a rule looks into does not go. What it had is found missing
+  // afterwards, and put back by the next look.
+  static nft::Transaction without_sets(const std::vector<nft::Damage>& sets) {
+    nft::Transaction transaction;
+    for (const nft::ChainSpec& chain : nft::skeleton_chains()) {
+      transaction.operations.emplace_back(nft::AddChain{chain.name, chain.hook, {}});
+      transaction.operations.emplace_back(nft::FlushChain{chain.name});
+    }
+    for (const nft::Damage& set : sets)
+      transaction.operations.emplace_back(nft::DeleteSet{set.object});
+    return transaction;
+  }
+
+  [[nodiscard]] bool is_on_record(const std::string& chain) const {
+    const std::vector<nft::NetworkChain>& all = contents_.on_record.chains;
+    return std::any_of(all.begin(), all.end(),
+                       [&chain](const nft::NetworkChain& one) { return one.name == chain; });
   }
 
   void check_skeleton() {
@@ -50,18 +84,25 @@ class Auditor {
       const nft::ChainDamage& damage = contents_.chain_damage.at(chain);
       if (damage.lacks_jump)
         mendable.push_back({nft::Damage::Kind::missing_rule, nft::kNetworks, "jump " + chain});
-      for (const nft::Damage& one : damage.damage)
-        find(to_string(one) + "; the next ADD of its network repairs that");
+      if (is_on_record(chain))
+        mendable.insert(mendable.end(), damage.damage.begin(), damage.damage.end());
+      else
+        for (const nft::Damage& one : damage.damage)
+          find(to_string(one) + "; the next ADD of its network repairs that");
     }
+    mendable.insert(mendable.end(), contents_.other_types.begin(), contents_.other_types.end());
     for (const nft::Damage& one : mendable) find(to_string(one));
     audit_.mendable += mendable.size();
     if (mendable.empty()) return;
-    audit_.repair.append(nft::build_tables(contents_.chains, contents_.skeleton.wrong_hooks));
+    if (!contents_.other_types.empty()) audit_.repair.append(without_sets(contents_.other_types));
+    std::vector<std::string> first = contents_.skeleton.wrong_hooks;
+    const nft::Rebuilding& networks = contents_.on_record;
+    first.insert(first.end(), networks.replaced.begin(), networks.replaced.end());
+    audit_.repair.append(nft::build_tables(networks.chains, contents_.chains, first));
     audit_.repair.append(nft::loopback_addition(contents_.unlisted_loopback));
     audit_.repair.append(nft::device_users_added(Family::ipv4, contents_.unlisted_users));
-    for (const std::string& device : contents_.exposed_devices)
-      if (app::may_be_ours(device))
-        audit_.repair.append(nft::opened_device_added(Family::ipv4, device));
+    for (const std::string& device : contents_.exposed_by_us)
+      audit_.repair.append(nft::opened_device_added(Family::ipv4, device));
   }
 
   void check_owners() {
@@ -69,8 +110,8 @@ class Auditor {
     for (const nft::OwnerEntry& owner : contents_.owners) {
       const LifeSigns& life = contents_.life.at(owner.owner);
       if (seen.insert(owner.owner).second && nft::liveness_of(life) == nft::Liveness::dead)
-        find("attachment " + owner.comment +
-             " is dead; nft-port-mapperctl prune removes its ports");
+        find_outlived("attachment " + owner.comment +
+                      " is dead; nft-port-mapperctl prune removes its ports");
       check_port(owner);
       check_address(owner);
     }
@@ -113,8 +154,8 @@ class Auditor {
   void check_standby(const nft::OwnerEntry& owner) {
     const std::string port = "port " + to_string(owner.published);
     if (publishes_itself(owner))
-      return mend(owner.comment + " stands by for " + port + ", which it publishes itself",
-                  without_standby(owner.owner, owner.index));
+      return remove(owner.comment + " stands by for " + port + ", which it publishes itself",
+                    without_standby(owner.owner, owner.index));
     const bool is_published =
         std::any_of(contents_.claims.begin(), contents_.claims.end(),
                     [&](const auto& other) { return overlap(other.first, owner.published); });
@@ -160,35 +201,41 @@ class Auditor {
     return transaction;
   }
 
-  // Claims and targets without an owner entry: nobody would ever remove them.
-  void check_leftovers() {
+  // By which owner entry each port is published.
+  [[nodiscard]] std::map<nft::PublishedPort, const nft::OwnerEntry*> publishers() const {
     std::map<nft::PublishedPort, const nft::OwnerEntry*> owners;
     for (const nft::OwnerEntry& owner : contents_.owners)
       if (!owner.standby || publishes_itself(owner)) owners.emplace(owner.published, &owner);
+    return owners;
+  }
+
+  // Claims and targets without an owner entry: nobody would ever remove them.
+  void check_leftovers() {
+    const auto owners = publishers();
     for (const nft::Stray& stray : contents_.strays)
-      mend("standby element " + std::string(nft::to_string(stray.owner)) + " . " +
-               std::to_string(stray.index) + ", to " + to_string(stray.endpoint) + ", has no owner",
-           without_standby(stray.owner, stray.index));
+      remove("standby element " + std::string(nft::to_string(stray.owner)) + " . " +
+                 std::to_string(stray.index) + ", to " + to_string(stray.endpoint) +
+                 ", has no owner",
+             without_standby(stray.owner, stray.index));
     for (const auto& [port, claim] : contents_.claims)
       if (!owners.contains(port))
-        mend("claim of " + to_string(port) + " (" + claim.comment + ") has no owner",
-             without(nft::claim_spec(nft::suffix_of(port)), port));
+        remove("claim of " + to_string(port) + " (" + claim.comment + ") has no owner",
+               without(nft::claim_spec(nft::suffix_of(port)), port));
     for (const auto& [key, target] : contents_.targets) {
       const auto& [chain, port] = key;
       const auto owner = owners.find(port);
       if (owner != owners.end() && (owner->second->chain.empty() || owner->second->chain == chain))
         continue;
-      mend("target of " + to_string(port) + " in chain " + chain + " (" + target.comment +
-               ") has no owner",
-           without(nft::target_spec(chain, nft::suffix_of(port)), port));
+      remove("target of " + to_string(port) + " in chain " + chain + " (" + target.comment +
+                 ") has no owner",
+             without(nft::target_spec(chain, nft::suffix_of(port)), port));
     }
   }
 
   // With a table the guard is mended with the skeleton; without one nobody needs the setting.
   void check_exposure() {
     for (const std::string& device : contents_.exposed_devices) {
-      find(app::exposure_of(device));
-      ++audit_.mendable;
+      find_of_host(app::exposure_of(device));
       if (!contents_.exists) audit_.close.emplace_back(Family::ipv4, device);
     }
   }
@@ -197,26 +244,26 @@ class Auditor {
   void check_left_routes(const std::set<std::string>& needed) {
     for (const std::string& device : contents_.left_routes) {
       if (needed.contains(device)) continue;
-      find(app::left_route_of(device));
-      ++audit_.mendable;
+      find_of_host(app::left_route_of(device));
       audit_.close.emplace_back(Family::ipv6, device);
     }
   }
 
-  // What 127.0.0.1 may reach without being published: a process of the host would be hidden.
+  // What 127.0.0.1 may reach without being published: a process of the host would be hidden. A claim
+  // without an owner goes by the same repair.
   void check_loopback() {
     std::set<nft::PublishedPort> services;
     const auto add = [&services](const nft::PublishedPort& port) {
       if (nft::is_reachable_by_loopback(port)) services.insert(nft::on_any(port));
     };
-    for (const auto& [port, claim] : contents_.claims) add(port);
     for (const nft::OwnerEntry& owner : contents_.owners) add(owner.published);
     for (const nft::OwnerEntry& owner : contents_.owners) check_listed(owner);
     for (const auto& [port, comment] : contents_.loopback)
       if (!services.contains(port))
-        mend("element of " + to_string(port) + " in " + nft::loopback_set(port.address.family()) +
-                 " (" + comment + ") has no claim",
-             nft::loopback_removed(port));
+        remove("element of " + to_string(port) + " in " + nft::loopback_set(port.address.family()) +
+                   " (" + comment + ") has no " +
+                   (contents_.claims.contains(port) ? "owner" : "claim"),
+               nft::loopback_removed(port));
   }
 
   [[nodiscard]] bool has_claim(const nft::OwnerEntry& owner) const {
@@ -236,17 +283,24 @@ class Auditor {
       mend("port " + to_string(port) + " of " + owner.comment + " is missing in " +
                nft::loopback_set(Family::ipv4),
            nft::loopback_addition({&claim, 1}));
-    if (is_listed && !has_device) {
-      has_lost_users_ = true;
-      find("attachment " + owner.comment + " is missing in " + nft::kLocalnetUsers +
-           "; its next ADD repairs that");
-    }
+    if (is_listed && !has_device && lost_users_.insert(owner.owner).second) find_lost_user(owner);
+  }
+
+  // Once for all of its ports.
+  void find_lost_user(const nft::OwnerEntry& owner) {
+    const std::string text =
+        "attachment " + owner.comment + " is missing in " + nft::kLocalnetUsers;
+    const auto lost = contents_.lost_users.find(owner.owner);
+    if (lost == contents_.lost_users.end() || lost->second.empty())
+      return find(text + "; its next ADD repairs that");
+    const nft::LocalnetUser user{owner.owner, owner.comment, lost->second};
+    mend(text, nft::device_users_added(Family::ipv4, {&user, 1}));
   }
 
   void remove_user(Family family, const nft::OwnerHash& owner) {
-    mend("element " + std::string(nft::to_string(owner)) + " in " +
-             nft::device_users_spec(family).name + " has no owner",
-         nft::device_user_removed(family, owner));
+    remove("element " + std::string(nft::to_string(owner)) + " in " +
+               nft::device_users_spec(family).name + " has no owner",
+           nft::device_user_removed(family, owner));
   }
 
   [[nodiscard]] std::vector<nft::HairpinNeed> hairpin_needs() const {
@@ -281,8 +335,7 @@ class Auditor {
   // Whether ::1 reaches the ports that it can reach, and what was left of the record of its routes.
   void check_routes() {
     audit_.loopback6 = nft::decide_loopback_again(mended_loopback6());
-    for (const std::string& finding : audit_.loopback6.findings) find(finding);
-    audit_.mendable += audit_.loopback6.findings.size();
+    for (const std::string& finding : audit_.loopback6.findings) find_of_host(finding);
     audit_.repair.append(audit_.loopback6.repair);
     std::set<nft::OwnerHash> owners;
     for (const nft::OwnerEntry& owner : contents_.owners) owners.insert(owner.owner);
@@ -297,8 +350,8 @@ class Auditor {
         needed.insert(device);
     for (const std::string& device : contents_.loopback6.recorded)
       if (!needed.contains(device) && !forbidden.contains(device))
-        mend("device " + device + " has the route of ::1 for ports that are no longer published",
-             nft::opened_device_removed(Family::ipv6, device));
+        remove("device " + device + " has the route of ::1 for ports that are no longer published",
+               nft::opened_device_removed(Family::ipv6, device));
     check_left_routes(needed);
   }
 
@@ -309,9 +362,23 @@ class Auditor {
       const auto user = contents_.localnet_users.find(owner.owner);
       if (user != contents_.localnet_users.end() && contents_.gone_devices.contains(user->second) &&
           said.insert(owner.owner).second)
-        find("interface " + user->second + ", which led to attachment " + owner.comment +
-             ", is gone; start the container again");
+        find_outlived("interface " + user->second + ", which led to attachment " + owner.comment +
+                      ", is gone; start the container again");
     }
+  }
+
+  [[nodiscard]] bool is_recorded(const std::string& device) const {
+    const std::vector<std::string>& devices = contents_.localnet_devices;
+    return std::find(devices.begin(), devices.end(), device) != devices.end();
+  }
+
+  // Of those that are needed: a device that was recorded was opened by us, and is to be closed one day.
+  void check_lost_devices(const std::set<std::string>& needed) {
+    for (const std::string& device : contents_.known_devices)
+      if (needed.contains(device) && !is_recorded(device) &&
+          !contents_.gone_devices.contains(device))
+        mend("device " + device + " is missing in " + nft::kLocalnetDevices,
+             nft::opened_device_added(Family::ipv4, device));
   }
 
   void check_devices() {
@@ -328,15 +395,21 @@ class Auditor {
       }
       remove_user(Family::ipv4, owner);
     }
+    for (const auto& [owner, device] : contents_.lost_users)
+      if (lost_users_.contains(owner) && !device.empty()) needed.insert(device);
+    check_lost_devices(needed);
     for (const std::string& device : contents_.localnet_devices)
-      if (!needed.contains(device) && !has_lost_users_)
-        mend("device " + device + " has route_localnet for ports that are no longer published",
-             nft::opened_device_removed(Family::ipv4, device));
+      if (!needed.contains(device) && lost_users_.empty())
+        remove("device " + device + " has route_localnet for ports that are no longer published",
+               nft::opened_device_removed(Family::ipv4, device));
     check_gone_devices();
     for (const std::string& device : contents_.closed_devices) {
       if (!in_use.contains(device)) continue;
-      find("device " + device + " lacks route_localnet: 127.0.0.1 does not reach its ports");
-      ++audit_.mendable;
+      find_of_host("device " + device +
+                   " lacks route_localnet: 127.0.0.1 does not reach its ports");
+      // Who opens it answers for it.
+      if (!is_recorded(device) && !contents_.known_devices.contains(device))
+        audit_.repair.append(nft::opened_device_added(Family::ipv4, device));
       audit_.open_devices.push_back(device);
     }
   }
@@ -344,7 +417,7 @@ class Auditor {
   const TableContents& contents_;
   Audit audit_;
   std::vector<nft::Hairpin> missing_{};
-  bool has_lost_users_ = false;
+  std::set<nft::OwnerHash> lost_users_{};
 };
 
 }  // namespace

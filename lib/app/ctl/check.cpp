@@ -1,15 +1,15 @@
 #include <algorithm>
 #include <optional>
+#include <utility>
 
-#include "lib/app/ctl/audit.hpp"
 #include "lib/app/ctl/commands.hpp"
 #include "lib/app/ctl/facts.hpp"
+#include "lib/app/ctl/mending.hpp"
 #include "lib/app/ctl/missing.hpp"
-#include "lib/app/host_effects.hpp"
-#include "lib/app/loopback_again.hpp"
+#include "lib/app/ctl/steady_audit.hpp"
+#include "lib/app/egress.hpp"
 #include "lib/app/retry.hpp"
-#include "lib/host/route_localnet.hpp"
-#include "nft/commit.hpp"
+#include "lib/base/escape.hpp"
 
 namespace portmapper::ctl {
 namespace {
@@ -67,37 +67,23 @@ app::Outcome report(const Checked& checked, bool as_json) {
   return outcome;
 }
 
-Result<Repair> mend(Transport& transport, const Audit& audit) {
-  Repair repair;
-  for (const auto& [family, device] : audit.close)
-    if (const auto closed = app::close_unrecorded(transport, family, device); !closed)
-      repair.left.push_back(closed.error());
-  if (!audit.repair.operations.empty()) {
-    std::vector<Error> left_open;
-    const nft::CommitResult result = app::commit_closing(transport, audit.repair, left_open);
-    if (!result) return to_status(result, audit.repair).error();
-    repair.left.insert(repair.left.end(), left_open.begin(), left_open.end());
-  }
-  for (const std::string& device : audit.open_devices)
-    if (const auto opened = host::enable_route_localnet(device); !opened)
-      repair.left.push_back(opened.error());
-  for (Error& error : app::add_loopback_routes(transport, audit.loopback6))
-    repair.left.push_back(std::move(error));
-  return repair;
-}
-
 // `has_looked`: what was found is known, whatever becomes of its repair.
 Result<Checked> check_table(Transport& transport, bool repairs, bool& has_looked) {
-  const Result<TableContents> contents = read_table(transport);
-  if (!contents) return contents.error();
-  Checked checked{audit_table(*contents)};
+  Result<SteadyAudit> steady = audit_steadily(transport);
+  if (!steady) return steady.error();
+  Checked checked{std::move(steady->audit)};
   has_looked = true;
   if (repairs) checked.repair.emplace();
   if (repairs && checked.audit.mendable > 0) {
-    Result<Repair> repair = mend(transport, checked.audit);
-    if (!repair) return repair.error();
-    checked.repair = std::move(*repair);
+    Result<std::vector<Error>> left = mend(transport, checked.audit, Mending::all);
+    if (!left) return left.error();
+    checked.repair->left = std::move(*left);
   }
+  const Result<app::EgressAudit> egress = app::audit_masquerade(transport);
+  if (!egress) return egress.error();
+  for (const std::string& finding : egress->findings)
+    checked.audit.findings.push_back(printable(finding));
+  for (const std::string& note : egress->notes) checked.audit.notes.push_back(printable(note));
   for (const Missing& missing : find_missing(transport))
     checked.audit.findings.push_back(to_string(missing));
   return checked;

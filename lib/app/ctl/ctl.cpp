@@ -7,6 +7,7 @@
 #include "lib/app/columns.hpp"
 #include "lib/app/ctl/commands.hpp"
 #include "lib/base/escape.hpp"
+#include "lib/host/sysctl.hpp"
 
 namespace portmapper::ctl {
 namespace {
@@ -54,6 +55,12 @@ constexpr std::array kRestoreOptions = {
     Option{"--dry-run", "", "print what would be published, and change nothing"},
     Option{"--json", "", "print JSON, as schemas/restore.schema.json says"},
 };
+constexpr std::array kAdoptOptions = {
+    Option{"--dry-run", "", "print what would be taken over, and change nothing"},
+    Option{"--from", "DIR", "read only DIR: a libcni cache; without it /var/lib/cni"},
+    Option{"--config", "DIR", "where the networks' configurations are; default /etc/cni/net.d"},
+    Option{"--json", "", "print JSON, as schemas/adopt.schema.json says"},
+};
 constexpr std::array kRenderOptions = {
     Option{"--container", "ID", "the container's ID; default example"},
     Option{"--ifname", "NAME", "the container's interface; default eth0"},
@@ -65,10 +72,32 @@ constexpr std::array kTraceOptions = {
     Option{"--count", "N", "stop after N packets that begin a connection; default 1"},
     Option{"--json", "", "print JSON, as schemas/trace.schema.json says"},
 };
+constexpr std::array kMetricsOptions = {
+    Option{"--output", "FILE", "replace FILE at once, and print nothing; -: print; short: -o",
+           "-o"},
+    Option{"--totals", "", "totals alone: no series for each port"},
+};
+constexpr std::array kWatchOptions = {
+    Option{"--metrics", "FILE", "keep FILE as metrics --output writes it"},
+    Option{"--totals", "", "in FILE, totals alone: no series for each port"},
+};
 constexpr std::array kLintOptions = {
     Option{"--json", "", "print JSON, as schemas/lint.schema.json says"}};
 // As many files as a directory may have.
 constexpr std::size_t kManyWords = 1000000;
+constexpr Option kPluginOption{"--plugin", "FILE",
+                               "the plugin's file; default /usr/lib/cni/nft-port-mapper"};
+constexpr Option kToOption{"--to", "DIR",
+                           "where the runtime looks for plugins; default /opt/cni/bin"};
+constexpr std::array kInstallOptions = {
+    kPluginOption,
+    kToOption,
+    Option{"--add", "", "put an entry behind the last plugin of a list without portmap"},
+    Option{"--elsewhere", "", "the list's other plugins are in another directory than --to"},
+    Option{"--stay", "", "then run watch, and look every 10 seconds whether all is still in place"},
+    Option{"--leave", "", "with --stay: uninstall at SIGTERM or SIGHUP, and end then"},
+};
+constexpr std::array kUninstallOptions = {kPluginOption, kToOption};
 constexpr std::array kFlushOptions = {
     Option{"--network", "NAME", "remove only the ports and the chain of this network"},
     Option{"--yes", "", "do not ask"},
@@ -120,7 +149,7 @@ constexpr std::array kSubcommands = {
         kReleaseOptions, 1, release},
     Subcommand{"restore", "[OPTION...]", "publish again what a flush removed",
                "Rebuilds the table from what the runtimes have on record: libcni's cache\n"
-               "(/var/lib/cni/results, which podman, containerd, CRI-O and Nomad use) and the Mesos"
+               "(/var/lib/cni/results, which podman, containerd and Nomad use) and the Mesos"
                " agent's\n"
                "checkpoints. Restores only attachments whose network namespace still exists and"
                " still has\n"
@@ -128,6 +157,16 @@ constexpr std::array kSubcommands = {
                " be read\n"
                "are named; the others are restored.\n",
                kRestoreOptions, 0, restore},
+    Subcommand{"adopt", "[OPTION...]", "take over what portmap publishes, without downtime",
+               "Publishes the ports that portmap's rules publish, as libcni's cache has them on"
+               " record, and then\n"
+               "removes these rules. Connections go on, and none is refused meanwhile. Change the"
+               " type in the\n"
+               "configuration first, so that the next DEL comes to nft-port-mapper. What cannot be"
+               " taken over is\n"
+               "named with the reason and left alone; then the exit status is 1. Rules of"
+               " iptables-legacy are left.\n",
+               kAdoptOptions, 0, adopt},
     Subcommand{"render", "[CONFIG.json|-]", "print what an ADD would put into the kernel",
                "Reads a network configuration with prevResult and port mappings, as the plugin"
                " reads it,\n"
@@ -172,6 +211,51 @@ constexpr std::array kSubcommands = {
                " status is 1.\n",
                kTraceOptions, 1, trace},
     Subcommand{
+        "install", "[OPTION...] [FILE|DIR]", "put the plugin into a runtime's directories",
+        "Copies the plugin into a directory of plugins, and names it in a list of plugins in the"
+        " place of\n"
+        "portmap: the file FILE, or the first one in DIR (/etc/cni/net.d), which runtimes of"
+        " Kubernetes\n"
+        "use. Everything else in the list stays byte for byte; what it was is kept beside it, in"
+        " a file\n"
+        "that no runtime reads. Files are replaced whole. Containers that run already keep what"
+        " published\n"
+        "their ports.\n",
+        kInstallOptions, 1, install},
+    Subcommand{
+        "uninstall", "[OPTION...] [FILE|DIR]", "undo install",
+        "Makes the list FILE, or those in DIR (/etc/cni/net.d), what they were before install:"
+        " the same\n"
+        "bytes, or where somebody changed a list since, that list with its former plugin."
+        " Removes the\n"
+        "plugin's file if it is the one that install copied and neither a list nor a container"
+        " needs it.\n",
+        kUninstallOptions, 1, uninstall},
+    Subcommand{
+        "metrics", "[OPTION...]", "print figures for Prometheus",
+        "Prints the number of published ports and of their owners, alive, dead or unknown, the"
+        " ports that\n"
+        "others stand by for, what check finds, exposed interfaces, how long it took to read"
+        " that, and the\n"
+        "new connections of each port, as text that Prometheus, node_exporter's textfile"
+        " collector and\n"
+        "OpenMetrics read. What it finds does not change the exit status. Changes nothing of"
+        " the host.\n",
+        kMetricsOptions, 0, metrics},
+    Subcommand{
+        "watch", "[OPTION...]", "repair the table whenever somebody damages it",
+        "Waits for changes of nftables. Where the table, or a part of it, is damaged or gone, it"
+        " publishes\n"
+        "the ports again within a second, as restore does, and repairs what check --repair repairs"
+        " but for\n"
+        "what nobody owns. It looks each second whether 127.0.0.1 and ::1 still reach their ports."
+        " What our\n"
+        "own programs do, it leaves alone. A line tells each repair. It ends with status 0 when it"
+        " gets\n"
+        "SIGTERM or SIGINT, and with status 1 when it repaired the same thing three times within a"
+        " minute.\n",
+        kWatchOptions, 0, watch},
+    Subcommand{
         "flush", "[OPTION...]", "remove the table, or the ports of one network",
         "Removes the table, and resets route_localnet on the interfaces towards the"
         " containers.\n"
@@ -207,7 +291,7 @@ std::string usage() {
       "\n"
       "Commands:\n";
   for (const Subcommand& command : kSubcommands)
-    text += "  " + std::string(command.name) + std::string(10 - command.name.size(), ' ') +
+    text += "  " + std::string(command.name) + std::string(11 - command.name.size(), ' ') +
             std::string(command.summary) + "\n";
   return text +
          "\n"
@@ -246,7 +330,9 @@ app::Outcome failure(const Error& error) {
   outcome.status = kProblem;
   outcome.log = std::string(kProgram) + ": " + printable(error.message()) + "\n";
   const int number = error.error_number;
-  if (number == EPERM) outcome.log += "It needs CAP_NET_ADMIN: run it as root.\n";
+  // With the capability, what is refused is another thing: a file may be immutable.
+  if (number == EPERM && !host::may_administer_network())
+    outcome.log += "It needs CAP_NET_ADMIN: run it as root.\n";
   if (number == EPROTONOSUPPORT || number == EAFNOSUPPORT || number == EOPNOTSUPP)
     outcome.log +=
         "The kernel has no nf_tables, or its module is not loaded: modprobe nf_tables.\n";

@@ -61,6 +61,13 @@ Result<Complaint> parse_complaint(const Arguments& arguments) {
 
 using Namespaces = std::map<std::uint64_t, NetworkNamespace>;
 
+// The best of its numbers. None is another's of another kind: ids are counted from 1, inode numbers
+// from 0xf0000000, and cookies here from the top.
+std::uint64_t number_of(const NetworkNamespace& netns) {
+  if (netns.id != 0) return netns.id;
+  return netns.cookie != 0 ? ~netns.cookie : netns.inode;
+}
+
 std::vector<doctor::RoutedPort> routed(const std::vector<ListedPort>& ports,
                                        const Complaint& complaint, Namespaces& namespaces) {
   std::map<IpAddress, std::string> devices;
@@ -77,8 +84,8 @@ std::vector<doctor::RoutedPort> routed(const std::vector<ListedPort>& ports,
     found.chain = port.chain;
     found.owner = printable(nft::attachment_comment(port.attachment));
     if (!port.netns.path.empty() && port.netns.is_known()) {
-      found.netns = port.netns.inode;
-      namespaces.emplace(port.netns.inode, port.netns);
+      found.netns = number_of(port.netns);
+      namespaces.emplace(found.netns, port.netns);
     }
     result.push_back(std::move(found));
   }
@@ -170,6 +177,7 @@ Status read_own_table(Transport& transport, doctor::Host& host) {
   Result<TableContents> contents = read_table(transport);
   if (!contents) return contents.error();
   host.has_table = contents->exists;
+  find_records(transport, *contents);
   host.exposed_devices = std::exchange(contents->exposed_devices, {});
   const Audit audit = audit_table(*contents);
   std::set<std::string> of_loopback6;

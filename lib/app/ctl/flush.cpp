@@ -6,6 +6,7 @@
 
 #include "lib/app/ctl/commands.hpp"
 #include "lib/app/ctl/listing.hpp"
+#include "lib/app/egress.hpp"
 #include "lib/app/exposure.hpp"
 #include "lib/app/host_effects.hpp"
 #include "lib/app/publish.hpp"
@@ -38,10 +39,12 @@ Result<std::set<std::string>> opened_devices(Transport& transport) {
   return devices;
 }
 
-void count(const Status& reset, app::Outcome& outcome) {
-  if (reset) return;
-  outcome.log += failure(reset.error()).log;
+void count_failure(const Error& error, app::Outcome& outcome) {
+  outcome.log += failure(error).log;
   outcome.status = kProblem;
+}
+void count(const Status& reset, app::Outcome& outcome) {
+  if (!reset) count_failure(reset.error(), outcome);
 }
 
 // Under the generation: an ADD between the look and the end of the guard would leave its device open.
@@ -73,6 +76,9 @@ app::Outcome flush_all(Transport& transport) {
   std::vector<std::string> notes;
   app::effects_of_flush(transport, notes);
   done->log += log_lines(notes);
+  const Result<bool> masqueraded = app::delete_egress_table(transport);
+  if (!masqueraded) return failure(masqueraded.error());
+  if (*masqueraded) done->out += std::string("removed table inet ") + nft::kEgressTable + "\n";
   return *done;
 }
 
@@ -116,6 +122,12 @@ app::Outcome flush_network(Transport& transport, const std::string& network) {
   outcome.log = log_lines(notes);
   outcome.out =
       "removed " + std::to_string(removed.ports) + " published ports of network " + network + "\n";
+  const Result<app::Unmasqueraded> done_too = app::unmasquerade_unknown(transport, network, {});
+  if (!done_too) return failure(done_too.error());
+  if (const std::size_t count = done_too->ended.size(); count != 0)
+    outcome.out += "ended the masquerading of " + std::to_string(count) +
+                   (count == 1 ? " container\n" : " containers\n");
+  for (const Error& error : done_too->failures) count_failure(error, outcome);
   return outcome;
 }
 
@@ -173,6 +185,27 @@ Result<std::string> preview_all(Transport& transport) {
   return text + "would remove table inet nft-port-mapper\n";
 }
 
+// "would end the masquerading of web/abc/eth0", a line for each, and that the table goes.
+Result<std::string> preview_egress(Transport& transport,
+                                   const std::optional<std::string>& network) {
+  const Result<app::Masqueraded> masqueraded = app::masqueraded(transport, network);
+  if (!masqueraded) return masqueraded.error();
+  std::string text;
+  for (const std::string& name : masqueraded->names)
+    text += "would end the masquerading of " + printable(name) + "\n";
+  if (!network && masqueraded->has_table)
+    text += std::string("would remove table inet ") + nft::kEgressTable + "\n";
+  return text;
+}
+
+std::string question_of(const std::optional<std::string>& network, bool has_ports,
+                        bool is_masqueraded) {
+  const std::string of = network ? " of network " + printable(*network) : "";
+  if (!has_ports) return "End all masquerading" + of + "?";
+  return (network ? "Close the ports" + of : "Close all published ports") +
+         (is_masqueraded ? ", and end all masquerading?" : "?");
+}
+
 app::Outcome flush_now(Transport& transport, const std::optional<std::string>& network) {
   return network ? flush_network(transport, *network) : flush_all(transport);
 }
@@ -188,14 +221,16 @@ app::Outcome flush(const Arguments& arguments) {
     return network ? preview_network(*netlink, *network) : preview_all(*netlink);
   });
   if (!preview) return could_not_look(preview.error());
-  // Without ports nothing is lost: what may be left are traces.
-  if (arguments.has("--yes") || preview->empty()) return flush_now(*netlink, network);
+  const Result<std::string> egress = preview_egress(*netlink, network);
+  if (!egress) return could_not_look(egress.error());
+  // Without either nothing is lost: what may be left are traces.
+  if (arguments.has("--yes") || (preview->empty() && egress->empty()))
+    return flush_now(*netlink, network);
   app::Outcome outcome;
   outcome.status = kWrongUsage;
-  outcome.out = *preview;
+  outcome.out = *preview + *egress;
   outcome.log = log_lines({"nothing was removed: nobody can be asked here; flush --yes does it"});
-  outcome.question = network ? "Close the ports of network " + printable(*network) + "?"
-                             : "Close all published ports?";
+  outcome.question = question_of(network, !preview->empty(), !egress->empty());
   outcome.after_yes = [netlink, network] { return flush_now(*netlink, network); };
   return outcome;
 }

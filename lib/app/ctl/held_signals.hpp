@@ -3,10 +3,10 @@
 //   const HeldSignals signals;
 //   while (!signals.came()) use(text);  // Ctrl-C: once, then it is forgotten
 //
-// Held are SIGINT, SIGTERM and SIGHUP, but for those that are ignored, as nohup has it. What was set
-// before comes back in the destructor. Not for more than one thread. Errors: none; sigprocmask(2) of
-// these cannot fail. Does not promise: anything of a signal that cannot be held. Source:
-// sigtimedwait(2), signal(7).
+// Held are SIGINT, SIGTERM and SIGHUP, but for those that are ignored, as nohup has it. The destructor
+// brings back what was set before, and forgets what came meanwhile: the program is ending by it. Not
+// for more than one thread. Errors: none; sigprocmask(2) of these cannot fail. Does not promise:
+// anything of a signal that cannot be held. Source: sigtimedwait(2), signal(7).
 #pragma once
 
 #include <array>
@@ -28,7 +28,11 @@ class HeldSignals {
   }
   HeldSignals(const HeldSignals&) = delete;
   HeldSignals& operator=(const HeldSignals&) = delete;
-  ~HeldSignals() { sigprocmask(SIG_SETMASK, &before_, nullptr); }
+  ~HeldSignals() {
+    while (came()) {
+    }
+    sigprocmask(SIG_SETMASK, &before_, nullptr);
+  }
 
   [[nodiscard]] bool came() const {
     const timespec at_once{};

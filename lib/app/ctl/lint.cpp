@@ -4,34 +4,17 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <filesystem>
 
 #include "lib/app/ctl/commands.hpp"
 #include "lib/app/ctl/input_file.hpp"
+#include "lib/app/ctl/network_files.hpp"
 #include "lib/cni/plugin_input.hpp"
 #include "lib/delegate/lookup.hpp"
+#include "lib/host/own_plugin.hpp"
 #include "lib/host/sysctl.hpp"
 
 namespace portmapper::ctl {
 namespace {
-
-constexpr char kNetworkDirectory[] = "/etc/cni/net.d";
-
-// What libcni reads there, in its order.
-Result<std::vector<std::string>> network_files() {
-  namespace fs = std::filesystem;
-  std::error_code error;
-  std::vector<std::string> names;
-  for (fs::directory_iterator entry(kNetworkDirectory, error), end; !error && entry != end;
-       entry.increment(error)) {
-    const std::string extension = entry->path().extension().string();
-    if (extension == ".conf" || extension == ".conflist" || extension == ".json")
-      names.push_back(entry->path().string());
-  }
-  if (error) return unreadable_input("cannot read", kNetworkDirectory, error.value());
-  std::sort(names.begin(), names.end());
-  return names;
-}
 
 bool is_in_path(const std::string& program) {
   const char* const path = std::getenv("PATH");
@@ -47,10 +30,12 @@ bool is_in_path(const std::string& program) {
 lint::Facts facts_of_host() {
   const auto is_on = [](const char* name) { return host::read_sysctl(name).value_or(0) != 0; };
   const char* const plugins = std::getenv("CNI_PATH");
-  return {.bridge_netfilter = is_on("net/bridge/bridge-nf-call-iptables") ||
-                              is_on("net/bridge/bridge-nf-call-ip6tables"),
-          .has_iptables = is_in_path("iptables"),
-          .has_plugin = plugins == nullptr || delegate::find_plugin(cni::kOurType, plugins)};
+  return {
+      .bridge_netfilter = is_on("net/bridge/bridge-nf-call-iptables") ||
+                          is_on("net/bridge/bridge-nf-call-ip6tables"),
+      .has_iptables = is_in_path("iptables"),
+      .has_plugin = plugins == nullptr || delegate::find_plugin(cni::kOurType, plugins),
+      .portmap_is_ours = host::find_portmap(plugins).whose == host::PortmapProgram::Whose::ours};
 }
 
 }  // namespace
@@ -58,7 +43,7 @@ lint::Facts facts_of_host() {
 app::Outcome lint(const Arguments& arguments) {
   std::vector<std::string> names = arguments.words;
   if (names.empty()) {
-    Result<std::vector<std::string>> found = network_files();
+    Result<std::vector<std::string>> found = network_files(kNetworkDirectory);
     if (!found) return could_not_look(found.error());
     names = *std::move(found);
   }

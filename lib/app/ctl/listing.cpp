@@ -1,9 +1,8 @@
 #include "lib/app/ctl/listing.hpp"
 
 #include <algorithm>
-#include <iterator>
 #include <map>
-#include <set>
+#include <optional>
 #include <tuple>
 
 #include "lib/app/look.hpp"
@@ -13,76 +12,62 @@
 namespace portmapper::ctl {
 namespace {
 
-// The targets of each chain, in the order of their published ports.
-using Targets = std::map<std::string, std::vector<nft::TargetEntry>>;
+// Where an owner entry's port leads.
+struct Target {
+  nft::Endpoint endpoint;
+  std::uint64_t connections = 0;
+};
 
-bool comes_before(const nft::TargetEntry& target, const nft::PublishedPort& port) {
-  return target.published < port;
-}
+struct Entries {
+  std::vector<nft::OwnerEntry> owners;
+  std::vector<std::optional<Target>> targets;  // of each owner entry
+};
 
-Result<Targets> all_targets(Transport& transport, const std::set<std::string>& chains) {
-  Targets targets;
-  for (const std::string& chain : chains) {
-    std::vector<nft::TargetEntry>& all = targets[chain];
-    for (const nft::Suffix suffix : nft::kSuffixes) {
-      Result<std::vector<nft::TargetEntry>> entries =
-          nft::read_target_map(transport, chain, suffix);
-      if (!entries) return entries.error();
-      std::move(entries->begin(), entries->end(), std::back_inserter(all));
-    }
-    std::sort(all.begin(), all.end(), [](const nft::TargetEntry& a, const nft::TargetEntry& b) {
-      return a.published < b.published;
-    });
-  }
-  return targets;
-}
-
-const nft::TargetEntry* find_in(const Targets& targets, const std::string& chain,
-                                const nft::PublishedPort& port) {
-  const auto of_chain = targets.find(chain);
-  if (of_chain == targets.end()) return nullptr;
-  const auto& all = of_chain->second;
-  const auto found = std::lower_bound(all.begin(), all.end(), port, comes_before);
-  return found == all.end() || port < found->published ? nullptr : &*found;
+// Of the entries with those numbers, as far as the chain has them.
+Status read_targets(Transport& transport, const std::string& chain,
+                    const std::vector<std::size_t>& numbers, Entries& entries) {
+  std::vector<nft::PublishedPort> ports;
+  ports.reserve(numbers.size());
+  for (const std::size_t number : numbers) ports.push_back(entries.owners[number].published);
+  return nft::visit_targets(
+      transport, chain, ports,
+      [&](std::size_t place, const nft::Endpoint& endpoint, std::uint64_t connections) {
+        entries.targets[numbers[place]] = Target{endpoint, connections};
+      });
 }
 
 // Owner entries of a table that was saved and loaded again do not record their chain: any chain may
 // hold it.
-Result<std::set<std::string>> chains_of(Transport& transport,
-                                        const std::vector<nft::OwnerEntry>& owners) {
-  std::set<std::string> chains;
-  for (const nft::OwnerEntry& owner : owners) chains.insert(owner.chain);
-  if (chains.erase("") == 0) return chains;
-  const Result<std::vector<std::string>> all = nft::read_network_chains(transport);
-  if (!all) return all.error();
-  chains.insert(all->begin(), all->end());
-  return chains;
-}
-
-const nft::TargetEntry* find_target(const Targets& targets, nft::OwnerEntry& owner) {
-  if (!owner.chain.empty()) return find_in(targets, owner.chain, owner.published);
-  for (const auto& [chain, all] : targets) {
-    const nft::TargetEntry* found = find_in(targets, chain, owner.published);
-    if (found == nullptr) continue;
-    owner.chain = chain;
-    return found;
+Status find_chains(Transport& transport, std::vector<std::size_t> numbers, Entries& entries) {
+  if (numbers.empty()) return {};
+  const Result<std::vector<std::string>> chains = nft::read_network_chains(transport);
+  if (!chains) return chains.error();
+  for (const std::string& chain : *chains) {
+    if (const Status status = read_targets(transport, chain, numbers, entries); !status)
+      return status;
+    std::erase_if(numbers, [&](std::size_t number) {
+      const bool found = entries.targets[number].has_value();
+      if (found) entries.owners[number].chain = chain;
+      return found;
+    });
   }
-  return nullptr;
+  return {};
 }
-
-struct Entries {
-  std::vector<nft::OwnerEntry> owners;
-  Targets targets;
-};
 
 Result<Entries> read_entries(Transport& transport) {
   Result<std::vector<nft::OwnerEntry>> owners = nft::read_owners(transport);
   if (!owners) return owners.error();
-  const Result<std::set<std::string>> chains = chains_of(transport, *owners);
-  if (!chains) return chains.error();
-  Result<Targets> targets = all_targets(transport, *chains);
-  if (!targets) return targets.error();
-  return Entries{std::move(*owners), std::move(*targets)};
+  Entries entries{std::move(*owners), {}};
+  entries.targets.resize(entries.owners.size());
+  std::map<std::string, std::vector<std::size_t>> by_chain;
+  for (std::size_t number = 0; number < entries.owners.size(); ++number)
+    by_chain[entries.owners[number].chain].push_back(number);
+  for (const auto& [chain, numbers] : by_chain) {
+    const Status status = chain.empty() ? find_chains(transport, numbers, entries)
+                                        : read_targets(transport, chain, numbers, entries);
+    if (!status) return status.error();
+  }
+  return entries;
 }
 
 // What cannot be asked is not said.
@@ -118,7 +103,9 @@ Result<Listing> read_listing(Transport& transport) {
   listing.owners = std::move(owners);
   app::OwnerAddresses addresses;
   listing.ports.reserve(listing.owners.size());
-  for (nft::OwnerEntry& owner : listing.owners) {
+  for (std::size_t number = 0; number < listing.owners.size(); ++number) {
+    const nft::OwnerEntry& owner = listing.owners[number];
+    const std::optional<Target>& target = targets[number];
     ListedPort port{.published = owner.published,
                     .endpoint = owner.standby,
                     .attachment = nft::known_parts(owner.comment),
@@ -128,10 +115,9 @@ Result<Listing> read_listing(Transport& transport) {
                     .container = owner.container,
                     .pod = owner.pod};
     if (owner.standby) addresses[owner.owner].push_back(owner.standby->address);
-    const nft::TargetEntry* target = find_target(targets, owner);
     // Not what an older version's DEL left behind, for a port that it has published since.
-    if (port.standby && target != nullptr) port.standby = target->endpoint != *owner.standby;
-    if (target != nullptr && !port.standby) {
+    if (port.standby && target) port.standby = target->endpoint != *owner.standby;
+    if (target && !port.standby) {
       port.endpoint = target->endpoint;
       port.connections = target->connections;
       addresses[owner.owner].push_back(target->endpoint.address);

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "lib/app/ctl/table_contents.hpp"
 #include "lib/base/attachment.hpp"
 #include "lib/base/netlink.hpp"
 #include "nft/published_port.hpp"
@@ -19,10 +20,14 @@ namespace portmapper::ctl {
 
 struct Missing {
   Attachment attachment;
-  std::vector<nft::PublishedPort> ports;
+  std::vector<nft::PublishedPort> ports;  // none: it is not masqueraded
 };
 
 std::vector<Missing> find_missing(Transport& transport);
+
+// Sets contents.on_record: which damaged chains a living attachment is on record for. Reads the records
+// only where a chain is damaged.
+void find_records(Transport& transport, TableContents& contents);
 
 // "attachment web/abc/eth0 (2 ports) lives, and ...", fit to be printed.
 std::string to_string(const Missing& missing);

@@ -5,6 +5,7 @@
 #include "lib/app/ctl/listed_processes.hpp"
 #include "lib/app/ctl/missing.hpp"
 #include "lib/app/ctl/service.hpp"
+#include "lib/app/lost_claims.hpp"
 #include "lib/base/escape.hpp"
 
 namespace portmapper::ctl {
@@ -97,6 +98,7 @@ struct Answer {
   std::vector<ListedPort> publishers;
   std::vector<host::Listener> listeners;
   std::vector<FormerOwner> former_owners;
+  std::vector<nft::ClaimEntry> lost;
   std::vector<std::string> notes;
 };
 
@@ -122,7 +124,7 @@ void find_former_owners(Transport& transport, const Question& question, Answer& 
 Result<Answer> ask(Transport& transport, const Question& question) {
   Result<std::vector<ListedPort>> ports = list_ports(transport);
   if (!ports) return ports.error();
-  Answer answer{std::move(*ports), {}, {}, {}};
+  Answer answer{std::move(*ports), {}, {}, {}, {}};
   std::erase_if(answer.publishers,
                 [&](const ListedPort& port) { return !is_asked_for(port.published, question); });
   keep_winner(answer.publishers, question);
@@ -131,6 +133,10 @@ Result<Answer> ask(Transport& transport, const Question& question) {
   if (!answer.publishers.empty()) return answer;
   find_listeners(question, answer);
   find_former_owners(transport, question, answer);
+  Result<app::Holdings> holdings = app::read_holdings(transport);
+  if (!holdings) return holdings.error();
+  for (nft::ClaimEntry& claim : holdings->lost)
+    if (is_asked_for(claim.published, question)) answer.lost.push_back(std::move(claim));
   return answer;
 }
 
@@ -143,6 +149,8 @@ std::string text_of(const Question& question, const Answer& answer) {
          (question.address ? " on " + question.address->to_string() : "") + ".\n";
   for (const host::Listener& listener : answer.listeners)
     text += app::name_of(listener) + " listens on " + app::place_of(listener) + ".\n";
+  for (const nft::ClaimEntry& claim : answer.lost)
+    text += "the claim of " + printable(app::what_helps(claim)) + ".\n";
   for (const FormerOwner& former : answer.former_owners)
     text += to_string(former.published) + " was published by " +
             printable(nft::attachment_comment(former.attachment)) +

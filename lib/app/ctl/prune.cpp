@@ -1,10 +1,11 @@
+#include <algorithm>
 #include <set>
 
 #include "lib/app/ctl/commands.hpp"
 #include "lib/app/ctl/facts.hpp"
-#include "lib/app/host_effects.hpp"
-#include "lib/app/publish.hpp"
-#include "lib/app/retry.hpp"
+#include "lib/app/ctl/removal.hpp"
+#include "lib/app/egress.hpp"
+#include "lib/app/lost_claims.hpp"
 #include "lib/base/escape.hpp"
 
 namespace portmapper::ctl {
@@ -13,24 +14,6 @@ namespace {
 constexpr char kWhoCanTell[] =
     "who lives can be told as root on the host itself, or where the runtime runs the plugin, in the"
     " same PID and mount namespace; nft-port-mapperctl release CONTAINER frees the ports of one";
-
-// An attachment, and what became of it.
-struct Fate {
-  enum class Kind { removed, changed, unknown, failed };
-  Kind kind;
-  std::string comment;  // "web/abc/eth0"
-  std::size_t ports = 0;
-  std::string error{};  // why it failed
-};
-
-Fate fate_of(Fate::Kind kind, const Listing& listing, const nft::OwnerHash& owner) {
-  Fate fate{kind, {}, 0};
-  for (const nft::OwnerEntry& entry : listing.owners) {
-    if (entry.owner != owner) continue;
-    if (fate.ports++ == 0) fate.comment = entry.comment;
-  }
-  return fate;
-}
 
 // Those that stay because nobody can tell from here.
 std::vector<Fate> unknown_owners(const Listing& listing) {
@@ -43,30 +26,19 @@ std::vector<Fate> unknown_owners(const Listing& listing) {
   return fates;
 }
 
-std::vector<Fate> remove_dead(Transport& transport, const Listing& listing, bool dry_run,
-                              std::vector<std::string>& notes) {
-  std::vector<Fate> fates;
-  std::vector<nft::InstalledPorts> all_gone;
-  for (const nft::Withdrawal& withdrawal : nft::decide_prune(listing.owners, listing.life)) {
-    Fate& fate = fates.emplace_back(fate_of(Fate::Kind::removed, listing, withdrawal.owner));
-    if (dry_run) continue;
-    Result<nft::InstalledPorts> gone = app::withdraw_ports(transport, withdrawal, notes);
-    if (!gone) {
-      fate.kind = Fate::Kind::failed;
-      fate.error = gone.error().message();
-    } else if (gone->empty()) {
-      fate.kind = Fate::Kind::changed;
-    } else {
-      all_gone.push_back(std::move(*gone));
-    }
-  }
-  app::effects_of_dels(transport, all_gone, notes);
-  return fates;
+// Who has ports as well is among them already.
+void add_unknown(const std::vector<std::string>& masqueraded, std::vector<Fate>& fates) {
+  for (const std::string& comment : masqueraded)
+    if (std::none_of(fates.begin(), fates.end(),
+                     [&comment](const Fate& fate) { return fate.comment == comment; }))
+      fates.push_back({.kind = Fate::Kind::unknown, .comment = comment});
 }
 
 std::string line_of(const Fate& fate, bool dry_run) {
-  const std::string what = printable(fate.comment) + " (" + std::to_string(fate.ports) +
-                           (fate.ports == 1 ? " port)" : " ports)");
+  const std::string ports =
+      fate.ports == 0 ? "masqueraded"
+                      : std::to_string(fate.ports) + (fate.ports == 1 ? " port" : " ports");
+  const std::string what = printable(fate.comment) + " (" + ports + ")";
   switch (fate.kind) {
     case Fate::Kind::removed:
       return (dry_run ? "would remove " : "removed ") + what + "\n";
@@ -80,7 +52,20 @@ std::string line_of(const Fate& fate, bool dry_run) {
   return "";  // the log has it
 }
 
-std::string json_of(const std::vector<Fate>& fates, bool dry_run) {
+// What no attachment has after this, and leads on to where it led.
+Result<std::vector<nft::ClaimEntry>> find_left(Transport& transport, const Listing& listing,
+                                               const std::vector<nft::Withdrawal>& removed) {
+  Result<std::vector<nft::ClaimEntry>> lost = app::find_lost(transport, listing.owners);
+  if (!lost) return lost.error();
+  std::erase_if(*lost, [&removed](const nft::ClaimEntry& claim) {
+    return std::any_of(removed.begin(), removed.end(),
+                       [&claim](const nft::Withdrawal& one) { return claim.owner == one.owner; });
+  });
+  return lost;
+}
+
+std::string json_of(const std::vector<Fate>& fates, const std::vector<std::string>& unmasqueraded,
+                    const std::vector<nft::ClaimEntry>& lost, bool dry_run) {
   constexpr std::pair<Fate::Kind, const char*> kLists[] = {{Fate::Kind::removed, "removed"},
                                                            {Fate::Kind::unknown, "unknown"},
                                                            {Fate::Kind::changed, "changed"},
@@ -99,7 +84,21 @@ std::string json_of(const std::vector<Fate>& fates, bool dry_run) {
     }
     out.end_array();
   }
-  out.end_object();
+  out.key("unmasqueraded").begin_array();
+  for (const std::string& comment : unmasqueraded) {
+    out.begin_object();
+    write_attachment(out, nft::known_parts(comment));
+    out.end_object();
+  }
+  out.end_array().key("lost").begin_array();
+  for (const nft::ClaimEntry& claim : lost)
+    out.begin_object()
+        .member("protocol", to_string(claim.published.protocol))
+        .member("hostAddress", claim.published.address.to_string())
+        .member("hostPort", claim.published.port.value())
+        .member("comment", claim.comment)
+        .end_object();
+  out.end_array().end_object();
   return std::move(out).text() + "\n";
 }
 
@@ -113,8 +112,14 @@ app::Outcome prune(const Arguments& arguments) {
   const bool dry_run = arguments.has("--dry-run");
   app::Outcome outcome;
   std::vector<std::string> notes;
-  std::vector<Fate> fates = remove_dead(*netlink, *listing, dry_run, notes);
-  const std::vector<Fate> unknown = unknown_owners(*listing);
+  const std::vector<nft::Withdrawal> dead = nft::decide_prune(listing->owners, listing->life);
+  std::vector<Fate> fates = remove_each(*netlink, *listing, dead, dry_run, notes);
+  const Result<app::Unmasqueraded> unmasqueraded = app::unmasquerade_dead(*netlink, dry_run);
+  if (!unmasqueraded) return could_not_look(unmasqueraded.error());
+  const Result<std::vector<nft::ClaimEntry>> lost = find_left(*netlink, *listing, dead);
+  if (!lost) return could_not_look(lost.error());
+  std::vector<Fate> unknown = unknown_owners(*listing);
+  add_unknown(unmasqueraded->unknown, unknown);
   fates.insert(fates.end(), unknown.begin(), unknown.end());
   for (const Fate& fate : fates) {
     outcome.out += line_of(fate, dry_run);
@@ -122,10 +127,19 @@ app::Outcome prune(const Arguments& arguments) {
     if (fate.kind == Fate::Kind::failed || fate.kind == Fate::Kind::unknown)
       outcome.status = kProblem;
   }
-  if (fates.empty()) outcome.out = "every owner is alive; nothing to remove\n";
+  for (const std::string& comment : unmasqueraded->ended)
+    outcome.out += (dry_run ? "would end the masquerading of " : "ended the masquerading of ") +
+                   printable(comment) + "\n";
+  for (const nft::ClaimEntry& claim : *lost)
+    outcome.out += "left " + printable(app::what_helps(claim)) + "\n";
+  if (!lost->empty()) outcome.status = kProblem;
+  for (const Error& error : unmasqueraded->failures) outcome.log += failure(error).log;
+  if (!unmasqueraded->failures.empty()) outcome.status = kProblem;
+  if (outcome.out.empty() && outcome.status == 0)
+    outcome.out = "every owner is alive; nothing to remove\n";
   outcome.log += log_lines(notes);
   if (!unknown.empty()) outcome.log += log_lines({kWhoCanTell});
-  if (arguments.has("--json")) outcome.out = json_of(fates, dry_run);
+  if (arguments.has("--json")) outcome.out = json_of(fates, unmasqueraded->ended, *lost, dry_run);
   return outcome;
 }
 

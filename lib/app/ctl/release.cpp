@@ -1,8 +1,11 @@
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "lib/app/ctl/commands.hpp"
 #include "lib/app/ctl/listing.hpp"
+#include "lib/app/egress.hpp"
+#include "lib/app/lost_claims.hpp"
 #include "lib/app/publish.hpp"
 #include "lib/base/escape.hpp"
 
@@ -16,8 +19,10 @@ struct Wanted {
   std::optional<std::string> ifname;
 };
 
-// Names that did not fit a comment are known by their hash, if all three are named.
-bool is_meant(const nft::OwnerEntry& entry, const Wanted& wanted) {
+// Of the ports, or of the masquerading. Names that did not fit a comment are known by their hash, if all
+// three are named.
+template <typename Entry>
+bool is_meant(const Entry& entry, const Wanted& wanted) {
   Attachment attachment;
   if (!nft::parse_attachment_comment(entry.comment, attachment)) {
     if (wanted.network && wanted.ifname)
@@ -29,6 +34,16 @@ bool is_meant(const nft::OwnerEntry& entry, const Wanted& wanted) {
   return attachment.container_id == wanted.container &&
          (!wanted.network || attachment.network == *wanted.network) &&
          (!wanted.ifname || attachment.ifname == *wanted.ifname);
+}
+
+// A claim names the container, and the attachment by its hash.
+bool is_meant(const nft::ClaimEntry& claim, const Wanted& wanted,
+              const std::set<std::string>& interfaces) {
+  if (nft::parse_container_comment(claim.comment) != wanted.container) return false;
+  if (wanted.network)
+    return app::is_of_network(claim, *wanted.network,
+                              wanted.ifname ? std::set{*wanted.ifname} : interfaces);
+  return !wanted.ifname;
 }
 
 std::string text_of(const Wanted& wanted) {
@@ -71,7 +86,20 @@ app::Outcome release(const Arguments& arguments) {
   for (const nft::OwnerEntry& entry : listing->owners)
     if (is_meant(entry, wanted))
       meant.try_emplace(entry.owner, nft::Withdrawal{entry.owner, entry.chain, entry.netns});
-  if (meant.empty()) return nobody(*listing, wanted);
+  Result<std::vector<nft::ClaimEntry>> claims = app::find_lost(*netlink, listing->owners);
+  if (!claims) return could_not_look(claims.error());
+  const std::set<std::string> interfaces = app::interface_names(listing->owners);
+  for (nft::Withdrawal& lost : app::withdrawals_of_lost(
+           {listing->owners, std::move(*claims)}, nft::kSharedChain,
+           [&](const nft::ClaimEntry& claim) { return is_meant(claim, wanted, interfaces); }))
+    meant.try_emplace(lost.owner, std::move(lost));
+  const Result<app::Unmasqueraded> unmasqueraded =
+      app::unmasquerade_meant(*netlink, [&wanted](const nft::EgressEntry& entry) {
+        return entry.record != nft::EgressEntry::Record::nobodys && is_meant(entry, wanted);
+      });
+  if (!unmasqueraded) return could_not_look(unmasqueraded.error());
+  if (meant.empty() && unmasqueraded->ended.empty() && unmasqueraded->failures.empty())
+    return nobody(*listing, wanted);
   app::Outcome outcome;
   std::vector<std::string> notes;
   for (const auto& [owner, withdrawal] : meant) {
@@ -86,6 +114,12 @@ app::Outcome release(const Arguments& arguments) {
     } else {
       outcome.out += line_of(*gone);
     }
+  }
+  for (const std::string& comment : unmasqueraded->ended)
+    outcome.out += "ended the masquerading of " + printable(comment) + "\n";
+  for (const Error& error : unmasqueraded->failures) {
+    outcome.log += failure(error).log;
+    outcome.status = kProblem;
   }
   outcome.log += log_lines(notes);
   return outcome;

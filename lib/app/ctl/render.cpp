@@ -5,6 +5,7 @@
 #include "lib/app/ctl/input_file.hpp"
 #include "lib/app/ctl/render_input.hpp"
 #include "lib/app/host_effects.hpp"
+#include "nft/egress_state.hpp"
 #include "nft/transaction.hpp"
 
 namespace portmapper::ctl {
@@ -61,8 +62,12 @@ app::Outcome render(const Arguments& arguments) {
   app::Outcome outcome;
   for (const std::string& note : input->notes) outcome.out += "# " + note + "\n";
   for (const std::string& note : plan->notes) outcome.out += "# " + note + "\n";
-  if (plan->translations.empty()) {
+  const std::string egress =
+      plan->egress.empty() ? "" : to_string(nft::decide_masquerade(*plan, {}));
+  if (plan->translations.empty() && egress.empty())
     outcome.out += "# no port to publish: an ADD would not touch nftables\n";
+  if (plan->translations.empty()) {
+    outcome.out += egress;
     return outcome;
   }
   const std::vector<std::string> jumps = {plan->chain.name};
@@ -84,7 +89,7 @@ app::Outcome render(const Arguments& arguments) {
       "# What an ADD does on a host without our table. On a host where networks have"
       " published ports, loading\n"
       "# this removes the jumps to their chains until their next ADD.\n" +
-      to_string(transaction);
+      to_string(transaction) + egress;
   return outcome;
 }
 

@@ -16,8 +16,12 @@ namespace {
 Status read_chains(Transport& transport, TableContents& contents) {
   Result<nft::Ruleset> skeleton = nft::read_skeleton(transport);
   if (!skeleton) return skeleton.error();
-  contents.generation = skeleton->generation;
   contents.skeleton = std::move(skeleton->diff);
+  Result<std::vector<nft::Damage>> sets = nft::read_set_damage(transport, "");
+  if (!sets) return sets.error();
+  for (nft::Damage& damage : *sets)
+    if (damage.kind == nft::Damage::Kind::other_type)
+      contents.other_types.push_back(std::move(damage));
   Result<std::vector<std::string>> chains = nft::read_network_chains(transport);
   if (!chains) return chains.error();
   contents.chains = std::move(*chains);
@@ -32,13 +36,15 @@ Status read_chains(Transport& transport, TableContents& contents) {
 // By the targets that were read before.
 void see_who_lives(TableContents& contents) {
   app::OwnerAddresses addresses;
-  for (const nft::OwnerEntry& owner : contents.owners)
+  for (const nft::OwnerEntry& owner : contents.owners) {
+    if (owner.standby) addresses[owner.owner].push_back(owner.standby->address);
     for (const std::string& chain : contents.chains) {
       if (!owner.chain.empty() && owner.chain != chain) continue;
       const auto target = contents.targets.find({chain, owner.published});
       if (target != contents.targets.end())
         addresses[owner.owner].push_back(target->second.endpoint.address);
     }
+  }
   contents.life = app::owners_life(contents.owners, addresses);
 }
 
@@ -60,7 +66,6 @@ Status read_elements(Transport& transport, TableContents& contents) {
         contents.targets.emplace(std::pair(chain, target.published), std::move(target));
     }
   }
-  see_who_lives(contents);
   return {};
 }
 
@@ -68,10 +73,30 @@ Status read_exposure(Transport& transport, TableContents& contents) {
   Result<std::vector<std::string>> exposed = app::exposed_devices(transport);
   if (!exposed) return exposed.error();
   contents.exposed_devices = std::move(*exposed);
+  if (contents.exists && !contents.exposed_devices.empty()) {
+    Result<std::vector<std::string>> by_us = app::open_devices(transport);
+    if (!by_us) return by_us.error();
+    contents.exposed_by_us = std::move(*by_us);
+  }
   Result<std::vector<std::string>> routes = app::left_routes(transport);
   if (!routes) return routes.error();
   contents.left_routes = std::move(*routes);
   return {};
+}
+
+// By which device 127.0.0.0/8 reaches those of whom the sets say that it does, and not by which.
+void find_lost_users(TableContents& contents) {
+  for (const nft::OwnerEntry& owner : contents.owners) {
+    if (owner.standby || owner.published.address != IpAddress::any(Family::ipv4) ||
+        !contents.loopback.contains(owner.published) ||
+        contents.localnet_users.contains(owner.owner))
+      continue;
+    std::string& device = contents.lost_users[owner.owner];
+    const auto target = contents.targets.find({owner.chain, owner.published});
+    if (!device.empty() || target == contents.targets.end()) continue;
+    const Result<host::Way> way = host::way_to(target->second.endpoint.address);
+    if (way && way->is_attached) device = way->device;
+  }
 }
 
 Status read_localnet(Transport& transport, TableContents& contents) {
@@ -93,6 +118,7 @@ Status read_localnet(Transport& transport, TableContents& contents) {
   contents.unlisted_loopback = std::move(*unlisted);
   for (nft::ClaimEntry& entry : *loopback)
     contents.loopback.emplace(entry.published, std::move(entry.comment));
+  find_lost_users(contents);
   std::set<std::string> needed;
   for (const auto& [owner, device] : contents.localnet_users) needed.insert(device);
   for (const std::string& device : needed)
@@ -126,18 +152,28 @@ Status read_loopback6(Transport& transport, TableContents& contents) {
 
 }  // namespace
 
-Result<TableContents> read_table(Transport& transport) {
+Result<TableContents> read_table(Transport& transport, Life life) {
   TableContents contents;
+  const Result<std::uint32_t> generation = nft::read_generation(transport);
+  if (!generation) return generation.error();
+  contents.generation = *generation;
   const Result<bool> exists = nft::has_table(transport);
   if (!exists) return exists.error();
   contents.exists = *exists;
   if (!contents.exists) {
     if (const Status status = read_exposure(transport, contents); !status) return status.error();
-    return contents;
+  } else {
+    for (const auto read :
+         {read_chains, read_elements, read_exposure, read_localnet, read_loopback6, read_absence})
+      if (const Status status = read(transport, contents); !status) return status.error();
   }
-  for (const auto read :
-       {read_chains, read_elements, read_exposure, read_localnet, read_loopback6, read_absence})
-    if (const Status status = read(transport, contents); !status) return status.error();
+  const Result<std::uint32_t> now = nft::read_generation(transport);
+  if (!now) return now.error();
+  contents.is_steady = *now == contents.generation;
+  if (life == Life::asked)
+    see_who_lives(contents);
+  else
+    for (const nft::OwnerEntry& owner : contents.owners) contents.life.try_emplace(owner.owner);
   return contents;
 }
 

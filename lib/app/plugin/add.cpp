@@ -1,3 +1,4 @@
+#include "lib/app/egress.hpp"
 #include "lib/app/host_effects.hpp"
 #include "lib/app/host_notes.hpp"
 #include "lib/app/host_processes.hpp"
@@ -8,7 +9,8 @@
 namespace portmapper::plugin {
 namespace {
 
-Status publish_with_effects(const app::CommandContext& context, const nft::Plan& plan) {
+// True: there is a table of those who are masqueraded, which may have the attachment.
+Result<bool> publish_with_effects(const app::CommandContext& context, const nft::Plan& plan) {
   // It is not waited for: no runtime ends a process of the host, and its end makes no event.
   Result<std::vector<std::string>> said =
       app::notes_on_listeners(plan, context.conf.host_listeners);
@@ -28,7 +30,19 @@ Status publish_with_effects(const app::CommandContext& context, const nft::Plan&
     if (!gone) notes.push_back("after the failed ADD, " + gone.error().message());
   }
   context.note_all(notes);
-  return effects;
+  if (!effects) return effects.error();
+  return published->may_be_masqueraded;
+}
+
+// The ports are there already, and go with it where it fails.
+Status masquerade(const app::CommandContext& context, const nft::Plan& plan) {
+  Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
+  const auto work = plan.egress.empty() ? app::leave_unmasqueraded : app::masquerade;
+  const Status masqueraded = netlink ? work(*netlink, plan) : Status(netlink.error());
+  if (masqueraded) return {};
+  if (const Status gone = unmap_all(context); !gone)
+    context.note("after the failed ADD, " + gone.error().message());
+  return masqueraded;
 }
 
 // The part of an ADD that follows the creation of the interface.
@@ -44,9 +58,12 @@ Status map_ports(const app::CommandContext& context, const std::string& result) 
   app::find_way_of_loopback(*plan);
   app::note_host(*plan);
   context.note_all(plan->notes);
-  // What an ADD before has published is wanted no more.
-  if (plan->translations.empty()) return unmap_ports(context);
-  return publish_with_effects(context, *plan);
+  // Without ports: what an ADD before has published is wanted no more.
+  const Result<bool> may_be_masqueraded =
+      plan->translations.empty() ? unmap_ports(context) : publish_with_effects(context, *plan);
+  if (!may_be_masqueraded) return may_be_masqueraded.error();
+  if (plan->egress.empty() && !*may_be_masqueraded) return {};
+  return masquerade(context, *plan);
 }
 
 // After an ADD that failed the delegate's interface must not stay behind, and before its address is
@@ -54,7 +71,7 @@ Status map_ports(const app::CommandContext& context, const std::string& result) 
 // before ours made the interface, it stays, and so do the ports that it has.
 void take_back(const app::CommandContext& context) {
   if (!context.conf.delegate) return;
-  if (const Status unmapped = unmap_ports(context); !unmapped)
+  if (const Status unmapped = unmap_all(context); !unmapped)
     return context.note("after the failed ADD, the delegate's interface stays until DEL: " +
                         unmapped.error().message());
   const Result<std::string> undone = app::run_delegate(context, cni::Command::del, nullptr);

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "lib/app/egress.hpp"
 #include "lib/app/host_effects.hpp"
 #include "lib/app/look.hpp"
 #include "lib/app/plugin/commands.hpp"
@@ -45,11 +46,25 @@ std::string enumerate(const std::vector<std::string>& findings) {
   return text;
 }
 
+Status check_masquerade(const app::CommandContext& context, const nft::Plan& plan) {
+  if (plan.egress.empty()) return {};
+  Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
+  if (!netlink) return netlink.error();
+  const Result<app::EgressView> view = app::look_at_egress(*netlink);
+  if (!view) return view.error();
+  const std::vector<std::string> findings = app::check_masquerade(*view, plan);
+  if (findings.empty()) return {};
+  return mapping_failed(
+      "container " + context.request.container_id + " is not masqueraded as ADD does it",
+      enumerate(findings));
+}
+
 Status check_mapping(const app::CommandContext& context) {
-  if (context.conf.mappings.empty()) return {};
+  if (context.conf.mappings.empty() && !context.conf.ip_masq) return {};
   if (!context.conf.prev_result) return invalid_input("prevResult is missing");
   Result<nft::Plan> plan = app::plan_of(context, *context.conf.prev_result, "prevResult");
   if (!plan) return plan.error();
+  if (const Status masqueraded = check_masquerade(context, *plan); !masqueraded) return masqueraded;
   if (plan->translations.empty()) return {};
   Result<std::vector<std::string>> findings = findings_of(*plan);
   if (findings && !findings->empty()) {

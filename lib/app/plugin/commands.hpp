@@ -21,8 +21,10 @@ Result<std::string> check(const app::CommandContext& context);
 Result<std::string> gc(const app::CommandContext& context);
 Result<std::string> status(const app::CommandContext& context);
 
-// DEL without the delegate: removes all that the attachment published. For ADD too, where nothing
-// of an ADD before may stay.
-Status unmap_ports(const app::CommandContext& context);
+// All that the attachment published: for an ADD without ports, where none of an ADD before may stay.
+// True: it may be masqueraded still.
+Result<bool> unmap_ports(const app::CommandContext& context);
+// DEL without the delegate: that it is masqueraded as well. For a failed ADD too.
+Status unmap_all(const app::CommandContext& context);
 
 }  // namespace portmapper::plugin

@@ -1,10 +1,10 @@
 #include <set>
 
+#include "lib/app/egress.hpp"
 #include "lib/app/host_effects.hpp"
+#include "lib/app/lost_claims.hpp"
 #include "lib/app/plugin/commands.hpp"
 #include "lib/app/publish.hpp"
-#include "lib/app/retry.hpp"
-#include "nft/read/reader.hpp"
 
 namespace portmapper::plugin {
 namespace {
@@ -28,17 +28,32 @@ class Failures {
   std::size_t count_ = 0;
 };
 
+std::set<nft::OwnerHash> valid_owners(const app::CommandContext& context) {
+  std::set<nft::OwnerHash> valid;
+  for (const config::ValidAttachment& one : *context.conf.valid_attachments)
+    valid.insert(nft::owner_hash({context.conf.name, one.container_id, one.ifname}));
+  return valid;
+}
+
 // The attachments of this network that the runtime does not know.
 Result<std::vector<nft::Withdrawal>> unknown_attachments(Transport& transport,
                                                          const app::CommandContext& context) {
-  const Result<std::vector<nft::OwnerEntry>> entries =
-      app::retried([&transport] { return nft::read_owners(transport); });
-  if (!entries) return entries.error();
-  const std::string& network = context.conf.name;
-  std::set<nft::OwnerHash> valid;
-  for (const config::ValidAttachment& attachment : *context.conf.valid_attachments)
-    valid.insert(nft::owner_hash({network, attachment.container_id, attachment.ifname}));
-  return nft::decide_gc(*entries, network, valid, context.chain().name);
+  const Result<app::Holdings> holdings = app::read_holdings(transport);
+  if (!holdings) return holdings.error();
+  const std::set<nft::OwnerHash> valid = valid_owners(context);
+  const std::string& chain = context.chain().name;
+  std::vector<nft::Withdrawal> unknown =
+      nft::decide_gc(holdings->owners, context.conf.name, valid, chain);
+  std::set<std::string> interfaces = app::interface_names(holdings->owners);
+  for (const config::ValidAttachment& one : *context.conf.valid_attachments)
+    interfaces.insert(one.ifname);
+  const auto is_unknown = [&](const nft::ClaimEntry& claim) {
+    return app::is_of_network(claim, context.conf.name, interfaces) &&
+           !valid.contains(*claim.owner);
+  };
+  for (nft::Withdrawal& lost : app::withdrawals_of_lost(*holdings, chain, is_unknown))
+    unknown.push_back(std::move(lost));
+  return unknown;
 }
 
 void collect(const app::CommandContext& context, Failures& failures) {
@@ -61,6 +76,10 @@ void collect(const app::CommandContext& context, Failures& failures) {
     all_gone.push_back(std::move(*gone));
   }
   app::effects_of_dels(*netlink, all_gone, notes);
+  const auto ended = app::unmasquerade_unknown(*netlink, context.conf.name, valid_owners(context));
+  if (!ended) failures.add(ended.error());
+  if (ended)
+    for (const Error& failure : ended->failures) failures.add(failure);
   for (const std::string& chain : chains)
     if (const Status status = app::remove_network_if_empty(*netlink, chain); !status)
       failures.add(status.error());

@@ -38,7 +38,7 @@ Status is_in_version(cni::Command command, const std::string& version) {
 Result<NetworkNamespace> netns_of(const cni::Request& request) {
   if (request.command != cni::Command::add) return NetworkNamespace();
   Result<NetworkNamespace> netns = host::netns_to_record(request.netns);
-  if (netns) return netns;
+  if (netns || netns.error().kind != ErrorKind::invalid_input) return netns;
   Error error = netns.error();
   error.what = "CNI_NETNS: " + json::quoted(request.netns) + " " + error.what +
                "; it must be the path of the container's network namespace";

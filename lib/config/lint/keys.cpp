@@ -84,6 +84,15 @@ void check_keys(Network& network, const json::Value& ours) {
       KeyPlace::mesos_mapping);
 }
 
+void check_ip_masq(Network& network, const json::Value& ours) {
+  const json::Value wanted = ours.member("ipMasq");
+  if (wanted.kind() == json::Kind::boolean && wanted.text() == "true") return;
+  for (const std::string_view key : {"nonMasqueradeCIDRs", "snatAddress"})
+    if (const json::Value member = ours.member(key); member.present())
+      network.note(member, "masquerade", path_of(member) + " is there without \"ipMasq\": true",
+                   "it has no effect", "write \"ipMasq\": true, or remove it");
+}
+
 void check_capabilities(Network& network, const json::Value& ours) {
   if (cni::has_capability(ours, "portMappings") || is_misspelt(ours)) return;
   // Mesos hands its ports to every plugin; and what a runtime has handed on has no capabilities.

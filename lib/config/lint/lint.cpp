@@ -15,17 +15,19 @@ void check_ours(Network& network, const Facts& facts, std::vector<NamedChain>& c
   const std::vector<json::Value>& plugins = network.plugins();
   std::size_t last = plugins.size();
   for (std::size_t i = 0; i < plugins.size(); ++i) {
-    if (plugins[i].member("type").text() != cni::kOurType) continue;
+    if (!is_ours(plugins[i], facts)) continue;
     last = i;
     check_keys(network, plugins[i]);
+    check_ip_masq(network, plugins[i]);
     check_capabilities(network, plugins[i]);
     check_values(network, plugins[i], chains);
   }
   if (last == plugins.size()) return;
   ++report.ours;
-  check_neighbours(network, last);
+  check_neighbours(network, last, facts);
   check_makers(network, last, facts);
-  if (!facts.has_plugin)
+  const bool has_own_name = plugins[last].member("type").text() == cni::kOurType;
+  if (has_own_name && !facts.has_plugin)
     network.problem(plugins[last], "program",
                     "no directory of CNI_PATH has an executable file nft-port-mapper",
                     "the runtime cannot run it, and no container of this network starts",

@@ -10,7 +10,7 @@
 // A pure function: texts and facts of the host in, findings out. A text is a list (`plugins`) or a single
 // configuration, as it lies on disk or as a runtime hands it to a plugin. A problem keeps ports from being
 // published, or makes them something else than was meant; a note may be meant. Of networks without
-// nft-port-mapper only the form is looked at. `rule` is a word that does not change, for programs. Lines
+// nft-port-mapper only the form is looked at. Where the program called portmap is ours, so is that type. `rule` is a word that does not change, for programs. Lines
 // and columns count from 1, columns in bytes; 0: nothing in the file is the place. Errors: none. Does not
 // promise: that other plugins take their parts of a list. Source: CNI SPEC.md section 1; libcni/conf.go;
 // packaging/doc/configuration.md.
@@ -33,6 +33,7 @@ struct Facts {
   bool bridge_netfilter = false;  // net.bridge.bridge-nf-call-iptables or -ip6tables is 1
   bool has_iptables = true;       // a program of that name is in PATH
   bool has_plugin = true;         // ours is in CNI_PATH, or nothing says where plugins are
+  bool portmap_is_ours = false;   // the program of that name is (lib/host/own_plugin)
 };
 
 struct Finding {

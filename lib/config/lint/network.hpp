@@ -6,7 +6,7 @@
 //   network.problem(root.member("chain"), "chain", "chain is \"x\"", "why", "what to write");
 //
 // Each rule looks at one thing, and notes what it finds with the place in the file. `ours` is a plugin
-// of the type nft-port-mapper. Errors: none. Source: CNI SPEC.md section 1; libcni/conf.go.
+// of the type nft-port-mapper, or of portmap's where that program is ours. Errors: none. Source: CNI SPEC.md section 1; libcni/conf.go.
 #pragma once
 
 #include <cstddef>
@@ -58,11 +58,15 @@ struct NamedChain {
   config::NetConf conf;
 };
 
+// Whether a plugin of a list is ours, by its name, or under that of portmap.
+bool is_ours(const json::Value& plugin, const Facts& facts);
+
 void check_form(Network& network);
 void check_keys(Network& network, const json::Value& ours);
+void check_ip_masq(Network& network, const json::Value& ours);
 void check_capabilities(Network& network, const json::Value& ours);
 // `at` is the index of ours among the plugins.
-void check_neighbours(Network& network, std::size_t at);
+void check_neighbours(Network& network, std::size_t at, const Facts& facts);
 void check_makers(Network& network, std::size_t at, const Facts& facts);
 // What parse_net_conf refuses, and a chain that one of `chains` names too; adds to those.
 void check_values(Network& network, const json::Value& ours, std::vector<NamedChain>& chains);

@@ -16,8 +16,9 @@ constexpr std::string_view kOrder = "order";
 
 // Plugins that change an interface, or make none that ports could lead to.
 constexpr std::array<std::string_view, 8> kNoMakers = {
-    cni::kOurType, "bandwidth", "firewall", "loopback", "portmap", "sbr", "tuning", "vrf"};
-constexpr std::array<std::string_view, 2> kPortMappers = {"portmap", "mesos-cni-port-mapper"};
+    cni::kOurType, "bandwidth", "firewall", "loopback", cni::kPortmapType, "sbr", "tuning", "vrf"};
+constexpr std::array<std::string_view, 2> kPortMappers = {cni::kPortmapType,
+                                                          "mesos-cni-port-mapper"};
 
 std::string_view type_of(const json::Value& plugin) {
   return plugin.member("type").text();
@@ -84,9 +85,8 @@ void check_maker(Network& network, const json::Value& maker, const Facts& facts)
         maker.member("ipMasq"), "masquerade",
         path_of(maker.member("ipMasq")) + " is true, and there is no iptables in PATH",
         "most versions of the plugin call iptables for it, and fail, so no container starts",
-        "write \"ipMasq\": false, and masquerade in a table of your own (\"Masquerade without"
-        " iptables\" in configuration.md); or \"ipMasqBackend\": \"nftables\" if this version"
-        " has it");
+        "write \"ipMasq\": false here, and \"ipMasq\": true in nft-port-mapper's own configuration;"
+        " or \"ipMasqBackend\": \"nftables\" if this version has it");
   // With promiscMode the bridge hands packets back too, and refuses to have both.
   if (type == "bridge" && facts.bridge_netfilter && !is_true(maker.member("hairpinMode")) &&
       !is_true(maker.member("promiscMode")))
@@ -121,12 +121,17 @@ void check_form(Network& network) {
   check_file_name(network);
 }
 
-void check_neighbours(Network& network, std::size_t at) {
+bool is_ours(const json::Value& plugin, const Facts& facts) {
+  const std::string_view type = type_of(plugin);
+  return type == cni::kOurType || (facts.portmap_is_ours && type == cni::kPortmapType);
+}
+
+void check_neighbours(Network& network, std::size_t at, const Facts& facts) {
   for (std::size_t i = 0; i < network.plugins().size(); ++i) {
     const json::Value& other = network.plugins()[i];
     const std::string_view type = type_of(other);
     if (i == at) continue;
-    if (type == cni::kOurType)
+    if (is_ours(other, facts))
       network.problem(other, "port-mapper", path_of(other) + " is nft-port-mapper, too",
                       "the last one of a list replaces what the others published",
                       "keep one of them");

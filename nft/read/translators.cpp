@@ -1,0 +1,69 @@
+#include "nft/read/translators.hpp"
+
+#include <fcntl.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+
+#include "lib/base/attributes.hpp"
+#include "lib/base/read_all.hpp"
+#include "lib/base/unique_fd.hpp"
+#include "nft/names.hpp"
+#include "nft/read/query.hpp"
+
+namespace portmapper::nft {
+namespace {
+
+constexpr char kProc[] = "/proc/thread-self/net";
+
+bool translates_destinations(const nlmsghdr& reply, Family family) {
+  if (!is_reply(reply, NFT_MSG_NEWCHAIN)) return false;
+  const std::uint8_t of = family_of(reply);
+  const int own = family == Family::ipv4 ? NFPROTO_IPV4 : NFPROTO_IPV6;
+  if (of != NFPROTO_INET && of != own) return false;
+  const Attributes attributes(message_attributes(reply, sizeof(nfgenmsg)));
+  const auto hook = attributes.find(NFTA_CHAIN_HOOK);
+  const auto type = attributes.find(NFTA_CHAIN_TYPE);
+  if (!hook || !type || type->text() != "nat") return false;
+  const auto number = Attributes(hook->payload).find(NFTA_HOOK_HOOKNUM);
+  const bool is_before_routing = number && (number->number32() == NF_INET_PRE_ROUTING ||
+                                            number->number32() == NF_INET_LOCAL_OUT);
+  const auto table = attributes.find(NFTA_CHAIN_TABLE);
+  const bool is_ours = of == NFPROTO_INET && table && table->text() == kTable;
+  return is_before_routing && !is_ours;
+}
+
+}  // namespace
+
+// The list is not there before the kernel's module is.
+Result<bool> has_legacy_nat(Family family) {
+  const std::string path =
+      std::string(kProc) + (family == Family::ipv4 ? "/ip_tables_names" : "/ip6_tables_names");
+  const UniqueFd list(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!list && errno == ENOENT && access(kProc, F_OK) == 0) return false;
+  if (!list) return mapping_failed("cannot open", path, errno);
+  const Result<std::string> names = read_all(list.get(), path);
+  if (!names) return names.error();
+  return names->starts_with("nat\n") || names->find("\nnat\n") != std::string::npos;
+}
+
+Result<bool> others_translate(Transport& transport, Family family) {
+  const Result<bool> legacy = has_legacy_nat(family);
+  if (!legacy || *legacy) return legacy;
+  bool found = false;
+  Query query;
+  query.everything(NFT_MSG_GETCHAIN);
+  const Status status = query.peek(
+      transport,
+      [&](const nlmsghdr& reply) { found = found || translates_destinations(reply, family); },
+      [&found] { return found; });
+  if (found) return true;
+  if (!status) return status.error();
+  return false;
+}
+
+}  // namespace portmapper::nft
