@@ -67,7 +67,8 @@ def build(row):
     for gateway in CLIENT.values():
         kit.must("ip", "route", "add", "default", "via", gateway)
     for path, value in (("ipv4/ip_forward", 1), ("ipv6/conf/all/forwarding", 1),
-                        ("bridge/bridge-nf-call-iptables", 0), ("bridge/bridge-nf-call-ip6tables", 0)):
+                        ("bridge/bridge-nf-call-iptables", 0), ("bridge/bridge-nf-call-ip6tables", 0),
+                        ("ipv4/icmp_ratemask", 0), ("ipv6/icmp/ratelimit", 0)):  # no refusal hangs on the clock
         net.sysctl(path, value)
     net.attach("abc", ("10.22.0.2/16", "fd00::2/64"), ("10.22.0.1", "fd00::1"), "cni0")
     if row.serves:

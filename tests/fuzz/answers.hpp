@@ -57,7 +57,7 @@ class Answers final : public Transport {
     }
     return {};
   }
-  Status peek(Bytes requests, const OnReply& on_reply) override {
+  Status peek(Bytes requests, const OnReply& on_reply, const IsEnough&) override {
     return exchange(requests, on_reply);
   }
 

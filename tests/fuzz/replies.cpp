@@ -11,6 +11,7 @@
 #include "nft/commit.hpp"
 #include "nft/encode.hpp"
 #include "nft/read/reader.hpp"
+#include "nft/read/translators.hpp"
 #include "nft/transaction.hpp"
 #include "tests/fuzz/answers.hpp"
 #include "tests/fuzz/fuzz.hpp"
@@ -72,6 +73,7 @@ void judge_audit(Transport& kernel) {
 void judge_flows(Transport& kernel) {
   const HeldPort port{Protocol::udp, IpAddress::any(Family::ipv4), 8080, kSubnet.address, 53};
   judge(delete_stale_flows(kernel, {.left = {port}}, {&kHost, 1}));
+  judge(others_translate(kernel, Family::ipv4));
 }
 
 void judge_listeners(Transport& kernel) {

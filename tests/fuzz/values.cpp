@@ -65,7 +65,8 @@ void bytes_of_elements(Bytes bytes) {
                  port->address.is_any() == (suffix.scope == AddressScope::one),
              "a claim's port reads again");
   const ElementData data = parse_element_data(bytes);
-  const bool numbers = data.netns.is_known() || (data.netns.device == 0 && data.netns.id == 0);
+  const bool numbers = data.netns.is_known() ||
+                       (data.netns.device == 0 && data.netns.id == 0 && data.netns.cookie == 0);
   if (bytes.size() > 120 || !numbers) return;
   const std::string written = encode(data);
   demand(parse_element_data(

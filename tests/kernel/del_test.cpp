@@ -1,8 +1,15 @@
 // DEL: whatever is missing, what the attachment had goes, and nothing of anybody else.
 #include <doctest/doctest.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <array>
+
+#include "tests/support/comes_true.hpp"
 #include "tests/support/files.hpp"
 #include "tests/support/runtime.hpp"
+#include "tests/support/text.hpp"
+#include "tests/support/traced.hpp"
 
 using namespace portmapper;
 using namespace portmapper::test;
@@ -233,4 +240,32 @@ TEST_CASE("del: a late DEL does not remove the port's new owner") {
   CHECK(example.runtime.del("abc") == done);
   CHECK(difference(example.now(), before) == "");
   CHECK(ask(example.lab.client(), Protocol::tcp, "192.0.2.1", 8080) == "def 192.0.2.2");
+}
+
+// The last close of such a socket waits for a grace period of RCU, and nobody's batch is taken meanwhile.
+TEST_CASE(
+    "del: its socket is left to whoever closes the next Unix socket, so that an ADD behind it need "
+    "not wait") {
+  Lab lab;
+  lab.container("abc", "10.22.0.2/16");
+  const Traced traced;
+  const auto sends_of = [&](const std::string& command) {
+    const std::string config =
+        chained_config("web", lab.previous_result("abc"), to_json({{8080, 80}}));
+    CHECK(traced.plugin("-e trace=sendmsg").call(lab, lab.host(), command, "abc", config).status ==
+          0);
+    return count(traced.calls(), "SCM_RIGHTS");
+  };
+  (void)sends_of("ADD");  // it makes the table
+  CHECK(sends_of("DEL") == 2);
+  CHECK(sends_of("ADD") == 1);
+  CHECK(sends_of("DEL") == 2);
+
+  std::array<int, 2> ends{};
+  REQUIRE(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
+  for (const int end : ends) close(end);
+  // Of netfilter's sockets the kernel's own one stays.
+  CHECK(comes_true([&lab] {
+    return count(run({"cat", "/proc/net/netlink"}, {.ns = lab.host()}).out, " 12 ") == 1;
+  }));
 }

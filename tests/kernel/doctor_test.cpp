@@ -41,7 +41,7 @@ TEST_CASE("doctor: a table of ours that the kernel lets nobody complete") {
 )"},
        {table,
         R"(problem  chain any-address is missing; chain prerouting is missing; chain output is missing;
-         chain postrouting is missing and 25 more
+         chain postrouting is missing and 26 more
          why:  our own table is not as it should be: `check` finds this too, and what the
                kernel refuses stands in the way of a repair
 )"}},

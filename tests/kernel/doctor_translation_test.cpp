@@ -126,18 +126,26 @@ TEST_CASE("doctor: a translation at our own priority, for one address only") {
 
 TEST_CASE("doctor: what portmap left, by iptables and by nft") {
   const Patient patient;
-  const std::string why = R"(
+  // In a PID namespace of our own nobody is proven gone: nothing is to be removed then.
+  const bool proves = !first_mounts().empty();
+  const auto why = [&proves](const std::string& command) {
+    return R"(
          why:  portmap's rules are evaluated before ours: a port in one of them leads to its
-               container; no namespace of this host has the addresses that they lead to
-         fix:  )";
+               container; )" +
+           (proves ? "no namespace of this host has the addresses that they lead to\n"
+                     "         fix:  " +
+                         command
+                   : "none of its containers is proven gone, so leave them to portmap") +
+           "\n";
+  };
   patient.portmap("gone", 9090);
   const std::string chain =
       word_after(tool(patient.lab.host(), "nft list table ip nat"), "chain CNI-DN-");
   const std::string text =
-      R"(note     table FAMILY nat has chains of portmap: CNI-DN-HASH, CNI-HOSTPORT-DNAT)" + why +
-      "nft 'delete rule FAMILY nat OUTPUT handle OUT; delete rule FAMILY nat PREROUTING handle "
-      "PRE; flush chain FAMILY nat CNI-DN-HASH; flush chain FAMILY nat CNI-HOSTPORT-DNAT; delete "
-      "chain FAMILY nat CNI-DN-HASH; delete chain FAMILY nat CNI-HOSTPORT-DNAT'\n";
+      R"(note     table FAMILY nat has chains of portmap: CNI-DN-HASH, CNI-HOSTPORT-DNAT)" +
+      why("nft 'delete rule FAMILY nat OUTPUT handle OUT; delete rule FAMILY nat PREROUTING handle "
+          "PRE; flush chain FAMILY nat CNI-DN-HASH; flush chain FAMILY nat CNI-HOSTPORT-DNAT; "
+          "delete chain FAMILY nat CNI-DN-HASH; delete chain FAMILY nat CNI-HOSTPORT-DNAT'");
   std::string expected;
   for (const std::string family : {"ip", "ip6"}) {
     const std::string listed = tool(patient.lab.host(), "nft -a list table " + family + " nat");
@@ -152,6 +160,7 @@ TEST_CASE("doctor: what portmap left, by iptables and by nft") {
   }
   patient.finds({{portmap, expected}}, "no problems, 2 notes");
   patient.mend();
+  if (!proves) nft(patient.lab.host(), "delete table ip nat; delete table ip6 nat");
   CHECK(patient.is_well());
   CHECK(tool(patient.lab.host(), "nft list ruleset").find("CNI-") == std::string::npos);
 
@@ -161,10 +170,11 @@ TEST_CASE("doctor: what portmap left, by iptables and by nft") {
         chain prerouting { type nat hook prerouting priority dstnat; jump hostports
         }
       })");
-  patient.finds({{portmap, "note     table ip cni_hostport is portmap's" + why +
-                               "nft delete table ip cni_hostport\n"}},
+  patient.finds({{portmap, "note     table ip cni_hostport is portmap's" +
+                               why("nft delete table ip cni_hostport")}},
                 "no problems, 1 note");
   patient.mend();
+  if (!proves) nft(patient.lab.host(), "delete table ip cni_hostport");
   CHECK(patient.is_well());
 }
 
@@ -178,6 +188,10 @@ TEST_CASE("doctor: a port that portmap still translates to a dead container") {
   CHECK(result.out.find("problem  table ip nat, chain CNI-DN-") != std::string::npos);
   CHECK(result.out.ends_with("\n2 problems, 2 notes\n"));
   patient.mend();
+  if (first_mounts().empty()) {  // nobody is proven dead
+    CHECK(patient.failure() != served);
+    return;
+  }
   CHECK(patient.is_well());
   CHECK(patient.answer() == served);
 }

@@ -67,8 +67,9 @@ class Narrow final : public Transport {
     }
     return netlink_.exchange(requests, on_reply);
   }
-  Status peek(std::span<const std::uint8_t> requests, const OnReply& on_reply) override {
-    return netlink_.peek(requests, on_reply);
+  Status peek(std::span<const std::uint8_t> requests, const OnReply& on_reply,
+              const IsEnough& is_enough) override {
+    return netlink_.peek(requests, on_reply, is_enough);
   }
 
  private:

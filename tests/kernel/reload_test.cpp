@@ -183,7 +183,8 @@ TEST_CASE("reload: an operator's rule among ours is still found") {
   test::nft(reloaded.lab.host(), "insert rule inet nft-port-mapper MAIL tcp dport 22 drop");
   test::nft(reloaded.lab.host(), "insert rule inet nft-port-mapper networks ct mark 7 jump MAIL");
   CHECK(ctl(reloaded.lab, {"check"}) ==
-        "1\nchain MAIL has rules that are not ours; the next ADD of its network repairs that\n"
+        "1\nchain MAIL has rules that are not ours: number 1 of 6; the next ADD of its network"
+        " repairs that\n"
         "chain networks has rules that are not ours\n"
         "nft-port-mapperctl check --repair repairs 1 of these.\n");
   CHECK(reloaded.mail.add("def", reloaded.mail_ports) == done);

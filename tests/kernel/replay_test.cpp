@@ -35,7 +35,7 @@ class Replay {
     lab_.network("mynet", "10.88.0.1/16", "fd00:88::1/64");
     lab_.network("podman1", "10.89.0.1/16", "fd00:89::1/64");
     lab_.network("nomad", "172.26.64.1/20", "fd00:26::1/64");
-    lab_.network("crio", "10.85.0.1/16", "1100:200::1/24");
+    lab_.network("pods", "10.85.0.1/16", "1100:200::1/24");
     scratch_.script("bridge", "{ printf 'delegate %s ' \"$CNI_COMMAND\"; cat; echo; } >>" +
                                   scratch_.path("calls") + "\n[ $CNI_COMMAND != ADD ] || cat " +
                                   (directory / "delegate").string() + "/\"$CNI_CONTAINERID\".json");

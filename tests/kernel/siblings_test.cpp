@@ -5,6 +5,7 @@
 #include "tests/support/connection.hpp"
 #include "tests/support/monitor.hpp"
 #include "tests/support/runtime.hpp"
+#include "tests/support/text.hpp"
 #include "tests/support/tool.hpp"
 #include "tests/support/verdict.hpp"
 
@@ -75,13 +76,6 @@ struct Servers {
         db6(ns, "db", Protocol::tcp, kDbAddress6, 80) {}
   Server web, web6, db, db6;
 };
-
-std::size_t count(const std::string& text, const std::string& part) {
-  std::size_t found = 0;
-  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1))
-    ++found;
-  return found;
-}
 
 const Mappings kPorts = {{8080, 80}};
 

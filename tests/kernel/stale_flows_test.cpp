@@ -61,6 +61,13 @@ struct Turns {
   }
 };
 
+// Somebody who may translate destinations too, so that flows are looked at one by one.
+void let_others_translate(const Lab& lab) {
+  (void)tool(lab.host(), "nft add table ip others");
+  (void)tool(lab.host(),
+             "nft add chain ip others pre { type nat hook prerouting priority -150 ; }");
+}
+
 // A kernel without ctnetlink: strace turns the plugin's first request to it into one for a
 // subsystem that does not exist (EINVAL from the kernel itself), or lets the system call fail.
 class WithoutConntrack {
@@ -68,6 +75,7 @@ class WithoutConntrack {
   // The calls are the same each time, so a first one in a lab of its own tells which to change.
   WithoutConntrack() {
     const Turns turns;
+    let_others_translate(turns.lab);
     for (const char* command : {"ADD", "DEL"}) {
       (void)call(turns, command, "");
       std::istringstream lines(traced_.calls());
@@ -244,8 +252,42 @@ TEST_CASE("stale flows: of all UDP flows, ADD and DEL delete those of their port
   fill();
 }
 
+TEST_CASE("stale flows: a DEL ends its own of TCP and UDP, and another table's to there go on") {
+  const Turns turns;
+  const Lab& lab = turns.lab;
+  const Service a(turns.a, "a", 53);
+  const std::string own = "src=192.0.2.2 dst=192.0.2.1 sport=5000 dport=5353";
+  const std::string anothers = "src=192.0.2.2 dst=192.0.2.11 sport=5000 dport=5353";
+  for (const bool others_translate : {false, true}) {
+    CAPTURE(others_translate);
+    if (others_translate) {
+      let_others_translate(lab);
+      for (const char* protocol : {"tcp", "udp"})
+        (void)tool(lab.host(), std::string("nft add rule ip others pre ip daddr 192.0.2.11 ") +
+                                   protocol + " dport 5353 dnat to " + container + ":53");
+    }
+    for (const Protocol protocol : {Protocol::tcp, Protocol::udp}) {
+      const std::string name(to_string(protocol));
+      CAPTURE(name);
+      REQUIRE(turns.runtime.add("a", {{port, 53, name, "192.0.2.1"}}) == done);
+      REQUIRE(ask(lab.client(), protocol, "192.0.2.1", port, fixed) == "a 192.0.2.2");
+      if (others_translate)
+        REQUIRE(ask(lab.client(), protocol, "192.0.2.11", port, fixed) == "a 192.0.2.2");
+      const auto has = [&](const std::string& flow) {
+        return join(flows(lab, name)).find(flow) != std::string::npos;
+      };
+      CHECK(has(own));
+      CHECK(has(anothers) == others_translate);
+      REQUIRE(turns.runtime.del("a") == done);
+      CHECK_FALSE(has(own));
+      CHECK(has(anothers) == others_translate);
+    }
+  }
+}
+
 TEST_CASE("stale flows: prune ends those of many attachments, and goes through all flows once") {
   Lab lab;
+  let_others_translate(lab);
   const Runtime runtime(lab);
   for (const int i : {2, 3, 4}) {
     const std::string name = std::to_string(i);
@@ -282,6 +324,7 @@ TEST_CASE("stale flows: without conntrack there is a note, and ADD and DEL succe
     CAPTURE(what);
     const Turns turns;
     const Lab& lab = turns.lab;
+    let_others_translate(lab);
     const Service a(turns.a, "a", 53);
     const RunResult added = kernel.call(turns, "ADD", how);
     CHECK(added.status == 0);

@@ -378,6 +378,16 @@ TEST_CASE("trace: a signal ends it and its table, and a killed one leaves no tab
   CHECK(trace_table(ns) == "");
 }
 
+TEST_CASE("trace: signals that come at its very end do not cost what it has to say") {
+  const Patient patient;
+  Tracing tracing(patient.lab.host(), {"8080", "--json"});
+  for (const int number : {SIGSTOP, SIGTERM, SIGINT, SIGHUP, SIGCONT}) tracing.signal(number);
+  const RunResult result = tracing.result();
+  CHECK(result.status == 1);
+  CHECK(result.out.starts_with("{"));
+  CHECK(trace_table(patient.lab.host()) == "");
+}
+
 TEST_CASE(
     "trace: what chooses its packets ends after two minutes whatever becomes of the program") {
   const Patient patient;

@@ -46,6 +46,7 @@ void KernelModel::look(const Question& question, nft::Section section, Snapshot&
     case nft::Section::ruleset:
       snapshot.generation = generation_;
       snapshot.ruleset = diff(question.network);
+      snapshot.has_egress = false;
       break;
     case nft::Section::network_chains:
       snapshot.network_chains = network_chains();

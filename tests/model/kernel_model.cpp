@@ -239,6 +239,7 @@ std::vector<nft::OwnerEntry> KernelModel::owners() const {
 nft::InstalledPorts KernelModel::installed(const nft::OwnerHash& owner,
                                            const std::string& chain) const {
   nft::InstalledPorts installed;
+  installed.may_be_masqueraded = false;  // there is no such table
   installed.owner = owner;
   installed.chain = chain;
   const Set* const set = find_set(nft::kOwners);

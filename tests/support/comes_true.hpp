@@ -8,11 +8,13 @@
 #include <chrono>
 #include <thread>
 
+#include "tests/support/slowness.hpp"
+
 namespace portmapper::test {
 
 template <typename Condition>
 bool comes_true(Condition condition) {
-  for (int i = 0; i < 50; ++i) {
+  for (int i = 0; i < 50 * slowness(); ++i) {
     if (condition()) return true;
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }

@@ -85,8 +85,7 @@ struct FakeTable {
     const std::uint32_t sequence = request.header->nlmsg_seq;
     const std::string name = request.name();
     if (name == "GETGEN") replies.generation(sequence, 7);
-    if (name == "GETTABLE")
-      replies.nft_message(NFT_MSG_NEWTABLE, sequence, Attrs().number(NFTA_TABLE_FLAGS, flags));
+    if (name == "GETTABLE") answer_table(request, replies);
     if (name == "GETCHAIN")
       list(replies, request, chains, NFT_MSG_NEWCHAIN, NFTA_CHAIN_NAME,
            [](const FakeChain& chain) { return chain.attributes(); });
@@ -101,6 +100,16 @@ struct FakeTable {
       });
     if (name == "GETRULE") rules(request, replies);
     if (name == "GETSETELEM") look_up(request, replies);
+  }
+
+  void answer_table(const Request& request, Replies& replies) const {
+    const std::uint32_t sequence = request.header->nlmsg_seq;
+    const std::string name = text_of(request, NFTA_TABLE_NAME);
+    if (name == nft::kTable)
+      replies.nft_message(NFT_MSG_NEWTABLE, sequence,
+                          Attrs().text(NFTA_TABLE_NAME, name).number(NFTA_TABLE_FLAGS, flags));
+    else
+      replies.error(sequence, ENOENT);
   }
 
   static std::string text_of(const Request& request, std::uint16_t type) {

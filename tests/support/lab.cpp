@@ -41,7 +41,7 @@ std::string mac_of(const std::string& prefix) {
   return text.data();
 }
 
-std::string quoted(std::string_view text) {
+std::string json_text(std::string_view text) {
   return "\"" + std::string(text) + "\"";
 }
 
@@ -153,16 +153,16 @@ std::string Lab::previous_result(const std::string& name, std::string_view versi
   // Before 1.0.0 every address tells its family.
   const bool tell_family = version.starts_with("0.");
   std::string ips = (tell_family ? R"({"version":"4","address":)" : R"({"address":)") +
-                    quoted(container.address) + R"(,"gateway":)" + quoted(network.gateway) +
+                    json_text(container.address) + R"(,"gateway":)" + json_text(network.gateway) +
                     R"(,"interface":2})";
   if (!container.address6.empty()) {
     ips += (tell_family ? R"(,{"version":"6","address":)" : R"(,{"address":)") +
-           quoted(container.address6) + R"(,"gateway":)" + quoted(network.gateway6) +
+           json_text(container.address6) + R"(,"gateway":)" + json_text(network.gateway6) +
            R"(,"interface":2})";
   }
-  return R"({"cniVersion":)" + quoted(version) + R"(,"interfaces":[{"name":)" +
-         quoted(container.bridge) + R"(},{"name":)" + quoted(container.host_interface) +
-         R"(},{"name":"eth0","sandbox":)" + quoted(namespace_path(ns(name))) + R"(}],"ips":[)" +
+  return R"({"cniVersion":)" + json_text(version) + R"(,"interfaces":[{"name":)" +
+         json_text(container.bridge) + R"(},{"name":)" + json_text(container.host_interface) +
+         R"(},{"name":"eth0","sandbox":)" + json_text(namespace_path(ns(name))) + R"(}],"ips":[)" +
          ips + R"(],"routes":[{"dst":"0.0.0.0/0"}],"dns":{}})";
 }
 

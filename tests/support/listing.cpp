@@ -100,7 +100,10 @@ void nft(const std::string& ns, const std::string& script) {
 }
 
 std::string listing(const std::string& ns) {
-  const RunResult result = run({"nft", "list", "table", "inet", "nft-port-mapper"}, {.ns = ns});
+  RunResult result = run({"nft", "list", "table", "inet", "nft-port-mapper"}, {.ns = ns});
+  constexpr std::string_view newer = "hook output priority dstnat + 1;";
+  if (const std::size_t found = result.out.find(newer); found != std::string::npos)
+    result.out.replace(found, newer.size(), "hook output priority -99;");
   if (result.status == 0) return result.out;
   if (result.err.find("No such file or directory") != std::string::npos) return "";
   throw std::runtime_error("nft list table: " + result.err);

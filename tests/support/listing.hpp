@@ -16,7 +16,8 @@
 namespace portmapper::test {
 
 void nft(const std::string& ns, const std::string& script);
-// `nft list table inet nft-port-mapper`; empty when there is no such table.
+// `nft list table inet nft-port-mapper`; empty when there is no such table. Newer versions of nft have a
+// word for the priority of our output chain; it is the number here, which all of them read.
 std::string listing(const std::string& ns);
 std::string normalise(std::string_view listing);
 

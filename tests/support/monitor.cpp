@@ -8,6 +8,7 @@
 
 #include "tests/support/listing.hpp"
 #include "tests/support/namespace.hpp"
+#include "tests/support/slowness.hpp"
 
 namespace portmapper::test {
 namespace {
@@ -42,7 +43,7 @@ Monitor::Monitor(std::string ns) : ns_(std::move(ns)) {
   running_ = std::async(std::launch::async, [script, in = ns_] {
     return run({"bash", "-c", script}, {.ns = in});
   });
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+  const auto deadline = std::chrono::steady_clock::now() + slowness() * std::chrono::seconds(5);
   while (!has_listener(ns_)) {
     if (std::chrono::steady_clock::now() > deadline)
       throw std::runtime_error("nft monitor does not listen");

@@ -19,6 +19,7 @@
 
 #include "lib/base/unique_fd.hpp"
 #include "tests/support/process.hpp"
+#include "tests/support/running.hpp"
 
 namespace portmapper::test {
 namespace {
@@ -73,14 +74,14 @@ extern "C" void remove_all_and_die(int signal_number) {
   return true;
 }();
 
-// "npm-<pid>-...", and no process has that number any more.
+// "npm-<pid>-...", and no process of that number runs any more.
 bool belongs_to_the_dead(std::string_view name) {
   if (!name.starts_with("npm-")) return false;
   name.remove_prefix(4);
   pid_t pid = 0;
   const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), pid);
   if (error != std::errc() || end == name.data() + name.size() || *end != '-') return false;
-  return kill(pid, 0) != 0 && errno == ESRCH;
+  return !is_running(pid);
 }
 
 void sweep_once() {

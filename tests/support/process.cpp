@@ -15,6 +15,7 @@
 
 #include "lib/base/unique_fd.hpp"
 #include "tests/support/namespace.hpp"
+#include "tests/support/slowness.hpp"
 
 namespace portmapper::test {
 namespace {
@@ -115,7 +116,7 @@ RunResult run(const std::vector<std::string>& argv, const RunOptions& options) {
   Pipe in = make_pipe();
   Pipe out = make_pipe();
   Pipe err = make_pipe();
-  const auto deadline = Clock::now() + options.time_limit;
+  const auto deadline = Clock::now() + slowness() * options.time_limit;
   const pid_t pid = spawn(argv, options, in.reader.get(), out.writer.get(), err.writer.get());
   in.reader.reset();
   out.writer.reset();

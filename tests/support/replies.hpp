@@ -175,9 +175,15 @@ class FakeTransport final : public Transport {
     if (failure) return *failure;
     return {};
   }
-  Status peek(std::span<const std::uint8_t> bytes, const OnReply& on_reply) override {
+  // As if each message came in a datagram of its own.
+  Status peek(std::span<const std::uint8_t> bytes, const OnReply& on_reply,
+              const IsEnough& is_enough) override {
     ++peeks;
-    return exchange(bytes, on_reply);
+    bool has_enough = false;
+    return exchange(bytes, [&](const nlmsghdr& reply) {
+      if (!has_enough) on_reply(reply);
+      has_enough = has_enough || is_enough();
+    });
   }
 
   std::deque<Replies> answers;

@@ -13,6 +13,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "tests/support/slowness.hpp"
 #include "tests/support/traffic.hpp"
 
 namespace portmapper::test {
@@ -117,7 +118,7 @@ SctpReceiver::SctpReceiver(const std::string& ns, Family family)
 
 std::optional<SctpPacket> SctpReceiver::receive(std::chrono::milliseconds timeout) {
   pollfd entry{socket_.get(), POLLIN, 0};
-  if (poll(&entry, 1, static_cast<int>(timeout.count())) <= 0) return std::nullopt;
+  if (poll(&entry, 1, slowness() * static_cast<int>(timeout.count())) <= 0) return std::nullopt;
   SocketAddress peer;
   std::array<std::uint8_t, 2048> buffer{};
   alignas(cmsghdr) std::array<char, 128> control{};

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "tests/support/process.hpp"
+#include "tests/support/slowness.hpp"
 #include "tests/support/tool.hpp"
 
 namespace portmapper::test {
@@ -37,7 +38,7 @@ class Tracing {
   Tracing(std::string ns, std::vector<std::string> words) : ns_(std::move(ns)) {
     words.insert(words.begin(), {CTL, "trace"});
     running_ = std::async(std::launch::async, [words, in = ns_] { return run(words, {.ns = in}); });
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    const auto deadline = std::chrono::steady_clock::now() + slowness() * std::chrono::seconds(10);
     while ((table_ = trace_table(ns_)).empty() && std::chrono::steady_clock::now() < deadline)
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     REQUIRE(!table_.empty());

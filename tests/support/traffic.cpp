@@ -10,6 +10,7 @@
 #include <stdexcept>
 
 #include "tests/support/namespace.hpp"
+#include "tests/support/slowness.hpp"
 
 namespace portmapper::test {
 namespace {
@@ -211,7 +212,7 @@ void Server::answer_datagram() {
 std::string probe(const std::string& ns, Protocol protocol, const std::string& address,
                   std::uint16_t port, const ProbeOptions& options) {
   const IpAddress remote = parse_address(address);
-  const auto deadline = Clock::now() + options.timeout;
+  const auto deadline = Clock::now() + slowness() * options.timeout;
   const UniqueFd fd = open_socket(ns, remote.family(), socket_type(protocol), 0);
   if (options.source_port != 0 || !options.source_address.empty()) {
     const SocketAddress local(options.source_address.empty()

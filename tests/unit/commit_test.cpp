@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <cerrno>
+#include <map>
 #include <string>
 
 #include "tests/support/example.hpp"
@@ -83,6 +84,34 @@ TEST_CASE("a refusal of what is no element names the operation") {
         "}: Operation not supported");
   CHECK(outcome(transaction, Replies().error(21, EBUSY), EBUSY) ==
         "nftables refused: add chain inet nft-port-mapper MESOS-WEB: Device or resource busy");
+}
+
+// "No such file or directory" of a rule said nothing to whoever had a kernel without nft_socket.
+TEST_CASE("a refusal names the modules that the kernel may lack") {
+  const Transaction transaction =
+      build_tables({"MESOS-WEB", {}}, std::vector<std::string>{"MESOS-WEB"}, {});
+  std::map<std::string, std::string> example_of;  // an operation, by the modules
+  for (std::uint32_t i = 0; i < transaction.operations.size(); ++i) {
+    const std::string said = outcome(transaction, Replies().error(i + 2, ENOENT), ENOENT);
+    const std::string before = " (it takes the kernel's ";
+    const std::size_t begin = said.find(before);
+    if (begin == std::string::npos) continue;
+    const std::size_t end = said.find("): No such file or directory", begin);
+    example_of.emplace(said.substr(begin + before.size(), end - begin - before.size()),
+                       said.substr(18, begin - 18));
+  }
+  std::string text;
+  for (const auto& [modules, operation] : example_of) text += modules + ": " + operation + "\n";
+  CHECK(
+      text ==
+      "nft_chain_nat: add chain inet nft-port-mapper prerouting { type nat hook prerouting "
+      "priority -99; policy accept; }\n"
+      "nft_ct, nft_masq: add rule inet nft-port-mapper postrouting ct status dnat ct label 127 ip "
+      "saddr . ip daddr @hairpin-ip masquerade\n"
+      "nft_ct, nft_nat: add rule inet nft-port-mapper MESOS-WEB meta nfproto ipv4 ct label set 127 "
+      "dnat ip to ip daddr . meta l4proto . th dport map @MESOS-WEB-hostip\n"
+      "nft_fib_inet: add rule inet nft-port-mapper prerouting fib daddr type != local return\n"
+      "nft_socket: add rule inet nft-port-mapper any-address socket wildcard 0 return\n");
 }
 
 TEST_CASE("the kernel's own words are kept") {

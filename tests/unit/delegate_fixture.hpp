@@ -29,10 +29,12 @@
 
 #include "lib/base/unique_fd.hpp"
 #include "lib/delegate/runner.hpp"
+#include "tests/support/running.hpp"
 
 namespace delegate_test {
 
 using namespace portmapper;
+using test::is_running;
 
 inline std::string read_all(int fd) {
   std::string text;
@@ -116,6 +118,12 @@ class Plugins {
     delegate::PluginRunner runner(directory.string());
     return runner.run({.type = "plugin", .command = command, .input = input, .time_limit = limit});
   }
+  // What a script wrote with "echo $!" to the file of that name.
+  [[nodiscard]] pid_t pid_in(const std::string& name) const {
+    const pid_t pid = std::atoi(contents(path(name)).c_str());
+    REQUIRE(pid > 0);  // 0 would be our own process group
+    return pid;
+  }
 
   std::filesystem::path directory;
 
@@ -183,15 +191,8 @@ std::chrono::milliseconds time_of(Body body) {
                                                                begin);
 }
 
-inline bool is_running(const std::string& pid) {
-  const std::string stat = contents("/proc/" + pid + "/stat");
-  const std::size_t name_end = stat.rfind(')');
-  return name_end != std::string::npos && stat.substr(name_end + 2, 1) != "Z" &&
-         stat.substr(name_end + 2, 1) != "X";
-}
-
 // Killed processes take a moment to go.
-inline bool stops_running(const std::string& pid) {
+inline bool stops_running(pid_t pid) {
   for (int i = 0; i < 100 && is_running(pid); ++i) usleep(10'000);
   return !is_running(pid);
 }

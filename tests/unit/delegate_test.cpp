@@ -328,9 +328,7 @@ TEST_CASE("delegate: the time limit kills the delegate and what it started") {
   CHECK(result.error().details == "stuck");
   CHECK(time >= milliseconds(1000));
   CHECK(time < milliseconds(5000));
-  std::string child = contents(plugins.path("child"));
-  child.pop_back();
-  CHECK(stops_running(child));
+  CHECK(stops_running(plugins.pid_in("child")));
 }
 
 TEST_CASE("delegate: a time limit of 0 is none, a huge one does not overflow") {
@@ -346,15 +344,14 @@ TEST_CASE("delegate: a daemon that keeps the pipes open, or fills them, is not w
   Result<std::string> result = std::string();
   CHECK(time_of([&] { result = plugins.run("in"); }) < milliseconds(5000));
   CHECK(said(result) == "success: in");
-  std::string daemon = contents(plugins.path("daemon"));
-  daemon.pop_back();
+  const pid_t daemon = plugins.pid_in("daemon");
   CHECK(is_running(daemon));  // not ours to stop
-  kill(std::atoi(daemon.c_str()), SIGKILL);
+  kill(daemon, SIGKILL);
+  CHECK(stops_running(daemon));
 
   plugins.script("yes noise >&2 2>/dev/null & echo $! > '" + plugins.path("daemon") + "'; cat");
   const milliseconds time = time_of([&] { result = plugins.run("in"); });
-  daemon = contents(plugins.path("daemon"));
-  kill(std::atoi(daemon.c_str()), SIGKILL);
+  kill(plugins.pid_in("daemon"), SIGKILL);
   CHECK(time < milliseconds(5000));
   CHECK(said(result) == "success: in");
 }

@@ -49,6 +49,33 @@ TEST_CASE("doctor trial: a test client that the host's routes send no answers te
       " where its packets go | nft-port-mapperctl trace 8080/tcp\n");
 }
 
+TEST_CASE(
+    "doctor trial: a kernel to which the addresses of a VRF are not the host's own is told of") {
+  Host host = host_of_one_port();
+  host.probe = "npmprobe1";
+  host.interfaces.push_back(interface_of("blue", 9, "vrf"));
+  host.interfaces[0].master = 9;
+  host.ports[0].trial = {.direct = host::Answer::answered,
+                         .outside = host::Answer::refused,
+                         .was_taken = false,
+                         .finds_back = false};
+  CHECK(
+      told(diagnose(host)) ==
+      "problem: 0.0.0.0:8080/tcp fails: a connection from a test client was refused | its clients"
+      " come by eth0, which is in VRF blue, and for this kernel's rules the addresses of a VRF are"
+      " not the host's own: those of Linux 6.1 are not, those of 6.12 are; it takes a newer"
+      " kernel, or an interface that is in no VRF; see where its packets go |"
+      " nft-port-mapperctl trace 8080/tcp\n");
+  // Where the table took the connection, the kernel knows them.
+  host.ports[0].trial.was_taken = true;
+  host.ports[0].trial.outside = host::Answer::silent;
+  CHECK(told(diagnose(host)).starts_with("note: no test connection tells about"));
+  // A bridge is no VRF.
+  host.ports[0].trial.was_taken = false;
+  host.interfaces.back().kind = "bridge";
+  CHECK(told(diagnose(host)).find("VRF") == std::string::npos);
+}
+
 TEST_CASE("doctor trial: a port that clients reach and the host itself does not") {
   Host host = host_of_one_port();
   host.probe = "npmprobe1";

@@ -206,6 +206,14 @@ TEST_CASE("lint: a bridge without hairpinMode, where br_netfilter is on") {
         "br_netfilter is on\n");
 }
 
+TEST_CASE("lint: what ipMasq alone gives an effect") {
+  CHECK(told("f", list({bridge, ours_with(R"("ipMasq":true,"snatAddress":"192.0.2.1")")})) == "");
+  CHECK(told("f", list({bridge, ours_with(R"("nonMasqueradeCIDRs":["10.0.0.0/8"])")})) ==
+        "f:3:85 note masquerade plugins[1].nonMasqueradeCIDRs: plugins[1].nonMasqueradeCIDRs is "
+        "there "
+        "without \"ipMasq\": true\n");
+}
+
 TEST_CASE("lint: ipMasq where there is no iptables") {
   const Facts without{.has_iptables = false};
   const auto first = [](const std::string& members, const Facts& facts) {

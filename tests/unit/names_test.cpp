@@ -89,12 +89,12 @@ TEST_CASE("an interface may be called with dots: only a comment of full length w
   CHECK(parsed("web/abc/...") == "web|abc|...");
 }
 
-TEST_CASE("a comment of 51 bytes may have been cut for the owner entry's sake, one of 50 was not") {
+TEST_CASE("a comment of 41 bytes may have been cut for the owner entry's sake, one of 40 was not") {
   const auto of_length = [](std::size_t length) {
     return "web/" + std::string(length - 8, 'x') + "/...";
   };
-  CHECK(parsed(of_length(50)) == "web|" + std::string(42, 'x') + "|...");
-  CHECK(parsed(of_length(51)) == "-");
+  CHECK(parsed(of_length(40)) == "web|" + std::string(32, 'x') + "|...");
+  CHECK(parsed(of_length(41)) == "-");
   const std::string whole = std::string(83, 'x');  // 92 bytes in all, and it ends in no dots
   CHECK(parsed("web/" + whole + "/eth0") == "web|" + whole + "|eth0");
 }

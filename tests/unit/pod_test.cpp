@@ -34,7 +34,7 @@ ElementData again(const ElementData& data) {
 
 }  // namespace
 
-TEST_CASE("pod: CNI_ARGS as CRI-O, containerd and podman set them") {
+TEST_CASE("pod: CNI_ARGS as containerd and podman set them") {
   CHECK(pod("IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=web;"
             "K8S_POD_INFRA_CONTAINER_ID=abc") == "default|web");
   CHECK(pod("K8S_POD_NAME=web") == "|web");

@@ -139,6 +139,38 @@ TEST_CASE("siblings: the same ID in another namespace is another container; unkn
         "host port");
 }
 
+TEST_CASE("siblings: another cookie is another container; one without a cookie may be the same") {
+  const NetworkNamespace older{.path = "/run/netns/abc", .device = 4, .inode = 7};
+  NetworkNamespace first = older;
+  first.cookie = 1;
+  NetworkNamespace second = older;
+  second.cookie = 2;
+  InstalledPorts web = installed_of(kWeb, false);
+  const auto is_sibling_in = [&web](const NetworkNamespace& a, const NetworkNamespace& b) {
+    web.netns = a;
+    return is_sibling(web, plan_of("db", "10.23.0.2/16", kMappings, b));
+  };
+  CHECK(is_sibling_in(first, first));
+  CHECK_FALSE(is_sibling_in(first, second));
+  CHECK(is_sibling_in(older, second));
+  CHECK(is_sibling_in(first, older));
+  CHECK(same_record(first, first));
+  CHECK_FALSE(same_record(older, first));
+}
+
+TEST_CASE("siblings: a record is withdrawn only while nobody made another one") {
+  InstalledPorts web = installed_of(kWeb, false);
+  web.netns = {.path = "/run/netns/abc", .device = 4, .inode = 7};
+  const Withdrawal dead{.owner = web.owner, .chain = "WEB", .only = web.netns};
+  const auto withdrawn = [&] {
+    const Decision decision = decide_withdrawal(dead, {.installed = web, .others_publish = true});
+    return !std::get<Transaction>(decision).operations.empty();
+  };
+  CHECK(withdrawn());
+  web.netns.cookie = 1;  // added again, in a namespace that has the number now
+  CHECK_FALSE(withdrawn());
+}
+
 TEST_CASE("siblings: names too long for a comment tell their container by its hash") {
   Plan web = kWeb;
   web.attachment.network = std::string(150, 'n');

@@ -118,6 +118,42 @@ TEST_CASE("an owner entry whose comment may be cut keeps its network's hash, and
   CHECK(owner.comment.ends_with("..."));
 }
 
+TEST_CASE(
+    "an owner entry that has everything tells its attachment by comment or hash, at the limit") {
+  PlanInput input = example_input();
+  input.netns = {.path = "/n", .device = 4, .inode = 7, .cookie = 9, .observer = {1, 2}};
+  input.chain.name = std::string(100, 'c');
+  input.addresses = {prefix("10.22.0.2/32"), prefix("fd00::2/128")};
+  const auto owner_of = [&input](std::size_t length) {
+    input.attachment.container_id = std::string(length - 9, 'x');
+    Plan plan = make_plan(input);
+    plan.is_restored = true;
+    const Transaction transaction = insertion(plan);
+    CHECK(elements_of(transaction, "owners").userdata.size() <= 254);
+    return userdata_of(transaction, "owners");
+  };
+  // 254 - 3 - namespace 26, cookie 10, observer 18, chain 102, hairpin 3, wish 5, count 10, restored 2
+  REQUIRE(owner_of(75).hairpin != 0);
+  CHECK(owner_of(75).comment == "web/" + std::string(66, 'x') + "/eth0");
+  CHECK(owner_of(75).netns.cookie == 9);
+  CHECK_FALSE(owner_of(75).container);
+  // Two hashes of 17 bytes more.
+  CHECK(owner_of(76).comment == "web/" + std::string(34, 'x') + "...");
+  CHECK(owner_of(76).container == container_hash(std::string(67, 'x')));
+  CHECK(owner_of(76).network == network_hash("web"));
+  CHECK(owner_of(76).netns.cookie == 9);
+  Attachment attachment;
+  CHECK_FALSE(parse_attachment_comment(owner_of(76).comment, attachment));
+}
+
+TEST_CASE("a comment that looks like a shortened one has its hashes") {
+  PlanInput input = example_input();
+  input.attachment = {"web", std::string(30, 'x'), "eth..."};  // 41 bytes
+  CHECK(userdata_of(insertion(make_plan(input)), "owners").network == network_hash("web"));
+  input.attachment.container_id.pop_back();
+  CHECK_FALSE(userdata_of(insertion(make_plan(input)), "owners").network);
+}
+
 TEST_CASE("owner entries of a single address carry its hairpin tag") {
   PlanInput input = example_input();
   input.addresses = {prefix("10.22.0.2/32"), prefix("fd00::2/128")};

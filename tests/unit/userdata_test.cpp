@@ -86,6 +86,21 @@ TEST_CASE("who recorded a namespace goes with its numbers, and not without them"
         "00026100");
 }
 
+TEST_CASE("a namespace's cookie is a type of its own, which an older version skips") {
+  ElementData data{.comment = "a", .netns = netns("/n")};
+  data.netns.id = 0;
+  data.netns.cookie = 0x0102030405060708;
+  CHECK(hex(encode(data)) == hex(unhex("00 02 61 00"
+                                       "a1 18 0000000000000004 00000000f0000001 0000000000000000"
+                                       "ae 08 0102030405060708"
+                                       "a2 02 2f6e")));
+  CHECK(parsed(encode(data)) == data);
+  CHECK(parsed_hex("ae07 01020304 050607") == ElementData{});
+  CHECK(parsed_hex("ae09 01020304 05060708 09") == ElementData{});
+  data.netns.inode = 0;  // the number of nothing
+  CHECK(hex(encode(data)) == "00026100 a2022f6e");
+}
+
 TEST_CASE("a namespace that is not known leaves no numbers, but its path") {
   const ElementData data{.comment = "a", .netns = {.path = "/n"}};
   CHECK(hex(encode(data)) == "00026100 a2022f6e");
@@ -185,6 +200,19 @@ TEST_CASE("a rule without our tag, or with one of another length, is not ours") 
   CHECK(parse_rule_tag(unhex("a509 01020304 05060708 09")) == 0);
   CHECK(parse_rule_tag(unhex("a508 01020304 050607")) == 0);
   CHECK(parse_rule_tag(unhex("0002 6100 a508 00000000 00000007")) == 7);
+}
+
+TEST_CASE("a rule of a network chain tells its place, which an older version skips") {
+  const std::string tag = encode_rule_tag(7, {.number = 2, .count = 5});
+  CHECK(hex(tag) == "a5080000 00000000 0007af10 00000000 00000002 00000000 00000005");
+  CHECK(parse_rule_tag(bytes_of(tag)) == 7);
+  CHECK(parse_rule_place(bytes_of(tag)) == RulePlace{2, 5});
+  CHECK(parse_rule_place(bytes_of(encode_rule_tag(7))) == RulePlace{});
+  for (const char* wrong :
+       {"af10 00000000 00000000 00000000 00000005", "af10 00000000 00000006 00000000 00000005",
+        "af10 00000000 00000001 00000000 00010000", "af10 00000001 00000001 00000001 00000005",
+        "af08 00000000 00000001"})
+    CHECK(parse_rule_place(unhex(wrong)) == RulePlace{});
 }
 
 TEST_CASE("userdata: no path makes it longer than the kernel takes, whatever its length") {
