@@ -6,6 +6,8 @@
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <netinet/in.h>
 
+#include <map>
+
 #include "lib/base/connection_label.hpp"
 #include "tests/support/join.hpp"
 #include "tests/support/replies.hpp"
@@ -83,9 +85,16 @@ constexpr std::uint16_t ct(unsigned type) {
 struct Conntrack {
   FakeTransport kernel;
   std::vector<FakeFlow> flows;
+  std::map<Buffer, const FakeFlow*> by_original;
   std::vector<std::string> deleted;  // by the client's destination
 
   explicit Conntrack(std::vector<FakeFlow> all) : flows(std::move(all)) {
+    for (const FakeFlow& flow : flows) {
+      const Buffer body = message_of(flow);
+      const Bytes original =
+          Attributes(Bytes(body).subspan(sizeof(nfgenmsg))).find(CTA_TUPLE_ORIG)->payload;
+      by_original.emplace(Buffer(original.begin(), original.end()), &flow);
+    }
     kernel.respond = [this](Bytes requests) {
       Replies replies;
       for (std::size_t at = 0; at < requests.size();) {
@@ -108,19 +117,13 @@ struct Conntrack {
     const Attributes all(message_attributes(request, sizeof(nfgenmsg)));
     const auto original = all.find(CTA_TUPLE_ORIG);
     REQUIRE(original);
-    for (const FakeFlow& flow : flows) {
-      const Buffer body = message_of(flow);
-      const Attributes own(Bytes(body).subspan(sizeof(nfgenmsg)));
-      const Bytes wanted = own.find(CTA_TUPLE_ORIG)->payload;
-      if (!std::equal(wanted.begin(), wanted.end(), original->payload.begin(),
-                      original->payload.end()))
-        continue;
-      REQUIRE(all.find(CTA_ID)->number32() == flow.port);
-      deleted.push_back(std::string(to_string(flow.protocol)) + " " + flow.destination + " " +
-                        std::to_string(flow.port));
-      return true;
-    }
-    return false;
+    const auto named = by_original.find(Buffer(original->payload.begin(), original->payload.end()));
+    if (named == by_original.end()) return false;
+    const FakeFlow& flow = *named->second;
+    REQUIRE(all.find(CTA_ID)->number32() == flow.port);
+    deleted.push_back(std::string(to_string(flow.protocol)) + " " + flow.destination + " " +
+                      std::to_string(flow.port));
+    return true;
   }
   std::string delete_stale(const PortChange& change) {
     const IpAddress local[] = {kHost, ip("2001:db8::1")};

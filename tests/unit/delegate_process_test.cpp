@@ -111,7 +111,8 @@ TEST_CASE("delegate: none of our descriptors would survive an exec") {
   Plugins plugins;
   // Of what we close while it looks, `grep -L` would say that it lacks the flag.
   plugins.script(
-      "grep -H '^flags:' /proc/$PPID/fdinfo/* | grep -v '[2367][0-7]\\{6\\}$' | cut -d: -f1 | grep -o '[0-9]*$'");
+      "grep -H '^flags:' /proc/$PPID/fdinfo/* | grep -v '[2367][0-7]\\{6\\}$' | cut -d: -f1 | grep "
+      "-o '[0-9]*$'");
   std::string before;
   for (int fd = 0; fd < 1024; ++fd) {
     const int flags = fcntl(fd, F_GETFD);
