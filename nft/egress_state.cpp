@@ -21,6 +21,11 @@ bool has_damage(const EgressState& state, Damage::Kind kind, std::string_view ob
   });
 }
 
+bool has_rules(const EgressRules& rules, const std::string& chain) {
+  const auto found = rules.find(chain);
+  return found != rules.end() && !found->second.empty();
+}
+
 // From one look at the table to what is to be there: what one owner wants, beside all others.
 class EgressChange {
  public:
@@ -68,6 +73,18 @@ class EgressChange {
             ElementVerb::remove, egress_owners_spec(), {}, {{owner_key(owner_, entry->index)}}});
     if (plan != nullptr) own(*plan);
     delete_chains(plan);
+  }
+
+  // Those of others that lead nowhere, where a chain of theirs is there.
+  void lead_again(const EgressRules& rules) {
+    std::set<IpAddress> done;
+    for (const EgressEntry* entry : others_) {
+      const auto target = target_of_others(entry->address);
+      if (state_.sources.contains(entry->address) || !target || !has_rules(rules, target->chain) ||
+          !done.insert(entry->address).second)
+        continue;
+      lead(entry->address, target);
+    }
   }
 
   void delete_table() { add(DeleteTable{}); }
@@ -182,13 +199,13 @@ class EgressCheck {
   EgressCheck(const EgressState& state, const EgressRules& rules) : state_(state), rules_(rules) {}
 
   void table() {
-    for (const Damage& damage : state_.damage) find(to_string(damage));
-    if (!has_damage(state_, Damage::Kind::missing_chain, kPostrouting)) chain(egress_base_chain());
+    for (const Damage& damage : state_.damage) find_mendable(to_string(damage));
+    const ChainSpec base = egress_base_chain();
+    if (!has_damage(state_, Damage::Kind::missing_chain, kPostrouting) && !is_built(base))
+      find_mendable(not_as_built(base));
   }
   void chain(const ChainSpec& chain) {
-    const auto found = rules_.find(chain.name);
-    if (found == rules_.end() || found->second != egress_forms_of(chain))
-      find("chain " + chain.name + " is not as an ADD builds it");
+    if (!is_built(chain)) find(not_as_built(chain), "its next ADD builds it");
   }
   // It is led by its owner's chain, or by that of another attachment that has it.
   void address(const OwnerHash& owner, const IpAddress& address, const std::string& chain) {
@@ -200,24 +217,43 @@ class EgressCheck {
       is_owned = is_owned || (entry.owner == owner && entry.record == EgressEntry::Record::whole);
       is_led = is_led || (target != state_.sources.end() && target->second.chain == entry.chain);
     }
-    if (!is_owned) find(address.to_string() + " has no owner entry");
-    if (target == state_.sources.end())
-      find(address.to_string() + " is not masqueraded");
+    if (!is_owned)
+      find(address.to_string() + " has no owner entry",
+           "nft-port-mapperctl restore writes it again, release CONTAINER ends it");
+    if (target == state_.sources.end() && has_rules(rules_, chain))
+      find_mendable(address.to_string() + " is not masqueraded");
+    else if (target == state_.sources.end())
+      find(address.to_string() + " is not masqueraded", kNextAdd);
     else if (!is_led)
       find(address.to_string() + " is led to " +
-           (target->second.chain.empty() ? "no chain" : "chain " + target->second.chain) +
-           ", not to " + chain);
+               (target->second.chain.empty() ? "no chain" : "chain " + target->second.chain) +
+               ", not to " + chain,
+           kNextAdd);
   }
-  std::vector<std::string> take() { return std::move(findings_); }
+  std::vector<EgressFinding> take() { return std::move(findings_); }
 
  private:
-  void find(const std::string& what) {
-    findings_.push_back(std::string("table inet ") + kEgressTable + ": " + what);
+  static constexpr char kNextAdd[] = "nft-port-mapperctl restore, or its next ADD, repairs that";
+
+  [[nodiscard]] bool is_built(const ChainSpec& chain) const {
+    const auto found = rules_.find(chain.name);
+    return found != rules_.end() && found->second == egress_forms_of(chain);
+  }
+  static std::string not_as_built(const ChainSpec& chain) {
+    return "chain " + chain.name + " is not as an ADD builds it";
+  }
+  void find(const std::string& what, std::string advice) {
+    findings_.push_back(
+        {std::string("table inet ") + kEgressTable + ": " + what, std::move(advice)});
+  }
+  void find_mendable(const std::string& what) {
+    find(what, {});
+    findings_.back().is_mendable = true;
   }
 
   const EgressState& state_;
   const EgressRules& rules_;
-  std::vector<std::string> findings_;
+  std::vector<EgressFinding> findings_;
 };
 
 }  // namespace
@@ -277,15 +313,27 @@ std::vector<std::string> check_egress(const Plan& plan, const EgressState& state
     check.address(owner_hash(plan.attachment), source.address, egress_chain_of(source));
     if (checked.insert(egress_chain_of(source)).second) check.chain(egress_chain(source.network));
   }
-  return check.take();
+  std::vector<std::string> findings;
+  for (EgressFinding& finding : check.take()) findings.push_back(std::move(finding.what));
+  return findings;
 }
 
-std::vector<std::string> check_egress(const EgressState& state, const EgressRules& rules) {
+std::vector<EgressFinding> check_egress(const EgressState& state, const EgressRules& rules) {
   EgressCheck check(state, rules);
   check.table();
   for (const EgressEntry& entry : state.owners)
     check.address(entry.owner, entry.address, entry.chain);
   return check.take();
+}
+
+Transaction decide_egress_again(const EgressState& state, const EgressRules& rules) {
+  EgressCheck check(state, rules);
+  check.table();
+  const OwnerHash nobody{};
+  EgressChange change(nobody, state);
+  if (!check.take().empty()) change.build(Plan());
+  change.lead_again(rules);
+  return change.take();
 }
 
 }  // namespace portmapper::nft

@@ -85,7 +85,15 @@ using EgressRules = std::map<std::string, std::vector<RuleForm>>;
 // What is not as the plan's ADD left it.
 std::vector<std::string> check_egress(const Plan& plan, const EgressState& state,
                                       const EgressRules& rules);
+struct EgressFinding {
+  std::string what;
+  std::string advice{};      // where it is not mendable
+  bool is_mendable = false;  // by decide_egress_again
+};
 // What nobody's configuration has to tell: of the table, and of each owner's addresses.
-std::vector<std::string> check_egress(const EgressState& state, const EgressRules& rules);
+std::vector<EgressFinding> check_egress(const EgressState& state, const EgressRules& rules);
+// Puts back what needs no configuration: the base chain, the sets, and the elements of addresses whose owners'
+// chains are there. No operations: nothing of that is missing.
+Transaction decide_egress_again(const EgressState& state, const EgressRules& rules);
 
 }  // namespace portmapper::nft

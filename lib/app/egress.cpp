@@ -16,7 +16,7 @@
 namespace portmapper::app {
 namespace {
 
-using DecideEgress = std::function<nft::Transaction(const nft::EgressState&)>;
+using DecideEgress = std::function<Result<nft::Transaction>(const nft::EgressState&)>;
 
 // True: something was committed.
 Result<bool> change_egress(Transport& transport, const DecideEgress& decide) {
@@ -24,11 +24,16 @@ Result<bool> change_egress(Transport& transport, const DecideEgress& decide) {
     const Result<nft::EgressState> state = nft::read_egress(transport);
     if (!state && changed_concurrently(state.error().error_number)) continue;
     if (!state) return state.error();
-    const nft::Transaction transaction = decide(*state);
+    Result<nft::Transaction> decided = decide(*state);
+    if (!decided && changed_concurrently(decided.error().error_number)) continue;
+    if (!decided) return decided.error();
+    nft::Transaction transaction = *std::move(decided);
     if (transaction.operations.empty()) return false;
     nft::CommitResult result = nft::commit(transport, transaction);
-    if (result.refusal && result.refusal->error_number == EBUSY)  // somebody's rule goes there
-      result = nft::commit(transport, nft::without_chain_ends(transaction));
+    if (result.refusal && result.refusal->error_number == EBUSY) {  // somebody's rule goes there
+      transaction = nft::without_chain_ends(transaction);
+      result = nft::commit(transport, transaction);
+    }
     if (result) {
       // Where the kernel has no conntrack, or hands out no flows, those that there are go on.
       const std::set<IpAddress> addresses = nft::led_anew(transaction, *state);
@@ -86,6 +91,7 @@ void end_empty_table(Transport& transport, const nft::EgressState& state, Unmasq
   if (!state.exists || !state.owners.empty()) return;
   const Result<bool> gone = unmasquerade(transport, nft::OwnerHash());
   if (!gone) done.failures.push_back(gone.error());
+  done.ended_table = gone && *gone;
 }
 
 // The rules of the base chain, and of every chain that an owner or an address has.
@@ -224,6 +230,15 @@ Result<Unmasqueraded> unmasquerade_dead(Transport& transport, bool dry_run) {
   return done;
 }
 
+Result<bool> mend_masquerade(Transport& transport) {
+  return change_egress(transport, [&](const nft::EgressState& state) -> Result<nft::Transaction> {
+    if (!state.exists) return nft::Transaction();
+    const Result<nft::EgressRules> rules = rules_of(transport, state);
+    if (!rules) return rules.error();
+    return nft::decide_egress_again(state, *rules);
+  });
+}
+
 Result<bool> delete_egress_table(Transport& transport) {
   return change_egress(transport, [](const nft::EgressState& state) {
     nft::Transaction transaction{.generation = state.generation, .table = nft::kEgressTable};
@@ -252,12 +267,10 @@ Result<EgressAudit> audit_masquerade(Transport& transport) {
   const Result<EgressView> view = look_at_egress(transport);
   if (!view) return view.error();
   if (!view->state.exists) return EgressAudit();
-  EgressAudit audit{.findings = nft::check_egress(view->state, view->rules),
+  EgressAudit audit{.damage = nft::check_egress(view->state, view->rules),
                     .notes = notes_on_snat_addresses(view->rules)};
   for (const EgressLife& life : egress_life_of(view->state))
-    if (life.liveness == nft::Liveness::dead)
-      audit.findings.push_back("attachment " + life.first->comment +
-                               " is dead; nft-port-mapperctl prune ends its masquerading");
+    if (life.liveness == nft::Liveness::dead) audit.dead.push_back(life.first->comment);
   return audit;
 }
 

@@ -39,6 +39,7 @@ struct Unmasqueraded {
   std::vector<std::string> ended{};    // or, of a dry run, what would be
   std::vector<std::string> unknown{};  // nobody can tell from here whether they live
   std::vector<Error> failures{};
+  bool ended_table = false;  // an ADD had left it empty
 };
 // Of the attachments of a network that are not in `valid`.
 Result<Unmasqueraded> unmasquerade_unknown(Transport& transport, const std::string& network,
@@ -63,12 +64,15 @@ Result<EgressView> look_at_egress(Transport& transport);
 // What is not as the plan's ADD left it.
 std::vector<std::string> check_masquerade(const EgressView& view, const nft::Plan& plan);
 struct EgressAudit {
-  std::vector<std::string> findings{};  // what is damaged, and whose container is dead
+  std::vector<nft::EgressFinding> damage{};
+  std::vector<std::string> dead{};  // attachments
   std::vector<std::string>
       notes{};  // a snatAddress that is on no interface: its leavers get no answer
 };
 // Whatever the configurations say.
 Result<EgressAudit> audit_masquerade(Transport& transport);
+// Puts back what needs no configuration. True: something was missing.
+Result<bool> mend_masquerade(Transport& transport);
 // Who is masqueraded, of one network or of all; and whether the table is there.
 struct Masqueraded {
   bool has_table = false;

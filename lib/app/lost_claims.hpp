@@ -44,7 +44,7 @@ std::set<std::string> interface_names(const std::vector<nft::OwnerEntry>& owners
 bool is_of_network(const nft::ClaimEntry& claim, const std::string& network,
                    const std::set<std::string>& interfaces);
 
-// "left 0.0.0.0:8300/tcp (container_id: d1): ..."
+// "0.0.0.0:8300/tcp (container_id: d1) has no owner: ..."
 std::string what_helps(const nft::ClaimEntry& claim);
 
 }  // namespace portmapper::app

@@ -6,7 +6,8 @@
 //
 // Where the C library has the function it is called, so that nothing changes there. Numbers are those of
 // errno and of signal(7). Errors: -1 with errno, or what posix_spawn_file_actions_*() return; null for a
-// number that nobody knows. Does not promise: a fallback for kernels before 5.11, which lack what the rest of
+// number that nobody knows, and, of signals where the library has no names, for those that nothing but another
+// program sends (SIGUSR1). Does not promise: a fallback for kernels before 5.11, which lack what the rest of
 // this program needs too. tests/check/libc compiles every source with musl's headers.
 // Source: manual pages of glibc, "VERSIONS" of each; musl's headers; kernel's uapi headers.
 #pragma once

@@ -9,8 +9,6 @@
 namespace portmapper::config {
 namespace {
 
-constexpr std::string_view kReplaced = "portmap";
-
 // A value of the text: its first byte, and the first behind it.
 struct Span {
   std::size_t begin = 0;
@@ -31,7 +29,7 @@ Span span_of(const json::Value& value) {
 }
 
 bool is_either(const json::Value& type) {
-  return type.text() == kReplaced || type.text() == cni::kOurType;
+  return type.text() == cni::kPortmapType || type.text() == cni::kOurType;
 }
 
 // The value of the first `type` below that is the one or the other.
@@ -59,7 +57,7 @@ Result<Places> places_of(std::string_view text, const std::string& name) {
       if (places.ours.empty()) places.our_plugin = places.plugins.size();
       places.ours.push_back(span_of(type));
     }
-    if (type.text() == kReplaced) places.portmap.push_back(span_of(type));
+    if (type.text() == cni::kPortmapType) places.portmap.push_back(span_of(type));
     places.plugins.push_back(span_of(plugin));
     if (!places.nested.empty()) continue;
     if (const json::Value below = type_below(plugin); below.present())
@@ -73,9 +71,7 @@ Result<Places> places_of(std::string_view text, const std::string& name) {
 }
 
 std::string with(std::string_view text, Span span, std::string_view instead) {
-  std::string changed(text.substr(0, span.begin));
-  changed.append(instead).append(text.substr(span.end));
-  return changed;
+  return std::string(text).replace(span.begin, span.end - span.begin, instead);
 }
 
 std::string quoted_type() {
@@ -133,7 +129,7 @@ Result<ListEdit> with_ours(std::string_view text, const std::string& name, Missi
                          " has entries of both types, nft-port-mapper and portmap, which publish"
                          " the same ports; remove that of portmap");
   if (!places->ours.empty()) return ListEdit{ListEdit::Change::none, std::string(text)};
-  if (places->portmap.size() > 1) return too_many(name, places->portmap.size(), kReplaced);
+  if (places->portmap.size() > 1) return too_many(name, places->portmap.size(), cni::kPortmapType);
   if (!places->portmap.empty())
     return ListEdit{ListEdit::Change::replaced, with(text, places->portmap.front(), quoted_type())};
   if (missing == Missing::refuse)

@@ -2,23 +2,17 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <array>
 #include <cerrno>
-#include <cstdlib>
 
-#include "lib/base/unique_fd.hpp"
-#include "lib/base/write_all.hpp"
-#include "lib/host/file_change.hpp"
+#include "lib/host/new_file.hpp"
 
 namespace portmapper::host {
 namespace {
 
-std::string directory_of(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  if (slash == std::string::npos) return ".";
-  return slash == 0 ? "/" : path.substr(0, slash);
+std::string name_of(const std::string& path) {
+  return path.substr(path.rfind('/') + 1);
 }
 
 // Being renamed is a change of its own.
@@ -27,58 +21,51 @@ bool is_same(FileState one, const FileState& other) {
   return one == other;
 }
 
-// Removed at the end, whichever file it is by then.
-class Beside {
- public:
-  explicit Beside(const std::string& path)
-      : name_(directory_of(path) + "/../.nft-port-mapper.XXXXXX"),
-        fd_(mkostemp(name_.data(), O_CLOEXEC)) {}
-  Beside(const Beside&) = delete;
-  Beside& operator=(const Beside&) = delete;
-  ~Beside() {
-    if (fd_) unlink(name_.c_str());
-  }
-
-  // False: errno says why.
-  [[nodiscard]] bool fill(std::string_view content, const std::string& path,
-                          const struct stat& before) const {
-    const std::array<timespec, 2> times = {before.st_atim, before.st_mtim};
-    return fd_ && take_attributes(fd_.get(), path, before) && write_all(fd_.get(), content) &&
-           futimens(fd_.get(), times.data()) == 0 && fsync(fd_.get()) == 0;
-  }
-  [[nodiscard]] const std::string& name() const { return name_; }
-
- private:
-  std::string name_;
-  UniqueFd fd_;
-};
+// False: errno says why.
+bool fill(const NewFile& file, std::string_view content, const std::string& path,
+          const struct stat& before) {
+  const std::array<timespec, 2> times = {before.st_atim, before.st_mtim};
+  return file.write_like(content, path, before) && futimens(file.fd(), times.data()) == 0 &&
+         fsync(file.fd()) == 0;
+}
 
 }  // namespace
 
 FileState file_state(const std::string& path) {
   const Result<Directory> directory = Directory::open(directory_of(path));
-  return directory ? directory->state_of(path.substr(path.rfind('/') + 1)) : FileState();
+  return directory ? directory->state_of(name_of(path)) : FileState();
 }
 
-Result<bool> exchange_file(const std::string& path, const FileState& read,
-                           std::string_view content) {
-  const auto failed = [&path] { return mapping_failed("cannot replace", path, errno); };
+Result<std::optional<FileState>> exchange_file(const std::string& path, const FileState& read,
+                                               std::string_view content) {
+  using Placed = std::optional<FileState>;
+  const auto failed = [](const std::string& which) {
+    return mapping_failed("cannot replace", which, errno);
+  };
   struct stat before {};
   if (lstat(path.c_str(), &before) != 0) {
-    if (errno == ENOENT) return false;
-    return failed();
+    if (errno == ENOENT) return Placed();
+    return failed(path);
   }
-  if (file_state(path) != read) return false;
-  const Beside beside(path);
-  if (!beside.fill(content, path, before)) return failed();
-  if (exchange_names(beside.name(), path) != 0) {
-    if (errno == ENOENT) return false;
-    return failed();
+  if (file_state(path) != read) return Placed();
+  const std::string beside = directory_of(path) + "/..";
+  if (const Result<Directory> directory = Directory::open(beside); !directory)
+    return directory.error();  // whoever writes there could put another file in the place of ours
+  NewFile file(beside, name_of(path));
+  if (!fill(file, content, path, before)) return failed(path);
+  const FileState ours = file_state(file.name());
+  if (!file.exchange_with(path)) {
+    if (errno == ENOENT) return Placed();
+    return failed(path);
   }
-  if (is_same(file_state(beside.name()), read)) return true;
+  if (is_same(file_state(file.name()), read)) {
+    const FileState placed = file_state(path);
+    return is_same(placed, ours) ? Placed(placed) : Placed();  // else it was written into at once
+  }
   // It was written again in between; gone by now, it is not to come back.
-  if (exchange_names(beside.name(), path) != 0 && errno != ENOENT) return failed();
-  return false;
+  if (!file.give_back(path))
+    return failed(path + ", of which the newer content is in " + file.name() + " now");
+  return Placed();
 }
 
 }  // namespace portmapper::host

@@ -1,6 +1,5 @@
 #include "lib/host/legacy_nat.hpp"
 
-#include <fcntl.h>
 #include <linux/netfilter_ipv4/ip_tables.h>
 #include <linux/netfilter_ipv6/ip6_tables.h>
 #include <sys/socket.h>
@@ -12,23 +11,13 @@
 #include <string_view>
 #include <vector>
 
-#include "lib/base/read_all.hpp"
+#include "lib/base/legacy_tables.hpp"
 #include "lib/base/unique_fd.hpp"
 
 namespace portmapper::host {
 namespace {
 
 constexpr char kNat[] = "nat";
-
-// A line for each table.
-bool has_nat(Family family) {
-  const UniqueFd file(open(family == Family::ipv4 ? "/proc/thread-self/net/ip_tables_names"
-                                                  : "/proc/thread-self/net/ip6_tables_names",
-                           O_RDONLY | O_CLOEXEC));
-  if (!file) return false;
-  const Result<std::string> names = read_all(file.get(), "ip_tables_names");
-  return names && ("\n" + *names).find("\nnat\n") != std::string::npos;
-}
 
 // The entries of the table; empty where they cannot be read. The table may change between the two
 // questions, which have the same numbers in both families.
@@ -56,7 +45,9 @@ std::vector<std::uint8_t> read_entries(Family family) {
 }  // namespace
 
 LegacyChain look_for_legacy_chain(Family family, const std::string& chain) {
-  if (!has_nat(family)) return LegacyChain::none;
+  const Result<bool> has_nat = has_legacy_nat(family);
+  if (!has_nat) return LegacyChain::unknown;
+  if (!*has_nat) return LegacyChain::none;
   const std::vector<std::uint8_t> entries = read_entries(family);
   if (entries.empty()) return LegacyChain::unknown;
   // A chain begins behind an entry whose target has its name, with a NUL; jumps have offsets.

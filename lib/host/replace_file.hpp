@@ -4,16 +4,14 @@
 //   const Result<bool> changed = replace_file_if(path, "what was read", text);
 //   const Status put = put_file("/opt/cni/bin/nft-port-mapper", text, 0755);
 //
-// Whoever reads the file meanwhile sees the old content or the new one: it is written beside it, under a
-// name that begins with a dot, bears ours and has none of the endings that runtimes look for, and renamed. An
+// Whoever reads the file meanwhile sees the old content or the new one: it is written beside it
+// (lib/host/new_file), and renamed. An
 // existing file keeps its mode, owner and extended attributes (lib/host/file_change); of a symbolic link, the
 // file that it leads to is replaced. A new file is the caller's, with `mode`. replace_file_if takes the place of a
 // file that has the content that was `read`, and of no other: the two are exchanged, what came out by that is looked
 // at, and goes back if it is another. Where it is gone, or another, it stays so, and the answer is false. put_file
-// leaves nothing of what was there: neither mode nor owner, nor the link. A process that is killed leaves its new
-// file; remove_unfinished takes these away, and whoever calls it must know that nobody else writes one there
-// (lib/host/directory_lock). Errors: mapping_failed naming the
-// path, with the errno; nothing is left behind then. Does not promise: hard links; to see who writes into the
+// leaves nothing of what was there: neither mode nor owner, nor the link. Errors: mapping_failed naming the
+// path, with the errno; nothing is left behind then, unless it says where. Does not promise: hard links; to see who writes into the
 // open file; or, on a file system that cannot exchange, who renames one into place between the last look and our
 // rename. Source: rename(2), fsync(2); libcni/conf.go, ConfFiles.
 #pragma once
@@ -22,7 +20,6 @@
 
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "lib/base/error.hpp"
 
@@ -32,8 +29,5 @@ Status replace_file(const std::string& path, std::string_view content, mode_t mo
 Result<bool> replace_file_if(const std::string& path, std::string_view read,
                              std::string_view content);
 Status put_file(const std::string& path, std::string_view content, mode_t mode);
-
-// The paths of what was removed.
-std::vector<std::string> remove_unfinished(const std::string& directory);
 
 }  // namespace portmapper::host

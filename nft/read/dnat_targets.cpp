@@ -13,10 +13,10 @@
 #include <vector>
 
 #include "lib/base/attributes.hpp"
+#include "lib/base/legacy_tables.hpp"
 #include "nft/names.hpp"
 #include "nft/portmap.hpp"
 #include "nft/read/query.hpp"
-#include "nft/read/translators.hpp"
 
 namespace portmapper::nft {
 namespace {

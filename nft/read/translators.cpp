@@ -1,24 +1,18 @@
 #include "nft/read/translators.hpp"
 
-#include <fcntl.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
-#include <unistd.h>
 
 #include <array>
-#include <cerrno>
 
 #include "lib/base/attributes.hpp"
-#include "lib/base/read_all.hpp"
-#include "lib/base/unique_fd.hpp"
+#include "lib/base/legacy_tables.hpp"
 #include "nft/names.hpp"
 #include "nft/read/query.hpp"
 
 namespace portmapper::nft {
 namespace {
-
-constexpr char kProc[] = "/proc/thread-self/net";
 
 bool translates_destinations(const nlmsghdr& reply, Family family) {
   if (!is_reply(reply, NFT_MSG_NEWCHAIN)) return false;
@@ -38,18 +32,6 @@ bool translates_destinations(const nlmsghdr& reply, Family family) {
 }
 
 }  // namespace
-
-// The list is not there before the kernel's module is.
-Result<bool> has_legacy_nat(Family family) {
-  const std::string path =
-      std::string(kProc) + (family == Family::ipv4 ? "/ip_tables_names" : "/ip6_tables_names");
-  const UniqueFd list(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!list && errno == ENOENT && access(kProc, F_OK) == 0) return false;
-  if (!list) return mapping_failed("cannot open", path, errno);
-  const Result<std::string> names = read_all(list.get(), path);
-  if (!names) return names.error();
-  return names->starts_with("nat\n") || names->find("\nnat\n") != std::string::npos;
-}
 
 Result<bool> others_translate(Transport& transport, Family family) {
   const Result<bool> legacy = has_legacy_nat(family);

@@ -7,9 +7,9 @@
 // iptables-legacy's table nat; whatever the rules there say, one of them is another who may. Its rules
 // alone are none: a table that only masquerades has no such chain. Reads until it has found one.
 // Errors: mapping_failed with the errno of the dump; EINTR when somebody changed the ruleset meanwhile;
-// of /proc with that of open(2), since what is not seen there may be. Does not promise: to see what
+// of lib/base/legacy_tables, since what is not seen there may be. Does not promise: to see what
 // translates without netfilter's hooks (Open vSwitch, tc, BPF), nor that nobody did before. Source:
-// kernel nf_tables_api.c, nft_chain_nat.c, net/ipv4/netfilter/ip_tables.c (/proc/net/ip_tables_names).
+// kernel nf_tables_api.c, nft_chain_nat.c.
 #pragma once
 
 #include "lib/base/ip_address.hpp"
@@ -18,7 +18,5 @@
 namespace portmapper::nft {
 
 Result<bool> others_translate(Transport& transport, Family family);
-// Whether iptables-legacy has a table nat of that family.
-Result<bool> has_legacy_nat(Family family);
 
 }  // namespace portmapper::nft

@@ -388,8 +388,7 @@ TEST_CASE("doctor: of one port, and for one client") {
   CHECK(patient.doctor({"8080/tcp"}).status == 0);
   CHECK(patient.doctor({"9090", "--from", "2001:db8::2"}).status == 0);
   CHECK(findings(patient.doctor({"7070/udp"})) == R"(problem  nobody publishes 7070/udp
-         why:  connections to it are the host's own business; `list` shows what is published,
-               and `owner` who had it
+         why:  connections to it are the host's own business; `list` shows what is published
 1 problem, no notes
 )");
   CHECK(patient.doctor({"web"}).status == 2);

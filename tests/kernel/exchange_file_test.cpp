@@ -48,9 +48,9 @@ TEST_CASE("exchange_file: the new content, with the mode, the time and the attri
   const Cache cache;
   REQUIRE(setxattr(cache.path.c_str(), "trusted.whose", "libcni", 6, 0) == 0);
   const host::FileState before = host::file_state(cache.path);
-  const Result<bool> replaced = host::exchange_file(cache.path, before, "new");
+  const auto replaced = host::exchange_file(cache.path, before, "new");
   REQUIRE(replaced);
-  CHECK(*replaced);
+  CHECK(*replaced == host::file_state(cache.path));
   CHECK(read_file(cache.path) == "new");
   struct stat status {};
   CHECK(stat(cache.path.c_str(), &status) == 0);
@@ -66,7 +66,7 @@ TEST_CASE("exchange_file: a file that was written again meanwhile keeps what it 
   const Cache cache;
   const host::FileState before = host::file_state(cache.path);
   write(cache.path, "another");
-  const Result<bool> replaced = host::exchange_file(cache.path, before, "new");
+  const auto replaced = host::exchange_file(cache.path, before, "new");
   REQUIRE(replaced);
   CHECK(!*replaced);
   CHECK(read_file(cache.path) == "another");
@@ -77,7 +77,7 @@ TEST_CASE("exchange_file: a file that its owner removed is not brought back") {
   const Cache cache;
   const host::FileState before = host::file_state(cache.path);
   CHECK(unlink(cache.path.c_str()) == 0);
-  const Result<bool> replaced = host::exchange_file(cache.path, before, "new");
+  const auto replaced = host::exchange_file(cache.path, before, "new");
   REQUIRE(replaced);
   CHECK(!*replaced);
   cache.check_left(0);

@@ -63,7 +63,7 @@ TEST_CASE_FIXTURE(LostEntries,
                   "prune says what a claim without an owner is, and owner, and it leads on") {
   REQUIRE(Runtime(lab).add("d1", {{8300, 80}, {8301, 81}}) == done);
   lose("0x00000000");
-  CHECK(ctl({"prune"}) == "1\nleft " + of_d1 + "\n");
+  CHECK(ctl({"prune"}) == "1\nleft: " + of_d1 + "\n");
   CHECK(ctl({"owner", "8300"}) == "1\nnobody publishes 8300/tcp.\nthe claim of " + of_d1 + ".\n");
   CHECK(lists("comment \"container_id: d1\" : 10.22.0.2 . 80"));
   lab.remove("d1");

@@ -184,7 +184,17 @@ TEST_CASE("adopt: one that stays for another's sake keeps a third") {
       {mapping(2, "10.22.0.3").published, mapping(2, "10.22.0.3").endpoint});
   const std::vector<Entry> entries = join({part("a", 1), b, part("c", 2, "10.22.0.4")},
                                           {record_b, record("c", 2, "web", "10.22.0.4")}, facts());
-  for (const Entry& entry : entries) CHECK(!entry.reason.empty());
+  REQUIRE(entries.size() == 3);
+  const auto met = [](const char* port, const char* whose) {
+    return std::string("portmap has another rule for 0.0.0.0:") + port + "/tcp, in ip nat " +
+           nft::portmap::container_chain("web", whose) +
+           ", that would get the port: remove one of the two (of what is gone, nft-port-mapperctl"
+           " doctor says how)";
+  };
+  CHECK(entries[0].reason == met("1", "a"));
+  CHECK(entries[1].reason == met("2", "b"));
+  CHECK(entries[2].reason ==
+        "no runtime has a record of it: where its directory is another, name it with --from");
 }
 
 TEST_CASE("adopt: two attachments of one container stand by for each other") {

@@ -43,10 +43,16 @@ TableContents whole() {
 
 using Findings = std::vector<std::string>;
 
+Findings findings(const Audit& audit) {
+  Findings texts;
+  for (const Finding& finding : audit.findings) texts.push_back(to_string(finding));
+  return texts;
+}
+
 }  // namespace
 
 TEST_CASE("audit: a table that is whole") {
-  CHECK(audit_table(whole()).findings == Findings{});
+  CHECK(findings(audit_table(whole())) == Findings{});
 }
 
 TEST_CASE(
@@ -56,16 +62,16 @@ TEST_CASE(
   SUBCASE("no interface leads there") {
     contents.lost_users[kOwner];
     const Audit audit = audit_table(contents);
-    CHECK(audit.findings ==
+    CHECK(findings(audit) ==
           Findings{
               "attachment web/abc/eth0 is missing in localnet-users; its next ADD repairs that"});
-    CHECK(audit.mendable == 0);
+    CHECK(audit.mendable() == 0);
   }
   SUBCASE("one does") {
     contents.lost_users[kOwner] = "cni0";
     const Audit audit = audit_table(contents);
-    CHECK(audit.findings == Findings{"attachment web/abc/eth0 is missing in localnet-users"});
-    CHECK(audit.mendable == 1);
+    CHECK(findings(audit) == Findings{"attachment web/abc/eth0 is missing in localnet-users"});
+    CHECK(audit.mendable() == 1);
     CHECK(audit.repair.operations.size() == 1);
   }
 }
@@ -73,14 +79,14 @@ TEST_CASE(
 TEST_CASE("audit: an open device without a record is the operator's, unless it was seen recorded") {
   TableContents contents = whole();
   contents.localnet_devices.clear();
-  CHECK(audit_table(contents).findings == Findings{});
+  CHECK(findings(audit_table(contents)) == Findings{});
   contents.known_devices = {"cni0", "cni7"};
   const Audit audit = audit_table(contents);
-  CHECK(audit.findings == Findings{"device cni0 is missing in localnet-devices"});
+  CHECK(findings(audit) == Findings{"device cni0 is missing in localnet-devices"});
   CHECK(nft::to_string(audit.repair) ==
         "add element inet nft-port-mapper localnet-devices { \"cni0\" }\n");
   contents.gone_devices = {"cni0"};
-  CHECK(audit_table(contents).mendable == 0);
+  CHECK(audit_table(contents).mendable() == 0);
 }
 
 TEST_CASE("audit: whoever opens a device answers for it") {

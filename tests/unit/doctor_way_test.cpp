@@ -337,7 +337,7 @@ TEST_CASE("doctor: damage, what is missing, and a port that nobody publishes") {
   host.asked = "9090/tcp";
   CHECK(told(diagnose(host)) ==
         "problem: nobody publishes 9090/tcp | connections to it are the host's own business; `list`"
-        " shows what is published, and `owner` who had it | \n");
+        " shows what is published | \n");
 }
 
 TEST_CASE("doctor way: clients that stand for all: a neighbour by interface, and one far away") {

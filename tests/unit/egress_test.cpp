@@ -200,7 +200,47 @@ TEST_CASE("egress: what somebody removed is not removed again, and is back with 
   const char* const said =
       "table inet nft-port-mapper-egress: chain postrouting is not as an ADD builds it";
   CHECK(join(check_egress(plan, whole, rules)) == said);
-  CHECK(join(check_egress(whole, rules)) == said);
+  const std::vector<EgressFinding> findings = check_egress(whole, rules);
+  REQUIRE(findings.size() == 1);
+  CHECK(findings[0].what == said);
+  CHECK(findings[0].is_mendable);
+}
+
+TEST_CASE("egress: what needs no configuration is put back without one, and nothing else") {
+  const Plan plan = plan_of("abc", "web", "10.22.0.2/16");
+  const Plan other = plan_of("def", "lan", "10.23.0.2/16");
+  EgressState whole = after({}, decide_masquerade(plan, {}));
+  whole = after(whole, decide_masquerade(other, whole));
+  EgressRules rules = rules_of_all(plan);
+  rules.merge(rules_of_all(other));
+  CHECK(decide_egress_again(whole, rules).operations.empty());
+  EgressState damaged = whole;
+  damaged.sources.clear();
+  SUBCASE("addresses whose chain is there") {
+    rules["net-lan-10.23.0.0-16"].clear();
+    const Transaction again = decide_egress_again(damaged, rules);
+    CHECK(sources_of(after(damaged, again)) == "10.22.0.2 web/abc/eth0 net-web-10.22.0.0-16");
+    std::string said;
+    for (const EgressFinding& finding : check_egress(damaged, rules))
+      said += (finding.is_mendable ? "+" : "-") + finding.what.substr(35) + "; " + finding.advice +
+              "\n";
+    CHECK(said ==
+          "+10.22.0.2 is not masqueraded; \n"
+          "-10.23.0.2 is not masqueraded; nft-port-mapperctl restore, or its next ADD, repairs"
+          " that\n");
+  }
+  SUBCASE("the base chain") {
+    rules["postrouting"].clear();
+    const std::string again = to_string(decide_egress_again(whole, rules));
+    CHECK(again.find("flush chain inet nft-port-mapper-egress postrouting\n") != std::string::npos);
+    CHECK(again.find("net-web") == std::string::npos);
+    CHECK(sources_of(after(whole, decide_egress_again(whole, rules))) == sources_of(whole));
+  }
+  SUBCASE("a source without an owner is not led away") {
+    damaged = whole;
+    damaged.owners.clear();
+    CHECK(decide_egress_again(damaged, rules).operations.empty());
+  }
 }
 
 TEST_CASE("egress: a hook or a type that is another's is told, and goes before an ADD builds") {

@@ -67,6 +67,7 @@ TEST_CASE("metrics: totals are always there, and count what is published") {
   figures.findings = 5;
   figures.mendable = 4;
   figures.missing = 1;
+  figures.unmasqueraded = 3;
   figures.seconds = 0.25;
   figures.time = 1700000000;
   const std::string text = format(figures, PerPort::no);
@@ -90,6 +91,7 @@ TEST_CASE("metrics: totals are always there, and count what is published") {
         "nft_port_mapper_findings 5\n"
         "nft_port_mapper_mendable_findings 4\n"
         "nft_port_mapper_missing_attachments 1\n"
+        "nft_port_mapper_unmasqueraded_attachments 3\n"
         "nft_port_mapper_exposed_interfaces 0\n"
         "nft_port_mapper_read_seconds 0.250000\n"
         "nft_port_mapper_read_timestamp_seconds 1700000000\n");

@@ -18,11 +18,11 @@ Missing missing(bool has_port = true) {
 
 Audit audit() {
   Audit audit;
-  audit.findings = {"chain prerouting is missing", "attachment x is dead",
-                    "claim of y has no owner", "device cni0 lacks route_localnet"};
-  audit.outlived = {"attachment x is dead"};
-  audit.nobodys = {"claim of y has no owner"};
-  audit.of_host = {"device cni0 lacks route_localnet"};
+  audit.findings = {{.thing = "chain prerouting is missing", .advice = "its next ADD repairs that"},
+                    {.thing = "attachment x is dead", .kind = Finding::Kind::outlived},
+                    {.thing = "claim of y has no owner", .kind = Finding::Kind::nobodys},
+                    {.thing = "device cni0 lacks route_localnet", .kind = Finding::Kind::of_host},
+                    {.thing = "no route of ::1", .kind = Finding::Kind::loopback6}};
   return audit;
 }
 
@@ -34,7 +34,7 @@ TEST_CASE("watch: dead containers and what is nobody's are not repaired, the hos
   const watch::Seen seen = seen_of(contents, audit(), std::nullopt, false);
   CHECK(seen.is_whole);
   CHECK(seen.damage == watch::Things{"chain prerouting is missing"});
-  CHECK(seen.of_host == watch::Things{"device cni0 lacks route_localnet"});
+  CHECK(seen.of_host == watch::Things{"device cni0 lacks route_localnet", "no route of ::1"});
   CHECK(!seen.missing);
 }
 

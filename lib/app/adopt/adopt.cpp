@@ -18,6 +18,7 @@
 #include "lib/host/exchange_file.hpp"
 #include "lib/host/local_addresses.hpp"
 #include "lib/host/netns_addresses.hpp"
+#include "lib/host/new_file.hpp"
 #include "nft/foreign/legacy_reader.hpp"
 #include "nft/foreign/reader.hpp"
 #include "nft/read/reader.hpp"
@@ -72,9 +73,8 @@ class Adopter {
                                        [](const Entry& entry) { return entry.is_taken(); });
     if (options_.dry_run || !takes_any) return std::move(adopted_);
     change_records();
-    const Status published = publish();
-    undo_records(/*all=*/!published);
-    if (!published) return published.error();
+    publish();
+    undo_records();
     remove_theirs();
     return std::move(adopted_);
   }
@@ -116,7 +116,7 @@ class Adopter {
     Result<Restored> seen = restore::restore(transport_, options_.sources, restore::Mode::dry_run,
                                              {.types = types_, .is_all = false});
     if (!seen) return seen.error();
-    note_unreadable(*seen);
+    note_problems(*seen);
     seen_ = std::move(seen->seen);
     if (const Status looked = look_at_ways(); !looked) return looked;
     facts_.portmap = host::find_portmap(options_.cni_path);
@@ -132,8 +132,8 @@ class Adopter {
   }
 
   // Of a record that can be read, the problem is the reason why its rules stay, if it has any.
-  void note_unreadable(const Restored& restored) {
-    std::set<std::string> told;
+  void note_problems(const Restored& restored) {
+    std::set<std::string> told(adopted_.problems.begin(), adopted_.problems.end());
     for (const Seen& seen : restored.seen)
       if (!seen.names.container_id.empty()) told.insert(seen.problem);
     for (const std::string& problem : restored.problems)
@@ -158,16 +158,16 @@ class Adopter {
     }
   }
 
-  void undo_records(bool all) {
+  void undo_records() {
     for (const Entry& entry : adopted_.entries) {
       const auto change = changes_.find(entry.path);
-      if (change == changes_.end() || (entry.is_taken() && !all)) continue;
+      if (change == changes_.end() || entry.is_taken()) continue;
       if (const Status done = change->second.undo(); !done)
         adopted_.problems.push_back(done.error().message());
     }
   }
 
-  Status publish() {
+  void publish() {
     std::map<Attachment, const Entry*> taken;
     for (const Entry& entry : adopted_.entries)
       if (entry.is_taken()) taken.emplace(entry.names, &entry);
@@ -178,12 +178,19 @@ class Adopter {
     Result<Restored> published =
         restore::restore(transport_, options_.sources, restore::Mode::publish,
                          {.types = types_, .takes = takes, .is_all = false});
-    if (!published) return published.error();
-    adopted_.notes = std::move(published->notes);
-    for (Seen& seen : published->seen) published_.emplace(seen.path, std::move(seen));
-    for (Entry& entry : adopted_.entries)
-      if (entry.is_taken()) entry.reason = why_not_ours(entry);
-    return {};
+    if (published) {
+      note_problems(*published);
+      adopted_.notes = std::move(published->notes);
+      for (Seen& seen : published->seen) published_.emplace(seen.path, std::move(seen));
+    } else {
+      for (const Seen& seen : seen_)
+        published_.emplace(seen.path, seen);  // nobody knows which of them
+    }
+    for (Entry& entry : adopted_.entries) {
+      if (!entry.is_taken()) continue;
+      entry.reason = published ? why_not_ours(entry) : published.error().message();
+      if (!entry.is_taken()) take_back(entry);
+    }
   }
 
   // Reads again what the kernel has of it.
@@ -262,8 +269,11 @@ class Adopter {
     return ended(*seen.plan);
   }
 
+  // What restore published, and nothing else.
   void take_back(const Entry& entry) {
-    const nft::Plan& plan = *published_.at(entry.path).plan;
+    const auto seen = published_.find(entry.path);
+    if (seen == published_.end() || !seen->second.plan) return;
+    const nft::Plan& plan = *seen->second.plan;
     const auto gone = app::withdraw(transport_,
                                     {nft::owner_hash(plan.attachment), plan.chain.name, plan.netns,
                                      /*only_restored=*/true},
@@ -294,6 +304,10 @@ Result<Adopted> adopt(Transport& transport, const Options& options) {
     Result<Turn> taken = take_turn();
     if (!taken) return taken.error();
     turn = *std::move(taken);
+    // Of one that was killed.
+    for (const restore::Source& source : options.sources)
+      if (turn.lock && source.kind == restore::Source::Kind::libcni)
+        (void)host::remove_unfinished(host::directory_of(source.path));
   }
   Result<Adopted> adopted = Adopter(transport, options).run();
   if (adopted && !turn.note.empty()) adopted->notes.push_back(std::move(turn.note));

@@ -10,7 +10,8 @@
 // before ours and lead to the same places, so no connection sees a difference, and established ones keep
 // their translation. Whose rules were gone before that batch may have been deleted: ours are taken back if its
 // record is gone or was written again, or its namespace does not have its address; else somebody flushed, and
-// they stay. One adopt runs at a time. What stays is told with the reason. Errors: mapping_failed where the kernel
+// they stay. What could not be published whole is taken back as well, and its record says portmap again. One adopt
+// runs at a time. What stays is told with the reason. Errors: mapping_failed where the kernel
 // cannot be asked at all; try_again_later where another adopt does not end. If the batch fails, ours stay and
 // `not_removed` says why. Does not promise: to change iptables-legacy, nor to remove the chains that portmap's
 // containers share, as portmap itself never does. Source: packaging/doc/migration.md.

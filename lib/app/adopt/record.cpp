@@ -13,11 +13,6 @@ namespace {
 
 constexpr std::size_t kMostBytesOfRecord = std::size_t{32} << 20;
 
-std::string with(std::string_view text, const json::Value& value, std::string_view instead) {
-  std::string changed(text.substr(0, value.offset()));
-  return changed.append(instead).append(text.substr(value.offset() + value.raw().size()));
-}
-
 }  // namespace
 
 Result<std::string> naming_ours(std::string_view record, const std::string& path) {
@@ -33,8 +28,9 @@ Result<std::string> naming_ours(std::string_view record, const std::string& path
   if (!list) return list.error();
   const json::Value backend = cni::find_plugin(list->root(), cni::kOurType).member("backend");
   if (backend.present() && backend.text() != "nftables")
-    edit->text = with(edit->text, backend, "\"nftables\"");
-  return with(record, config, '"' + encode_base64(edit->text) + '"');
+    edit->text.replace(backend.offset(), backend.raw().size(), "\"nftables\"");
+  return std::string(record).replace(config.offset(), config.raw().size(),
+                                     '"' + encode_base64(edit->text) + '"');
 }
 
 Result<bool> RecordChange::make(const std::string& path, const host::FileState& state) {
@@ -47,17 +43,18 @@ Result<bool> RecordChange::make(const std::string& path, const host::FileState& 
   const Result<std::string> changed = naming_ours(*text, path);
   if (!changed) return changed.error();
   if (*changed == *text) return true;  // it names ours already
-  const Result<bool> done = host::exchange_file(path, state, *changed);
-  if (!done || !*done) return done;
+  const auto done = host::exchange_file(path, state, *changed);
+  if (!done) return done.error();
+  if (!*done) return false;
   path_ = path;
   before_ = *std::move(text);
-  changed_ = host::file_state(path);
+  changed_ = **done;
   return true;
 }
 
 Status RecordChange::undo() {
   if (path_.empty()) return {};
-  const Result<bool> done = host::exchange_file(path_, changed_, before_);
+  const auto done = host::exchange_file(path_, changed_, before_);
   return done ? Status() : done.error();
 }
 

@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <set>
+#include <string>
 
 #include "lib/app/columns.hpp"
 #include "lib/app/ctl/commands.hpp"
 #include "lib/app/ctl/facts.hpp"
+#include "lib/base/counted.hpp"
 #include "lib/base/escape.hpp"
 
 namespace portmapper::ctl {
@@ -17,18 +20,18 @@ using adopt::Entry;
 std::string short_ports(const Entry& entry) {
   constexpr std::size_t kMost = 3;
   std::string text;
-  std::size_t count = 0;
-  std::string before;
+  std::set<std::string> told;
   for (const auto& mapping : entry.mappings) {
     const nft::PublishedPort& port = mapping.published;
     // Of both families it is the same to who reads it.
     std::string one = port.address.is_any() ? std::to_string(port.port.value()) + "/" +
                                                   std::string(to_string(port.protocol))
                                             : to_string(port);
-    if ((", " + text + ",").find(", " + one + ",") != std::string::npos) continue;
-    if (count++ < kMost) text += (text.empty() ? "" : ", ") + one;
+    if (!told.insert(one).second) continue;
+    if (told.size() <= kMost) text += (text.empty() ? "" : ", ") + one;
   }
-  return count <= kMost ? text : text + " and " + std::to_string(count - kMost) + " more";
+  return told.size() <= kMost ? text
+                              : text + " and " + std::to_string(told.size() - kMost) + " more";
 }
 
 std::string or_question_mark(const std::string& name) {
@@ -81,10 +84,6 @@ std::string json_of(const Adopted& adopted, bool dry_run) {
   return std::move(out).text() + "\n";
 }
 
-std::string amount_of(std::size_t count, const char* noun) {
-  return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
-}
-
 app::Outcome report(const Adopted& adopted, bool dry_run) {
   app::Outcome outcome;
   const auto taken =
@@ -95,10 +94,10 @@ app::Outcome report(const Adopted& adopted, bool dry_run) {
     outcome.out = "portmap has no rules here\n";
   } else {
     outcome.out = entries_table(adopted.entries, dry_run);
-    outcome.out += (dry_run ? "would take over " : "took over ") + amount_of(taken, "container") +
+    outcome.out += (dry_run ? "would take over " : "took over ") + counted(taken, "container") +
                    ", left " + std::to_string(left) + " with portmap";
     if (!dry_run && adopted.not_removed.empty() && taken != 0)
-      outcome.out += "; removed " + amount_of(adopted.removed, "rule") + " of portmap's";
+      outcome.out += "; removed " + counted(adopted.removed, "rule") + " of portmap's";
     outcome.out += "\n";
   }
   outcome.log = log_lines(adopted.notes) + log_lines(adopted.problems);

@@ -37,25 +37,21 @@ class Auditor {
   }
 
  private:
-  void find(std::string_view text) { audit_.findings.push_back(printable(text)); }
-  void find_outlived(std::string_view text) {
-    find(text);
-    audit_.outlived.insert(audit_.findings.back());
+  using Kind = Finding::Kind;
+
+  void find(std::string_view thing, std::string_view advice, Kind kind = Kind::damage) {
+    audit_.findings.push_back(
+        {.thing = printable(thing), .advice = printable(advice), .kind = kind});
   }
-  void find_of_host(std::string_view text) {
-    find(text);
-    audit_.of_host.insert(audit_.findings.back());
-    ++audit_.mendable;
+  void find_mendable(std::string_view thing, Kind kind = Kind::damage) {
+    audit_.findings.push_back({.thing = printable(thing), .kind = kind, .is_mendable = true});
   }
-  void mend(std::string_view text, nft::Transaction repair) {
-    find(text);
-    ++audit_.mendable;
+  void mend(std::string_view thing, nft::Transaction repair) {
+    find_mendable(thing);
     audit_.repair.append(std::move(repair));
   }
-  void remove(std::string_view text, nft::Transaction removal) {
-    find(text);
-    audit_.nobodys.insert(audit_.findings.back());
-    ++audit_.mendable;
+  void remove(std::string_view thing, nft::Transaction removal) {
+    find_mendable(thing, Kind::nobodys);
     audit_.removal.append(std::move(removal));
   }
 
@@ -88,11 +84,10 @@ class Auditor {
         mendable.insert(mendable.end(), damage.damage.begin(), damage.damage.end());
       else
         for (const nft::Damage& one : damage.damage)
-          find(to_string(one) + "; the next ADD of its network repairs that");
+          find(to_string(one), "the next ADD of its network repairs that");
     }
     mendable.insert(mendable.end(), contents_.other_types.begin(), contents_.other_types.end());
-    for (const nft::Damage& one : mendable) find(to_string(one));
-    audit_.mendable += mendable.size();
+    for (const nft::Damage& one : mendable) find_mendable(to_string(one));
     if (mendable.empty()) return;
     if (!contents_.other_types.empty()) audit_.repair.append(without_sets(contents_.other_types));
     std::vector<std::string> first = contents_.skeleton.wrong_hooks;
@@ -110,8 +105,8 @@ class Auditor {
     for (const nft::OwnerEntry& owner : contents_.owners) {
       const LifeSigns& life = contents_.life.at(owner.owner);
       if (seen.insert(owner.owner).second && nft::liveness_of(life) == nft::Liveness::dead)
-        find_outlived("attachment " + owner.comment +
-                      " is dead; nft-port-mapperctl prune removes its ports");
+        find("attachment " + owner.comment + " is dead",
+             "nft-port-mapperctl prune removes its ports", Kind::outlived);
       check_port(owner);
       check_address(owner);
     }
@@ -124,8 +119,8 @@ class Auditor {
                                 ? has_target_anywhere(owner.published)
                                 : contents_.targets.contains({owner.chain, owner.published});
     if (!has_target)
-      find("port " + to_string(owner.published) + " of " + owner.comment +
-           " has no target; run nft-port-mapperctl restore, or start the container again");
+      find("port " + to_string(owner.published) + " of " + owner.comment + " has no target",
+           "run nft-port-mapperctl restore, or start the container again");
   }
 
   // An address that comes and goes with another host's health is no damage.
@@ -160,8 +155,8 @@ class Auditor {
         std::any_of(contents_.claims.begin(), contents_.claims.end(),
                     [&](const auto& other) { return overlap(other.first, owner.published); });
     if (!is_published)
-      find(owner.comment + " stands by for " + port +
-           ", which nobody publishes; start the container again");
+      find(owner.comment + " stands by for " + port + ", which nobody publishes",
+           "start the container again");
   }
 
   void check_claim(const nft::OwnerEntry& owner) {
@@ -170,7 +165,7 @@ class Auditor {
     if (claim == contents_.claims.end())
       mend(port + " has no claim", claim_again(owner));
     else if (claim->second.owner && *claim->second.owner != owner.owner)
-      find(port + " is claimed by another attachment (" + claim->second.comment + ")");
+      find(port + " is claimed by another attachment (" + claim->second.comment + ")", {});
   }
 
   static nft::Transaction claim_again(const nft::OwnerEntry& owner) {
@@ -235,7 +230,7 @@ class Auditor {
   // With a table the guard is mended with the skeleton; without one nobody needs the setting.
   void check_exposure() {
     for (const std::string& device : contents_.exposed_devices) {
-      find_of_host(app::exposure_of(device));
+      find_mendable(app::exposure_of(device), Kind::of_host);
       if (!contents_.exists) audit_.close.emplace_back(Family::ipv4, device);
     }
   }
@@ -244,7 +239,7 @@ class Auditor {
   void check_left_routes(const std::set<std::string>& needed) {
     for (const std::string& device : contents_.left_routes) {
       if (needed.contains(device)) continue;
-      find_of_host(app::left_route_of(device));
+      find_mendable(app::left_route_of(device), Kind::loopback6);
       audit_.close.emplace_back(Family::ipv6, device);
     }
   }
@@ -292,7 +287,7 @@ class Auditor {
         "attachment " + owner.comment + " is missing in " + nft::kLocalnetUsers;
     const auto lost = contents_.lost_users.find(owner.owner);
     if (lost == contents_.lost_users.end() || lost->second.empty())
-      return find(text + "; its next ADD repairs that");
+      return find(text, "its next ADD repairs that");
     const nft::LocalnetUser user{owner.owner, owner.comment, lost->second};
     mend(text, nft::device_users_added(Family::ipv4, {&user, 1}));
   }
@@ -318,8 +313,7 @@ class Auditor {
   void check_hairpins() {
     const std::vector<nft::Hairpin>& existing = contents_.loopback6.hairpins;
     missing_ = nft::missing_hairpins(hairpin_needs(), existing);
-    for (const nft::Hairpin& pair : missing_) find(nft::to_string_missing(pair));
-    audit_.mendable += missing_.size();
+    for (const nft::Hairpin& pair : missing_) find_mendable(nft::to_string_missing(pair));
     const nft::HairpinFit fit = nft::fit_all_hairpins(missing_, existing);
     audit_.repair.append(nft::removal(fit.remove));
     audit_.repair.append(nft::addition(fit.add));
@@ -335,7 +329,8 @@ class Auditor {
   // Whether ::1 reaches the ports that it can reach, and what was left of the record of its routes.
   void check_routes() {
     audit_.loopback6 = nft::decide_loopback_again(mended_loopback6());
-    for (const std::string& finding : audit_.loopback6.findings) find_of_host(finding);
+    for (const std::string& finding : audit_.loopback6.findings)
+      find_mendable(finding, Kind::loopback6);
     audit_.repair.append(audit_.loopback6.repair);
     std::set<nft::OwnerHash> owners;
     for (const nft::OwnerEntry& owner : contents_.owners) owners.insert(owner.owner);
@@ -362,8 +357,9 @@ class Auditor {
       const auto user = contents_.localnet_users.find(owner.owner);
       if (user != contents_.localnet_users.end() && contents_.gone_devices.contains(user->second) &&
           said.insert(owner.owner).second)
-        find_outlived("interface " + user->second + ", which led to attachment " + owner.comment +
-                      ", is gone; start the container again");
+        find("interface " + user->second + ", which led to attachment " + owner.comment +
+                 ", is gone",
+             "start the container again", Kind::outlived);
     }
   }
 
@@ -405,8 +401,9 @@ class Auditor {
     check_gone_devices();
     for (const std::string& device : contents_.closed_devices) {
       if (!in_use.contains(device)) continue;
-      find_of_host("device " + device +
-                   " lacks route_localnet: 127.0.0.1 does not reach its ports");
+      find_mendable(
+          "device " + device + " lacks route_localnet: 127.0.0.1 does not reach its ports",
+          Kind::of_host);
       // Who opens it answers for it.
       if (!is_recorded(device) && !contents_.known_devices.contains(device))
         audit_.repair.append(nft::opened_device_added(Family::ipv4, device));
@@ -421,6 +418,28 @@ class Auditor {
 };
 
 }  // namespace
+
+std::string to_string(const Finding& finding) {
+  return finding.thing + (finding.advice.empty() ? "" : "; " + finding.advice);
+}
+
+std::size_t Audit::mendable() const {
+  return static_cast<std::size_t>(std::count_if(
+      findings.begin(), findings.end(), [](const Finding& one) { return one.is_mendable; }));
+}
+
+void add_egress(const app::EgressAudit& egress, Audit& audit) {
+  for (const nft::EgressFinding& one : egress.damage)
+    audit.findings.push_back({.thing = printable(one.what),
+                              .advice = one.advice,
+                              .kind = Finding::Kind::egress,
+                              .is_mendable = one.is_mendable});
+  for (const std::string& attachment : egress.dead)
+    audit.findings.push_back({.thing = printable("attachment " + attachment + " is dead"),
+                              .advice = "nft-port-mapperctl prune ends its masquerading",
+                              .kind = Finding::Kind::outlived});
+  for (const std::string& note : egress.notes) audit.notes.push_back(printable(note));
+}
 
 Audit audit_table(const TableContents& contents) {
   return Auditor(contents).run();

@@ -24,7 +24,7 @@ struct Checked {
   std::optional<Repair> repair{};
 
   [[nodiscard]] std::size_t mended() const {
-    return repair ? audit.mendable - std::min(audit.mendable, repair->left.size()) : 0;
+    return repair ? audit.mendable() - std::min(audit.mendable(), repair->left.size()) : 0;
   }
 };
 
@@ -32,11 +32,11 @@ std::string json_of(const Checked& checked) {
   const Audit& audit = checked.audit;
   json::Writer out;
   out.begin_object().key("findings").begin_array();
-  for (const std::string& finding : audit.findings)
-    out.begin_object().member("what", finding).end_object();
+  for (const Finding& finding : audit.findings)
+    out.begin_object().member("what", to_string(finding)).end_object();
   out.end_array().key("notes");
   write_texts(out, audit.notes);
-  out.member("mendable", static_cast<std::int64_t>(audit.mendable))
+  out.member("mendable", static_cast<std::int64_t>(audit.mendable()))
       .member("mended", static_cast<std::int64_t>(checked.mended()))
       .end_object();
   return std::move(out).text() + "\n";
@@ -45,7 +45,7 @@ std::string json_of(const Checked& checked) {
 std::string text_of(const Checked& checked) {
   const Audit& audit = checked.audit;
   std::string text;
-  for (const std::string& finding : audit.findings) text += finding + "\n";
+  for (const Finding& finding : audit.findings) text += to_string(finding) + "\n";
   for (const std::string& note : audit.notes) text += "note: " + note + "\n";
   if (audit.findings.empty()) return text + "no findings\n";
   if (checked.repair)
@@ -61,8 +61,8 @@ app::Outcome report(const Checked& checked, bool as_json) {
   outcome.out = as_json ? json_of(checked) : text_of(checked);
   if (checked.repair)
     for (const Error& error : checked.repair->left) outcome.log += failure(error).log;
-  else if (audit.mendable > 0 && !as_json)
-    outcome.log = "nft-port-mapperctl check --repair repairs " + std::to_string(audit.mendable) +
+  else if (audit.mendable() > 0 && !as_json)
+    outcome.log = "nft-port-mapperctl check --repair repairs " + std::to_string(audit.mendable()) +
                   " of these.\n";
   return outcome;
 }
@@ -74,18 +74,20 @@ Result<Checked> check_table(Transport& transport, bool repairs, bool& has_looked
   Checked checked{std::move(steady->audit)};
   has_looked = true;
   if (repairs) checked.repair.emplace();
-  if (repairs && checked.audit.mendable > 0) {
+  if (repairs && checked.audit.mendable() > 0) {
     Result<std::vector<Error>> left = mend(transport, checked.audit, Mending::all);
     if (!left) return left.error();
     checked.repair->left = std::move(*left);
   }
   const Result<app::EgressAudit> egress = app::audit_masquerade(transport);
   if (!egress) return egress.error();
-  for (const std::string& finding : egress->findings)
-    checked.audit.findings.push_back(printable(finding));
-  for (const std::string& note : egress->notes) checked.audit.notes.push_back(printable(note));
-  for (const Missing& missing : find_missing(transport))
-    checked.audit.findings.push_back(to_string(missing));
+  add_egress(*egress, checked.audit);
+  if (repairs)
+    if (const Result<bool> mended = app::mend_masquerade(transport); !mended)
+      checked.repair->left.push_back(mended.error());
+  const Result<std::vector<Missing>> missing = find_missing(transport);
+  if (!missing) return missing.error();
+  for (const Missing& one : *missing) checked.audit.findings.push_back({.thing = to_string(one)});
   return checked;
 }
 

@@ -57,8 +57,9 @@ constexpr std::array kRestoreOptions = {
 };
 constexpr std::array kAdoptOptions = {
     Option{"--dry-run", "", "print what would be taken over, and change nothing"},
-    Option{"--from", "DIR", "read only DIR: a libcni cache; without it /var/lib/cni"},
-    Option{"--config", "DIR", "where the networks' configurations are; default /etc/cni/net.d"},
+    Option{"--from", "DIR", "read only DIR: a libcni cache or a Mesos agent's directory"},
+    Option{"--config", "DIR",
+           "where the networks' configurations are; without it, the usual directories"},
     Option{"--json", "", "print JSON, as schemas/adopt.schema.json says"},
 };
 constexpr std::array kRenderOptions = {
@@ -320,10 +321,6 @@ app::Outcome unknown_command(const std::string& name) {
 }
 
 }  // namespace
-
-std::span<const Subcommand> subcommands() {
-  return kSubcommands;
-}
 
 app::Outcome failure(const Error& error) {
   app::Outcome outcome;

@@ -34,7 +34,6 @@ struct Subcommand {
   std::string_view alias{};
 };
 
-std::span<const Subcommand> subcommands();
 app::Outcome run_ctl(std::span<const std::string> words, const Screen& screen = {});
 
 // For the subcommands: an outcome that says what went wrong and what to do next. Of status 1 where

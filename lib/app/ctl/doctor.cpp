@@ -179,17 +179,18 @@ Status read_own_table(Transport& transport, doctor::Host& host) {
   host.has_table = contents->exists;
   find_records(transport, *contents);
   host.exposed_devices = std::exchange(contents->exposed_devices, {});
-  const Audit audit = audit_table(*contents);
-  std::set<std::string> of_loopback6;
-  for (const std::string& finding : audit.loopback6.findings)
-    of_loopback6.insert(printable(finding));
-  for (const std::string& device : contents->left_routes)
-    of_loopback6.insert(printable(app::left_route_of(device)));
+  Audit audit = audit_table(*contents);
+  const Result<app::EgressAudit> egress = app::audit_masquerade(transport);
+  if (!egress) return egress.error();
+  add_egress(*egress, audit);
   host.loopback6.clear();
   host.damage.clear();
-  for (const std::string& finding : audit.findings)
-    (of_loopback6.contains(finding) ? host.loopback6 : host.damage).push_back(finding);
-  host.is_mendable = audit.mendable > host.loopback6.size();
+  host.is_mendable = false;
+  for (const Finding& finding : audit.findings) {
+    const bool is_of_loopback6 = finding.kind == Finding::Kind::loopback6;
+    (is_of_loopback6 ? host.loopback6 : host.damage).push_back(to_string(finding));
+    host.is_mendable = host.is_mendable || (finding.is_mendable && !is_of_loopback6);
+  }
   return {};
 }
 
@@ -237,12 +238,20 @@ void try_connections(Transport& transport, doctor::Host& host) {
   }
 }
 
-void finish(Transport& transport, const Complaint& complaint, doctor::Host& host) {
-  for (const Missing& missing : find_missing(transport))
+Status finish(Transport& transport, const Complaint& complaint, doctor::Host& host) {
+  const Result<std::vector<Missing>> all = find_missing(transport);
+  if (!all) return all.error();
+  host.missing.clear();
+  host.unmasqueraded.clear();
+  for (const Missing& missing : *all) {
+    if (missing.ports.empty() && complaint.service == std::nullopt)
+      host.unmasqueraded.push_back(printable(nft::attachment_comment(missing.attachment)));
     if (std::any_of(missing.ports.begin(), missing.ports.end(),
                     [&complaint](const auto& port) { return complaint.is_about(port); }))
       host.missing.push_back(printable(nft::attachment_comment(missing.attachment)));
+  }
   if (complaint.probes) try_connections(transport, host);
+  return {};
 }
 
 app::Outcome report(const doctor::Host& host, const Arguments& arguments) {
@@ -275,11 +284,9 @@ app::Outcome doctor(const Arguments& arguments) {
   const Status tried = app::try_network(*netlink, nft::NetworkChain{nft::kSharedChain, {}});
   if (!tried) host.refusal = tried.error().message();
   for (app::Retry retry; retry.again();) {
-    const Status read = read_tables(*netlink, *complaint, host);
-    if (read) {
-      finish(*netlink, *complaint, host);
-      return report(host, arguments);
-    }
+    Status read = read_tables(*netlink, *complaint, host);
+    if (read) read = finish(*netlink, *complaint, host);
+    if (read) return report(host, arguments);
     if (!app::changed_concurrently(read.error().error_number)) return could_not_look(read.error());
   }
   return could_not_look(app::Retry::exhausted());

@@ -11,6 +11,7 @@
 #include "lib/app/host_effects.hpp"
 #include "lib/app/publish.hpp"
 #include "lib/app/retry.hpp"
+#include "lib/base/counted.hpp"
 #include "lib/base/escape.hpp"
 #include "lib/host/loopback_route.hpp"
 #include "lib/host/route_localnet.hpp"
@@ -43,8 +44,8 @@ void count_failure(const Error& error, app::Outcome& outcome) {
   outcome.log += failure(error).log;
   outcome.status = kProblem;
 }
-void count(const Status& reset, app::Outcome& outcome) {
-  if (!reset) count_failure(reset.error(), outcome);
+void count(const Status& done, app::Outcome& outcome) {
+  if (!done) count_failure(done.error(), outcome);
 }
 
 // Under the generation: an ADD between the look and the end of the guard would leave its device open.
@@ -77,8 +78,9 @@ app::Outcome flush_all(Transport& transport) {
   app::effects_of_flush(transport, notes);
   done->log += log_lines(notes);
   const Result<bool> masqueraded = app::delete_egress_table(transport);
-  if (!masqueraded) return failure(masqueraded.error());
-  if (*masqueraded) done->out += std::string("removed table inet ") + nft::kEgressTable + "\n";
+  if (!masqueraded) count_failure(masqueraded.error(), *done);
+  if (masqueraded && *masqueraded)
+    done->out += std::string("removed table inet ") + nft::kEgressTable + "\n";
   return *done;
 }
 
@@ -114,19 +116,21 @@ app::Outcome flush_network(Transport& transport, const std::string& network) {
   std::vector<std::string> notes;
   const Status done = remove_attachments(transport, network, removed, notes);
   app::effects_of_dels(transport, removed.attachments, notes);
-  if (!done) return failure(done.error());
-  for (const std::string& chain : removed.chains)
-    if (const Status status = app::remove_network_if_empty(transport, chain); !status)
-      return failure(status.error());
   app::Outcome outcome;
   outcome.log = log_lines(notes);
   outcome.out =
       "removed " + std::to_string(removed.ports) + " published ports of network " + network + "\n";
+  count(done, outcome);
+  if (!done) return outcome;
+  for (const std::string& chain : removed.chains)
+    count(app::remove_network_if_empty(transport, chain), outcome);
   const Result<app::Unmasqueraded> done_too = app::unmasquerade_unknown(transport, network, {});
-  if (!done_too) return failure(done_too.error());
+  if (!done_too) {
+    count_failure(done_too.error(), outcome);
+    return outcome;
+  }
   if (const std::size_t count = done_too->ended.size(); count != 0)
-    outcome.out += "ended the masquerading of " + std::to_string(count) +
-                   (count == 1 ? " container\n" : " containers\n");
+    outcome.out += "ended the masquerading of " + counted(count, "container") + "\n";
   for (const Error& error : done_too->failures) count_failure(error, outcome);
   return outcome;
 }
@@ -143,8 +147,8 @@ std::string lines_of(const std::vector<nft::OwnerEntry>& entries,
   }
   std::multiset<std::string> lines;
   for (const auto& [owner, attachment] : attachments)
-    lines.insert("would remove " + attachment.first + " (" + std::to_string(attachment.second) +
-                 (attachment.second == 1 ? " port)\n" : " ports)\n"));
+    lines.insert("would remove " + attachment.first + " (" + counted(attachment.second, "port") +
+                 ")\n");
   return std::accumulate(lines.begin(), lines.end(), std::string());
 }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <set>
 
 #include "lib/app/ctl/input_file.hpp"
 #include "lib/app/ctl/network_files.hpp"
@@ -129,6 +130,19 @@ std::string directory_of(const std::string& path) {
   if (is_directory(path)) return path;
   const std::string directory = fs::path(path).parent_path().string();
   return directory.empty() ? "." : directory;
+}
+
+std::vector<std::string> directories_of(const std::string& path) {
+  std::set<std::string> directories{directory_of(path)};
+  Lines lists;
+  if (const Result<Lines> recorded = recorded_lists(path)) lists = *recorded;
+  if (const Result<std::string> list = list_of(path)) lists.push_back(*list);
+  for (const std::string& list : lists) {
+    std::error_code unknown;
+    const fs::path real = fs::canonical(list, unknown);
+    if (!unknown) directories.insert(real.parent_path().string());
+  }
+  return {directories.begin(), directories.end()};
 }
 
 Status check_neighbours(const std::string& path, const std::string& directory) {

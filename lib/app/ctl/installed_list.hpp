@@ -24,6 +24,9 @@ namespace portmapper::ctl {
 bool is_directory(const std::string& path);
 // Of a list; a directory is its own.
 std::string directory_of(const std::string& path);
+// Where put_entry and take_entries write: the directory of a list, or the one that is named, and those that its lists
+// are links to.
+std::vector<std::string> directories_of(const std::string& path);
 
 // Refuses a directory of plugins in which no other plugin of the list is: a runtime looks elsewhere. Where there
 // is no list that could be read nothing tells; put_entry has the error.

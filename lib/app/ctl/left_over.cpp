@@ -24,7 +24,7 @@ Result<bool> has_unrecorded(Transport& transport) {
 
 Status end_left_over(Transport& transport,
                      const std::function<Result<std::set<nft::OwnerHash>>()>& ended, bool dry_run,
-                     std::vector<std::string>& notes) {
+                     LeftOver& told) {
   const Result<bool> has_some = has_unrecorded(transport);
   if (!has_some) return has_some.error();
   if (!*has_some) return {};
@@ -35,13 +35,13 @@ Status end_left_over(Transport& transport,
   if (!listing) return listing.error();
   const std::vector<nft::Withdrawal> left =
       nft::decide_left_over(listing->owners, listing->life, *on_record);
-  for (const Fate& fate : remove_each(transport, *listing, left, dry_run, notes)) {
+  for (const Fate& fate : remove_each(transport, *listing, left, dry_run, told.notes)) {
     const std::string what =
         fate.comment + ", which a saved ruleset brought back: its container is gone";
     if (fate.kind == Fate::Kind::failed)
-      notes.push_back("cannot remove " + what + "; " + fate.error);
+      told.problems.push_back("cannot remove " + what + "; " + fate.error);
     else if (fate.kind == Fate::Kind::removed)
-      notes.push_back((dry_run ? "would remove " : "removed ") + what);
+      told.notes.push_back((dry_run ? "would remove " : "removed ") + what);
   }
   return {};
 }

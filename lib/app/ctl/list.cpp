@@ -6,6 +6,7 @@
 #include "lib/app/ctl/listed_processes.hpp"
 #include "lib/app/ctl/port_table.hpp"
 #include "lib/app/ctl/service.hpp"
+#include "lib/base/counted.hpp"
 #include "lib/base/escape.hpp"
 
 namespace portmapper::ctl {
@@ -174,7 +175,7 @@ std::string nothing_found(const std::vector<ListedPort>& ports, const Filter& fi
 void note_rest(const std::vector<ListedPort>& ports, std::vector<std::string>& notes) {
   const auto count = [&ports](const auto& is_one) {
     const auto number = std::count_if(ports.begin(), ports.end(), is_one);
-    return std::to_string(number) + (number == 1 ? " port" : " ports");
+    return counted(number, "port");
   };
   const auto is_absent = [](const ListedPort& port) { return !port.is_here; };
   const auto meets = [](const ListedPort& port) { return !port.processes.empty(); };

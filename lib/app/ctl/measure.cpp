@@ -67,17 +67,21 @@ void count_owners(const TableContents& contents, metrics::OwnerFigures& owners) 
 
 Result<metrics::Figures> measure(Transport& transport) {
   const auto begin = std::chrono::steady_clock::now();
-  const Result<SteadyAudit> steady = audit_steadily(transport);
+  Result<SteadyAudit> steady = audit_steadily(transport);
   if (!steady) return steady.error();
-  const auto& [contents, audit] = *steady;
+  auto& [contents, audit] = *steady;
   metrics::Figures figures{.version = NFT_PORT_MAPPER_VERSION, .has_table = contents.exists};
   count_ports(contents, figures);
   count_owners(contents, figures.owners);
-  figures.missing = find_missing(transport).size();
+  const Result<std::vector<Missing>> missing = find_missing(transport);
+  if (!missing) return missing.error();
+  for (const Missing& one : *missing)
+    ++(one.ports.empty() ? figures.unmasqueraded : figures.missing);
   const Result<app::EgressAudit> egress = app::audit_masquerade(transport);
   if (!egress) return egress.error();
-  figures.findings = audit.findings.size() + egress->findings.size() + figures.missing;
-  figures.mendable = audit.mendable;
+  add_egress(*egress, audit);
+  figures.findings = audit.findings.size() + missing->size();
+  figures.mendable = audit.mendable();
   figures.exposed = contents.exposed_devices.size();
   using std::chrono::duration;
   using std::chrono::duration_cast;

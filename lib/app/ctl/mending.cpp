@@ -17,8 +17,10 @@ Result<std::vector<Error>> mend(Transport& transport, const Audit& audit, Mendin
   nft::Transaction batch = audit.repair;
   if (mending == Mending::all) batch.append(audit.removal);
   if (!batch.operations.empty()) {
-    const nft::CommitResult result = app::commit_closing(transport, batch, left);
+    std::vector<Error> left_open;
+    const nft::CommitResult result = app::commit_closing(transport, batch, left_open);
     if (!result) return to_status(result, batch).error();
+    left.insert(left.end(), left_open.begin(), left_open.end());
   }
   for (const std::string& device : audit.open_devices)
     if (const auto opened = host::enable_route_localnet(device); !opened)

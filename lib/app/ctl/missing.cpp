@@ -5,6 +5,7 @@
 
 #include "lib/app/restore/record_types.hpp"
 #include "lib/app/restore/restore.hpp"
+#include "lib/base/counted.hpp"
 #include "lib/base/escape.hpp"
 #include "nft/names.hpp"
 
@@ -24,10 +25,10 @@ bool has_damage(const std::pair<const std::string, nft::ChainDamage>& chain) {
 
 }  // namespace
 
-std::vector<Missing> find_missing(Transport& transport) {
-  std::vector<Missing> all;
+Result<std::vector<Missing>> find_missing(Transport& transport) {
   const Result<restore::Restored> restored = look_at_records(transport);
-  if (!restored) return all;
+  if (!restored) return restored.error();
+  std::vector<Missing> all;
   for (const restore::Restored::Line& line : restored->restored)
     all.push_back({line.names, line.published});
   for (const restore::Restored::Line& line : restored->masqueraded) all.push_back({line.names, {}});
@@ -57,7 +58,7 @@ std::string to_string(const Missing& missing) {
                      " lives, and is not masqueraded as its configuration says; nft-port-mapperctl"
                      " restore does it again");
   return printable("attachment " + nft::attachment_comment(missing.attachment) + " (" +
-                   std::to_string(count) + (count == 1 ? " port" : " ports") +
+                   counted(count, "port") +
                    ") lives, and its ports are not all published; nft-port-mapperctl restore"
                    " publishes them again");
 }

@@ -115,7 +115,12 @@ void find_listeners(const Question& question, Answer& answer) {
 }
 
 void find_former_owners(Transport& transport, const Question& question, Answer& answer) {
-  for (const Missing& missing : find_missing(transport))
+  const Result<std::vector<Missing>> all = find_missing(transport);
+  if (!all) {
+    answer.notes.push_back(all.error().message());
+    return;
+  }
+  for (const Missing& missing : *all)
     for (const nft::PublishedPort& published : missing.ports)
       if (is_asked_for(published, question))
         answer.former_owners.push_back({published, missing.attachment});

@@ -6,6 +6,7 @@
 #include "lib/app/ctl/removal.hpp"
 #include "lib/app/egress.hpp"
 #include "lib/app/lost_claims.hpp"
+#include "lib/base/counted.hpp"
 #include "lib/base/escape.hpp"
 
 namespace portmapper::ctl {
@@ -35,9 +36,7 @@ void add_unknown(const std::vector<std::string>& masqueraded, std::vector<Fate>&
 }
 
 std::string line_of(const Fate& fate, bool dry_run) {
-  const std::string ports =
-      fate.ports == 0 ? "masqueraded"
-                      : std::to_string(fate.ports) + (fate.ports == 1 ? " port" : " ports");
+  const std::string ports = fate.ports == 0 ? "masqueraded" : counted(fate.ports, "port");
   const std::string what = printable(fate.comment) + " (" + ports + ")";
   switch (fate.kind) {
     case Fate::Kind::removed:
@@ -102,6 +101,15 @@ std::string json_of(const std::vector<Fate>& fates, const std::vector<std::strin
   return std::move(out).text() + "\n";
 }
 
+// What was found, if it was; else the outcome has the error.
+template <typename T>
+T kept(Result<T> found, app::Outcome& outcome) {
+  if (found) return *std::move(found);
+  outcome.log += failure(found.error()).log;
+  outcome.status = kProblem;
+  return {};
+}
+
 }  // namespace
 
 app::Outcome prune(const Arguments& arguments) {
@@ -114,12 +122,11 @@ app::Outcome prune(const Arguments& arguments) {
   std::vector<std::string> notes;
   const std::vector<nft::Withdrawal> dead = nft::decide_prune(listing->owners, listing->life);
   std::vector<Fate> fates = remove_each(*netlink, *listing, dead, dry_run, notes);
-  const Result<app::Unmasqueraded> unmasqueraded = app::unmasquerade_dead(*netlink, dry_run);
-  if (!unmasqueraded) return could_not_look(unmasqueraded.error());
-  const Result<std::vector<nft::ClaimEntry>> lost = find_left(*netlink, *listing, dead);
-  if (!lost) return could_not_look(lost.error());
+  // What was removed is told, whatever comes after it.
+  const app::Unmasqueraded unmasqueraded = kept(app::unmasquerade_dead(*netlink, dry_run), outcome);
+  const std::vector<nft::ClaimEntry> lost = kept(find_left(*netlink, *listing, dead), outcome);
   std::vector<Fate> unknown = unknown_owners(*listing);
-  add_unknown(unmasqueraded->unknown, unknown);
+  add_unknown(unmasqueraded.unknown, unknown);
   fates.insert(fates.end(), unknown.begin(), unknown.end());
   for (const Fate& fate : fates) {
     outcome.out += line_of(fate, dry_run);
@@ -127,19 +134,21 @@ app::Outcome prune(const Arguments& arguments) {
     if (fate.kind == Fate::Kind::failed || fate.kind == Fate::Kind::unknown)
       outcome.status = kProblem;
   }
-  for (const std::string& comment : unmasqueraded->ended)
+  for (const std::string& comment : unmasqueraded.ended)
     outcome.out += (dry_run ? "would end the masquerading of " : "ended the masquerading of ") +
                    printable(comment) + "\n";
-  for (const nft::ClaimEntry& claim : *lost)
-    outcome.out += "left " + printable(app::what_helps(claim)) + "\n";
-  if (!lost->empty()) outcome.status = kProblem;
-  for (const Error& error : unmasqueraded->failures) outcome.log += failure(error).log;
-  if (!unmasqueraded->failures.empty()) outcome.status = kProblem;
+  for (const nft::ClaimEntry& claim : lost)
+    outcome.out += "left: " + printable(app::what_helps(claim)) + "\n";
+  if (!lost.empty()) outcome.status = kProblem;
+  for (const Error& error : unmasqueraded.failures) outcome.log += failure(error).log;
+  if (!unmasqueraded.failures.empty()) outcome.status = kProblem;
+  if (unmasqueraded.ended_table)
+    outcome.out += "removed table inet " + std::string(nft::kEgressTable) + ", which was empty\n";
   if (outcome.out.empty() && outcome.status == 0)
     outcome.out = "every owner is alive; nothing to remove\n";
   outcome.log += log_lines(notes);
   if (!unknown.empty()) outcome.log += log_lines({kWhoCanTell});
-  if (arguments.has("--json")) outcome.out = json_of(fates, unmasqueraded->ended, *lost, dry_run);
+  if (arguments.has("--json")) outcome.out = json_of(fates, unmasqueraded.ended, lost, dry_run);
   return outcome;
 }
 

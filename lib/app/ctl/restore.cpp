@@ -1,6 +1,7 @@
 #include "lib/app/ctl/commands.hpp"
 #include "lib/app/ctl/facts.hpp"
 #include "lib/app/ctl/restoring.hpp"
+#include "lib/base/counted.hpp"
 #include "lib/base/escape.hpp"
 
 namespace portmapper::ctl {

@@ -8,8 +8,6 @@
 // Source: packaging/doc/design.md, "Restore".
 #pragma once
 
-#include <cstddef>
-#include <string>
 #include <vector>
 
 #include "lib/app/restore/restore.hpp"
@@ -21,7 +19,5 @@ namespace portmapper::ctl {
 Result<restore::Restored> restore_all(Transport& transport,
                                       const std::vector<restore::Source>& sources,
                                       restore::Mode mode);
-
-std::string counted(std::size_t count, const char* noun);  // "1 port", "2 ports"
 
 }  // namespace portmapper::ctl

@@ -1,6 +1,6 @@
 // seen_of: what a look at the table comes to for the watch.
 //
-//   const watch::Seen seen = seen_of(contents, audit_table(contents), find_missing(transport), false);
+//   const watch::Seen seen = seen_of(contents, audit_table(contents), *find_missing(transport), false);
 //
 // What is nobody's stays as it is, since it may still serve somebody whom no record names; a container that
 // is gone is no damage. A table that does not exist is gone where it had ports before, or somebody lives who

@@ -89,7 +89,11 @@ class Staying {
       if (const Status ready = stay_.ready(); !ready) return failure(ready.error());
     app::Outcome outcome = install();
     const Result<pid_t> child = start(stay_.child, before);
-    if (!child) return failure(child.error());
+    if (!child) {
+      outcome.log += failure(child.error()).log;
+      outcome.status = kProblem;
+      return outcome;
+    }
     child_ = *child;
     (void)std::signal(SIGPIPE, SIG_IGN);  // whoever reads what it says may go
     outcome.next = [self] { return self->go_on(self); };
@@ -97,13 +101,17 @@ class Staying {
   }
 
  private:
-  // Until there is something to say.
+  // Until there is something to say. An orphan that ends does not put off the next look.
   app::Outcome go_on(const std::shared_ptr<Staying>& self) {
-    for (;;) {
-      const int signal = next_signal(stay_.look_again);
+    using std::chrono::milliseconds;
+    using Clock = std::chrono::steady_clock;
+    for (Clock::time_point look = Clock::now() + stay_.look_again;;) {
+      const auto left = std::chrono::ceil<milliseconds>(look - Clock::now());
+      const int signal = next_signal(std::max(left, milliseconds(0)));
       if (signal == SIGTERM || signal == SIGINT || signal == SIGHUP) return end();
       if (signal == SIGCHLD && has_ended()) return ended_by_itself();
-      if (signal != 0) continue;
+      if (Clock::now() < look) continue;
+      look = Clock::now() + stay_.look_again;
       app::Outcome outcome = install();
       if (outcome.log.empty()) continue;
       outcome.next = [self] { return self->go_on(self); };

@@ -2,9 +2,8 @@
 
 #include <algorithm>
 #include <optional>
-#include <set>
-#include <string>
 #include <utility>
+#include <vector>
 
 #include "lib/app/ctl/missing.hpp"
 #include "lib/app/retry.hpp"
@@ -14,12 +13,12 @@ namespace {
 
 constexpr int kMostReadings = 5;
 
-using Findings = std::set<std::string>;
+using Findings = std::vector<Finding>;
 
 void keep(Audit& audit, const Findings& found) {
-  std::erase_if(audit.findings,
-                [&found](const std::string& finding) { return !found.contains(finding); });
-  audit.mendable = std::min(audit.mendable, audit.findings.size());
+  std::erase_if(audit.findings, [&found](const Finding& finding) {
+    return std::find(found.begin(), found.end(), finding) == found.end();
+  });
 }
 
 }  // namespace
@@ -35,7 +34,7 @@ Result<SteadyAudit> audit_steadily(Transport& transport) {
     const bool is_told_twice = found || audit.findings.empty();
     if ((contents->is_steady && is_told_twice) || reading == kMostReadings)
       return SteadyAudit{std::move(*contents), std::move(audit)};
-    found = Findings(audit.findings.begin(), audit.findings.end());
+    found = std::move(audit.findings);
   }
 }
 

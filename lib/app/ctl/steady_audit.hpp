@@ -1,7 +1,7 @@
 // audit_steadily: the whole table and what is damaged in it, while ADDs and DELs go on.
 //
 //   const Result<SteadyAudit> steady = audit_steadily(transport);
-//   for (const std::string& finding : steady->audit.findings) use(finding);
+//   for (const Finding& finding : steady->audit.findings) use(to_string(finding));
 //
 // The sets are read one after the other, and the kernel does not tell that one changed during its dump. So a finding
 // counts that two readings have; and a reading counts during which nothing changed, or the fifth. Errors: as

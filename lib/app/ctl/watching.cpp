@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <utility>
 
 #include "lib/app/ctl/commands.hpp"
@@ -15,6 +16,7 @@
 #include "lib/app/ctl/seen.hpp"
 #include "lib/app/publish.hpp"
 #include "lib/app/retry.hpp"
+#include "lib/base/counted.hpp"
 #include "lib/base/escape.hpp"
 #include "nft/read/reader.hpp"
 
@@ -144,20 +146,36 @@ void Watching::look_at_host() {
 // What we published after a DEL had passed, and before the runtime forgot it.
 std::string Watching::take_back() {
   std::string log;
-  std::erase_if(published_, [&](const auto& item) {
-    const auto& [path, published] = item;
-    if (access(path.c_str(), F_OK) == 0 || errno != ENOENT) return Clock::now() >= published.until;
-    std::vector<std::string> notes;
-    const Result<nft::InstalledPorts> gone =
-        app::withdraw(transport_, published.withdrawal, notes, published.close_connections);
-    if (!gone)
-      log += log_line("cannot take back " + published.comment + ": " + gone.error().message());
-    else if (!gone->empty())
-      log += log_line("took back " + counted(gone->ports.size(), "port") + " of " +
-                      published.comment + ": its record is gone");
-    return true;
-  });
+  for (auto item = published_.begin(); item != published_.end();) {
+    const bool is_forgotten = access(item->first.c_str(), F_OK) != 0 && errno == ENOENT;
+    const bool is_done = is_forgotten && withdraw(item->second, log);
+    const bool is_over = Clock::now() >= item->second.until;
+    item = is_done || is_over ? published_.erase(item) : std::next(item);
+  }
   return log;
+}
+
+// Whether nothing of it is left. That it cannot be withdrawn is told once.
+bool Watching::withdraw(Published& published, std::string& log) {
+  std::vector<std::string> notes;
+  Result<nft::InstalledPorts> gone = nft::InstalledPorts();
+  if (!published.withdrawal.chain.empty())
+    gone = app::withdraw(transport_, published.withdrawal, notes, published.close_connections);
+  Result<bool> unmasqueraded = false;
+  if (published.is_masqueraded)
+    unmasqueraded =
+        app::unmasquerade(transport_, published.withdrawal.owner, published.withdrawal.only);
+  log += log_lines(notes);
+  for (const Error* error :
+       {gone ? nullptr : &gone.error(), unmasqueraded ? nullptr : &unmasqueraded.error()})
+    if (error != nullptr && !std::exchange(published.is_told, true))
+      log += log_line("cannot take back " + published.comment + ": " + error->message());
+  if (gone && !gone->empty())
+    log += log_line("took back " + counted(gone->ports.size(), "port") + " of " +
+                    published.comment + ": its record is gone");
+  if (unmasqueraded && *unmasqueraded)
+    log += log_line("ended the masquerading of " + published.comment + ": its record is gone");
+  return gone && unmasqueraded;
 }
 
 // With what was recorded of devices before.
@@ -182,8 +200,18 @@ Result<watch::Seen> Watching::look(bool with_records) {
     // Of a table that had none, the records alone tell whether somebody needs it; of one that had some,
     // reading them would take as long as the repair.
     std::optional<std::vector<Missing>> missing;
-    if (contents->exists ? with_records : !had_ports) missing = find_missing(transport_);
-    seen = seen_of(*contents, audit_table(*contents), missing, had_ports);
+    if (contents->exists ? with_records : !had_ports) {
+      Result<std::vector<Missing>> found = find_missing(transport_);
+      if (!found && !app::changed_concurrently(found.error().error_number)) return found.error();
+      if (!found) continue;
+      missing = *std::move(found);
+    }
+    const Result<app::EgressAudit> egress = app::audit_masquerade(transport_);
+    if (!egress && !app::changed_concurrently(egress.error().error_number)) return egress.error();
+    if (!egress) continue;
+    Audit audit = audit_table(*contents);
+    add_egress(*egress, audit);
+    seen = seen_of(*contents, audit, missing, had_ports);
     devices_ = loopback_devices(*contents);
     recorded_ = still_recorded(*contents);
     // Somebody else's table, or ours: then there are messages.
@@ -219,12 +247,20 @@ bool Watching::restore_ports(const Things& things, const watch::Seen& found, Don
                     .comment = nft::attachment_comment(seen.plan->attachment),
                     .close_connections = seen.plan->close_connections,
                     .until = Clock::now() + kSlowestDel};
+  for (const restore::Restored::Line& line : restored->masqueraded) {
+    Published& published = published_[line.path];
+    published.is_masqueraded = true;
+    published.withdrawal.owner = nft::owner_hash(line.names);
+    published.withdrawal.only = line.netns;
+    published.comment = line.attachment;
+    published.until = Clock::now() + kSlowestDel;
+  }
   const bool is_nothing = restored->restored.empty() && restored->masqueraded.empty();
   const Result<bool> has_table = nft::has_table(transport_);
   const bool is_nobodys = is_nothing && restored->published == 0 && has_table && !*has_table;
-  done.what = is_nobodys ? "nobody who lives needs it" : what_came_back(*restored);
-  done.problems = log_lines(restored->problems);
-  done.is_nothing = is_nothing && found.missing && includes(*found.missing, things);
+  done.what = what_came_back(*restored);
+  done.problems = log_lines(restored->problems) + log_lines(restored->notes);
+  done.is_nothing = is_nobodys || (is_nothing && found.missing && includes(*found.missing, things));
   return std::none_of(restored->seen.begin(), restored->seen.end(), [](const restore::Seen& seen) {
     return seen.standing == restore::Standing::refused;
   });
@@ -236,7 +272,7 @@ bool Watching::mend_table(Done& done) {
     const Result<TableContents> contents = read();
     if (!contents) return contents.error();
     const Audit now = audit_table(*contents);
-    if (now.mendable == 0) return {};
+    if (now.mendable() == 0) return {};
     const Result<std::vector<Error>> left = mend(transport_, now, Mending::additions);
     if (!left) return left.error();
     had_work = has_work(now);
@@ -245,6 +281,9 @@ bool Watching::mend_table(Done& done) {
     return {};
   });
   if (!mended) done.problems += log_line(mended.error().message());
+  const Result<bool> masqueraded = app::mend_masquerade(transport_);
+  if (!masqueraded) done.problems += log_line(masqueraded.error().message());
+  if (masqueraded && *masqueraded) done.is_nothing = false;
   return had_work;
 }
 

@@ -52,22 +52,33 @@ class Watching {
  private:
   Watching(WatchWish wish, Netlink events, Netlink transport, Netlink route);
 
+  // What a repair published again, for as long as a DEL may take: its record may be one of those that
+  // outlive their attachment.
+  struct Published {
+    nft::Withdrawal withdrawal{};  // of ports; without a chain there were none
+    bool is_masqueraded = false;
+    std::string comment{};
+    bool close_connections = true;
+    watch::Time until{};
+    bool is_told = false;  // that it could not be taken back
+  };
+
   [[nodiscard]] watch::Time next() const;
   Status listen(watch::Time deadline);
   Status listen_all(watch::Time deadline);
   void look_at_host();
   std::string take_back();
+  bool withdraw(Published& published, std::string& log);
   Result<TableContents> read();
   Result<watch::Seen> look(bool with_records);
   Part look_and_repair();
   struct Done {
     std::string what{};
-    std::string problems{};   // lines
+    std::string problems{};   // lines, with what else is to be told
     bool is_nothing = false;  // there was no need: a DEL has ended meanwhile
   };
   Done repair(const watch::Things& things, const watch::Seen& found);
-  // False: nothing could be published, and `done` says why.
-  // Whether nothing was refused.
+  // Whether nothing was refused; else `done` says why.
   bool restore_ports(const watch::Things& things, const watch::Seen& found, Done& done);
   // Whether there was something to mend.
   bool mend_table(Done& done);
@@ -77,15 +88,6 @@ class Watching {
   std::string tell_left(const watch::Things& left);
   Part tell(const watch::Things& things, const Done& done, const watch::Seen& after);
   Status write_metrics();
-
-  // What a repair published again, for as long as a DEL may take: its record may be one of those that
-  // outlive their attachment.
-  struct Published {
-    nft::Withdrawal withdrawal{};
-    std::string comment{};
-    bool close_connections = true;
-    watch::Time until{};
-  };
 
   HeldSignals signals_;
   WatchWish wish_;

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "lib/app/columns.hpp"
+#include "lib/base/counted.hpp"
 #include "lib/host/ipvs.hpp"
 #include "lib/json/writer.hpp"
 
@@ -202,10 +203,6 @@ void add_rows(std::vector<app::Row>& rows, const Finding& finding, bool has_colo
   if (!finding.keep.empty()) add_text(rows, "keep: ", finding.keep);
 }
 
-std::string counted(std::size_t count, const std::string& name) {
-  return (count == 0 ? "no" : std::to_string(count)) + " " + name + (count == 1 ? "" : "s");
-}
-
 }  // namespace
 
 std::vector<Finding> diagnose(const Host& host) {
@@ -238,8 +235,8 @@ std::string format(const std::vector<Finding>& findings, bool has_colours) {
     if (finding.level == Level::problem) ++problems;
     if (finding.level == Level::note) ++notes;
   }
-  return app::format_columns(std::move(rows)) + "\n" + counted(problems, "problem") + ", " +
-         counted(notes, "note") + "\n";
+  return app::format_columns(std::move(rows)) + "\n" + counted_or_no(problems, "problem") + ", " +
+         counted_or_no(notes, "note") + "\n";
 }
 
 std::string format_json(const std::vector<Finding>& findings) {

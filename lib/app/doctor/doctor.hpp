@@ -101,6 +101,7 @@ struct Host {
   std::vector<std::string> damage{};            // of our own table, as `check` says it
   bool is_mendable = false;                     // some of that, by check --repair
   std::vector<std::string> missing{};           // attachments that `restore` would publish
+  std::vector<std::string> unmasqueraded{};     // or masquerade
   std::string asked{};                          // "8080/tcp"; empty: all ports
   std::optional<std::string> probe{};           // device of the test client; nothing: none was made
   std::map<Family, IpAddress> probe_addresses{};

@@ -205,7 +205,7 @@ std::vector<Finding> find_damage(const Host& host) {
   if (!host.asked.empty() && host.ports.empty())
     findings.push_back({Finding::Level::problem, "nobody publishes " + host.asked,
                         "connections to it are the host's own business; `list` shows what is"
-                        " published, and `owner` who had it"});
+                        " published"});
   if (host.damage.empty()) return findings;
   Finding damage{Finding::Level::problem, some_of(host.damage, "; "),
                  "our own table is not as it should be: `check` finds this too"};
@@ -223,16 +223,27 @@ std::vector<Finding> find_damage(const Host& host) {
 }
 
 std::vector<Finding> find_missing(const Host& host) {
-  if (host.missing.empty()) return {};
-  return {
-      {Finding::Level::problem,
-       some_of(host.missing) + (host.missing.size() == 1 ? " is" : " are") +
-           " alive and on record, and not published",
-       "somebody removed our table, or their elements (nft flush ruleset, a reload of"
-       " /etc/nftables.conf): their ports do not answer",
-       "nft-port-mapperctl restore",
-       "the ports stay until the next flush; the unit nft-port-mapper-restore.service runs restore"
-       " after each reload"}};
+  std::vector<Finding> findings;
+  const auto find = [&findings](const std::vector<std::string>& attachments, const char* what,
+                                const char* effect, const char* lasting) {
+    if (attachments.empty()) return;
+    findings.push_back(
+        {Finding::Level::problem,
+         some_of(attachments) + (attachments.size() == 1 ? " is" : " are") +
+             " alive and on record, and not " + what,
+         std::string("somebody removed our table, or their elements (nft flush ruleset, a reload of"
+                     " /etc/nftables.conf): ") +
+             effect,
+         "nft-port-mapperctl restore",
+         std::string(lasting) +
+             " until the next flush; the unit nft-port-mapper-restore.service runs restore after"
+             " each reload"});
+  };
+  find(host.missing, "published", "their ports do not answer", "the ports stay");
+  find(host.unmasqueraded, "masqueraded",
+       "what they send leaves with their own addresses, and no answer comes back",
+       "they are masqueraded");
+  return findings;
 }
 
 }  // namespace portmapper::doctor

@@ -45,6 +45,9 @@ void write_damage(Exposition& out, const Figures& figures) {
   out.gauge("nft_port_mapper_missing_attachments",
             "Attachments on record that live, and whose ports are not all published.");
   out.sample(figures.missing);
+  out.gauge("nft_port_mapper_unmasqueraded_attachments",
+            "Attachments on record that live, and are not masqueraded as their ipMasq says.");
+  out.sample(figures.unmasqueraded);
   out.gauge("nft_port_mapper_exposed_interfaces",
             "Interfaces with route_localnet and without the guard (CVE-2020-8558).");
   out.sample(figures.exposed);

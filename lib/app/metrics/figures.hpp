@@ -43,14 +43,15 @@ struct Figures {
   std::string version{};
   bool has_table = false;
   std::vector<PortFigures> ports{};
-  std::size_t standby = 0;   // ports that an attachment stands by for
-  OwnerFigures owners{};     // attachments
-  std::size_t findings = 0;  // of check
-  std::size_t mendable = 0;  // of these
-  std::size_t missing = 0;   // of these: living attachments whose ports are not all published
-  std::size_t exposed = 0;   // interfaces
-  double seconds = 0;        // that reading took
-  std::int64_t time = 0;     // when it was read
+  std::size_t standby = 0;        // ports that an attachment stands by for
+  OwnerFigures owners{};          // attachments
+  std::size_t findings = 0;       // of check
+  std::size_t mendable = 0;       // of these
+  std::size_t missing = 0;        // of these: living attachments whose ports are not all published
+  std::size_t unmasqueraded = 0;  // of these: living attachments that are not masqueraded
+  std::size_t exposed = 0;        // interfaces
+  double seconds = 0;             // that reading took
+  std::int64_t time = 0;          // when it was read
   std::optional<WatchFigures> watch{};
 };
 

@@ -25,6 +25,8 @@ using PlanOfFile = std::pair<std::string, nft::Plan>;
 struct Wanted {
   std::vector<PlanOfFile> living;  // oldest first
   std::set<nft::OwnerHash> ended;  // whose namespace is another's, or has another's address
+  std::set<std::string>
+      unknown;  // files of which nobody knows: they, or their namespaces, cannot be read
 };
 
 bool has_source_inside(const nft::Plan& plan, const host::NetnsAddresses& inside) {
@@ -36,11 +38,14 @@ bool has_source_inside(const nft::Plan& plan, const host::NetnsAddresses& inside
 Wanted wanted_by(const std::vector<Source>& sources, const TypesOf& types) {
   std::vector<PlanOfFile> plans;
   std::set<std::string> namespaces;
+  Wanted wanted;
   for (const Reading& reading : scan_checkpoints(sources, {}, types).readings) {
+    if (!reading.cached) wanted.unknown.insert(reading.path);
     if (!reading.cached || !*reading.cached) continue;
     const CachedAttachment& cached = **reading.cached;
     Result<nft::Plan> plan =
         plan_again(cached, config::parse_net_conf(cached.config, cni::Command::add));
+    if (!plan) wanted.unknown.insert(reading.path);
     if (!plan || plan->egress.empty()) continue;
     namespaces.insert(plan->netns.path);
     plans.emplace_back(reading.path, std::move(*plan));
@@ -51,11 +56,11 @@ Wanted wanted_by(const std::vector<Source>& sources, const TypesOf& types) {
     plan.netns = {plan.netns.path, seen.device, seen.inode,
                   seen.id,         seen.cookie, plan.netns.observer};
   }
-  Wanted wanted;
   for (PlanOfFile& item : plans) {
     const host::NetnsAddresses& place = inside.at(item.second.netns.path);
-    if (place.error) continue;
-    if (has_source_inside(item.second, place))
+    if (place.error)
+      wanted.unknown.insert(item.first);
+    else if (has_source_inside(item.second, place))
       wanted.living.push_back(std::move(item));
     else
       wanted.ended.insert(nft::owner_hash(item.second.attachment));
@@ -63,18 +68,33 @@ Wanted wanted_by(const std::vector<Source>& sources, const TypesOf& types) {
   return wanted;
 }
 
-Restored::Line line_of(const nft::Plan& plan) {
-  return {nft::attachment_comment(plan.attachment), 0, plan.attachment};
+Restored::Line line_of(const PlanOfFile& item) {
+  const nft::Plan& plan = item.second;
+  return {nft::attachment_comment(plan.attachment), 0, plan.attachment, {}, item.first, plan.netns};
+}
+
+// Of who was added again meanwhile, with other addresses, the newer record counts: whichever of the two was
+// masqueraded last, it is this one from now on.
+Status follow(Transport& transport, const nft::Plan& now, nft::Plan& before) {
+  if (now.egress == before.egress) return {};
+  before = now;
+  return app::masquerade(transport, now);
 }
 
 void take_back_ended(Transport& transport, const std::vector<Source>& sources, const TypesOf& types,
                      std::vector<PlanOfFile>& begun, Restored& restored) {
-  const std::vector<PlanOfFile> now = wanted_by(sources, types).living;
-  std::erase_if(begun, [&](const auto& item) {
-    const nft::Plan& plan = item.second;
-    const auto still = std::find_if(
-        now.begin(), now.end(), [&item](const PlanOfFile& one) { return one.first == item.first; });
-    if (still != now.end() && still->second.netns == plan.netns) return false;
+  const Wanted now = wanted_by(sources, types);
+  std::erase_if(begun, [&](auto& item) {
+    if (now.unknown.contains(item.first)) return false;
+    nft::Plan& plan = item.second;
+    const auto still =
+        std::find_if(now.living.begin(), now.living.end(),
+                     [&item](const PlanOfFile& one) { return one.first == item.first; });
+    if (still != now.living.end() && still->second.netns == plan.netns) {
+      if (const Status done = follow(transport, still->second, plan); !done)
+        restored.problems.push_back(done.error().message());
+      return false;
+    }
     const Result<bool> gone =
         app::unmasquerade(transport, nft::owner_hash(plan.attachment), plan.netns);
     if (!gone)
@@ -134,7 +154,7 @@ Status masquerade_again(Transport& transport, const std::vector<Source>& sources
     std::this_thread::sleep_for(kSettleAgain);
     take_back_ended(transport, sources, types, begun, restored);
   }
-  for (const auto& [path, plan] : begun) restored.masqueraded.push_back(line_of(plan));
+  for (const PlanOfFile& item : begun) restored.masqueraded.push_back(line_of(item));
   return {};
 }
 

@@ -66,10 +66,9 @@ class Restorer {
     }
     app::effects_of_dels(transport_, ended_, notes_);
     if (!selection_.is_all) return report();
-    if (const Status closed = end_exposure(); !closed) return closed.error();
-    // What a port needs gets its record first.
-    if (const Status decided = decide_loopback_again(); !decided) return decided.error();
-    if (const Status ended = end_left_routes(); !ended) return ended.error();
+    // What a port needs gets its record first. What was restored is told whatever becomes of these.
+    for (const Status& done : {end_exposure(), decide_loopback_again(), end_left_routes()})
+      if (!done) other_problems_.push_back(done.error().message());
     return report();
   }
   // Whether a record wants that.
@@ -89,7 +88,8 @@ class Restorer {
 
   // What nft flush ruleset left open, if nothing that lives brought the guard back.
   Status end_exposure() {
-    const Result<std::vector<std::string>> exposed = app::exposed_devices(transport_);
+    const Result<std::vector<std::string>> exposed =
+        app::retried([this] { return app::exposed_devices(transport_); });
     if (!exposed) return exposed.error();
     if (exposed->empty()) return {};
     if (mode_ == Mode::dry_run) {
@@ -103,7 +103,7 @@ class Restorer {
     for (const std::string& device : *exposed) {
       const Result<bool> closed = app::close_unrecorded(transport_, Family::ipv4, device);
       if (!closed)
-        notes_.push_back(closed.error().message());  // and on with the next
+        other_problems_.push_back(closed.error().message());  // and on with the next
       else if (*closed)
         notes_.push_back("reset route_localnet of " + device +
                          ": no port needs it, and no guard was there");
@@ -112,7 +112,8 @@ class Restorer {
   }
 
   Status end_left_routes() {
-    const Result<std::vector<std::string>> devices = app::left_routes(transport_);
+    const Result<std::vector<std::string>> devices =
+        app::retried([this] { return app::left_routes(transport_); });
     if (!devices) return devices.error();
     for (const std::string& device : *devices) {
       if (mode_ == Mode::dry_run) {
@@ -122,7 +123,7 @@ class Restorer {
       }
       const Result<bool> closed = app::close_unrecorded(transport_, Family::ipv6, device);
       if (!closed)
-        notes_.push_back(closed.error().message());
+        other_problems_.push_back(closed.error().message());
       else if (*closed)
         notes_.push_back("removed the route of ::1 on " + device + ": no port needs it");
     }
@@ -387,7 +388,12 @@ Result<Restored> restore(Transport& transport, const std::vector<Source>& source
                          const Selection& selection) {
   Restorer restorer(transport, sources, mode, selection);
   Result<Restored> restored = restorer.run();
-  if (!restored || !selection.is_all) return restored;
+  if (!selection.is_all || (!restored && mode == Mode::dry_run)) return restored;
+  if (!restored) {  // who is masqueraded needs nothing of the ports' table
+    Restored without_ports;
+    without_ports.problems.push_back(restored.error().message());
+    restored = std::move(without_ports);
+  }
   if (!restorer.masquerades()) {  // a saved ruleset may have brought back what masquerades nobody
     const Result<app::Masqueraded> found = app::masqueraded(transport, std::nullopt);
     if (!found) return found.error();

@@ -65,6 +65,8 @@ struct Restored {
     std::size_t ports = 0;
     Attachment names{};
     std::vector<nft::PublishedPort> published{};  // those that an ADD publishes
+    std::string path{};                           // of the record of one that is masqueraded
+    NetworkNamespace netns{};                     // likewise
   };
   std::vector<Line> restored;  // or, of a dry run, what would be
   std::vector<Line> taken_back;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "lib/base/counted.hpp"
 #include "lib/base/escape.hpp"
 #include "lib/cni/plugin_input.hpp"
 #include "lib/config/lint/network.hpp"
@@ -61,11 +62,6 @@ std::string_view word_of(Finding::Level level) {
   return level == Finding::Level::problem ? "problem" : "note";
 }
 
-std::string counted(std::size_t count, const char* word) {
-  if (count == 0) return std::string("no ") + word + "s";
-  return std::to_string(count) + " " + word + (count == 1 ? "" : "s");
-}
-
 }  // namespace
 
 Report lint(const std::vector<Source>& sources, const Facts& facts) {
@@ -91,9 +87,9 @@ std::string format(const Report& report) {
             printable(finding.what) + "\n    why: " + printable(finding.why) +
             "\n    fix: " + printable(finding.fix) + "\n";
   }
-  text += counted(problems, "problem") + " and " +
-          counted(report.findings.size() - problems, "note") + " in " +
-          counted(report.files, "file");
+  text += counted_or_no(problems, "problem") + " and " +
+          counted_or_no(report.findings.size() - problems, "note") + " in " +
+          counted_or_no(report.files, "file");
   if (report.ours != report.files)
     text += ", " + std::to_string(report.ours) + " of them with nft-port-mapper";
   return text + "\n";
