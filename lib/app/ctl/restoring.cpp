@@ -28,15 +28,17 @@ Result<restore::Restored> restore_all(Transport& transport,
                                       const std::vector<restore::Source>& sources,
                                       restore::Mode mode) {
   LeftOver told;
-  const restore::Selection selection{.types =
-                                         restore::types_here(std::getenv("CNI_PATH"), told.notes)};
+  std::vector<std::string> notes;
+  const restore::Selection selection{.types = restore::types_here(std::getenv("CNI_PATH"), notes)};
   const auto ended = [&] { return ended_on_record(transport, sources, selection); };
   const bool dry_run = mode == restore::Mode::dry_run;
   if (const Status done = end_left_over(transport, ended, dry_run, told); !done)
     return done.error();
   Result<restore::Restored> restored = restore::restore(transport, sources, mode, selection);
   if (!restored) return restored;
-  restored->notes.insert(restored->notes.begin(), told.notes.begin(), told.notes.end());
+  notes.insert(notes.end(), told.notes.begin(), told.notes.end());
+  restored->notes.insert(restored->notes.begin(), notes.begin(), notes.end());
+  restored->ended.insert(restored->ended.begin(), told.notes.begin(), told.notes.end());
   restored->problems.insert(restored->problems.begin(), told.problems.begin(), told.problems.end());
   return restored;
 }

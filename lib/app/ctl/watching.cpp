@@ -259,11 +259,12 @@ bool Watching::restore_ports(const Things& things, const watch::Seen& found, Don
   const Result<bool> has_table = nft::has_table(transport_);
   const bool is_nobodys = is_nothing && restored->published == 0 && has_table && !*has_table;
   done.what = what_came_back(*restored);
-  done.problems = log_lines(restored->problems) + log_lines(restored->notes);
+  done.problems = log_lines(restored->problems) + log_lines(restored->ended);
   done.is_nothing = is_nobodys || (is_nothing && found.missing && includes(*found.missing, things));
-  return std::none_of(restored->seen.begin(), restored->seen.end(), [](const restore::Seen& seen) {
-    return seen.standing == restore::Standing::refused;
-  });
+  return !restored->has_failed &&
+         std::none_of(restored->seen.begin(), restored->seen.end(), [](const restore::Seen& seen) {
+           return seen.standing == restore::Standing::refused;
+         });
 }
 
 bool Watching::mend_table(Done& done) {

@@ -111,10 +111,12 @@ Status end_left_over(Transport& transport, const Wanted& wanted, Mode mode, Rest
   const Result<app::Unmasqueraded> left = app::unmasquerade_left_over(
       transport, can_tell ? wanted.ended : std::set<nft::OwnerHash>(), is_dry_run);
   if (!left) return left.error();
-  for (const std::string& comment : left->ended)
+  for (const std::string& comment : left->ended) {
     restored.notes.push_back(
         (is_dry_run ? "would end the masquerading of " : "ended the masquerading of ") + comment +
         ", which a saved ruleset brought back: its container is gone");
+    restored.ended.push_back(restored.notes.back());
+  }
   for (const Error& error : left->failures) restored.problems.push_back(error.message());
   return {};
 }

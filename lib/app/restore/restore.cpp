@@ -391,6 +391,7 @@ Result<Restored> restore(Transport& transport, const std::vector<Source>& source
   if (!selection.is_all || (!restored && mode == Mode::dry_run)) return restored;
   if (!restored) {  // who is masqueraded needs nothing of the ports' table
     Restored without_ports;
+    without_ports.has_failed = true;
     without_ports.problems.push_back(restored.error().message());
     restored = std::move(without_ports);
   }

@@ -9,7 +9,7 @@
 // whose DEL has passed us already. Therefore what was restored is looked at again, at once and a
 // second later, and taken back when its file is gone or its address has left the namespace. A file
 // that cannot be read is read again as well, since runtimes do not write them atomically, and an
-// attachment that appears meanwhile is restored too. Errors: only when the kernel cannot be asked
+// attachment that appears meanwhile is restored too. Errors: of a dry run, when the kernel cannot be asked
 // at all; everything else is in `problems`, and the rest goes on. Does not promise: to notice a DEL
 // whose other plugins take longer than that. Source: packaging/doc/design.md, "Restore";
 // containernetworking/cni libcni/api.go, DelNetworkList; apache/mesos
@@ -75,7 +75,9 @@ struct Restored {
   std::size_t published = 0;        // attachments that were published already
   std::vector<std::string> problems;
   std::vector<std::string> notes;
-  std::vector<Seen> seen;  // of all records; by path
+  std::vector<std::string> ended{};  // of these, what a saved ruleset had brought back and is gone
+  std::vector<Seen> seen;            // of all records; by path
+  bool has_failed = false;           // nothing is known of the ports; a problem says why
 };
 
 Result<Restored> restore(Transport& transport, const std::vector<Source>& sources, Mode mode,
