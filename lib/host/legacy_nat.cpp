@@ -46,8 +46,8 @@ std::vector<std::uint8_t> read_entries(Family family) {
 
 LegacyChain look_for_legacy_chain(Family family, const std::string& chain) {
   const Result<bool> has_nat = has_legacy_nat(family);
-  if (!has_nat) return LegacyChain::unknown;
-  if (!*has_nat) return LegacyChain::none;
+  // Root alone may read the list; whoever runs us without that runs no iptables-legacy, which wants root too.
+  if (!has_nat || !*has_nat) return LegacyChain::none;
   const std::vector<std::uint8_t> entries = read_entries(family);
   if (entries.empty()) return LegacyChain::unknown;
   // A chain begins behind an entry whose target has its name, with a NUL; jumps have offsets.

@@ -4,8 +4,8 @@
 //     use(text);
 //
 // Such tables are outside of nf_tables. One that is not there is not asked for, since the question makes it.
-// Errors: unknown, where it cannot be told whether the table is there (root alone may read the list), or it cannot be
-// read (CAP_NET_RAW, CAP_NET_ADMIN). Source: kernel
+// Errors: unknown, where the table is there and cannot be read (CAP_NET_RAW, CAP_NET_ADMIN). Does not promise: to
+// see it where the list of tables cannot be read, which root alone may. Source: kernel
 // net/ipv4/netfilter/ip_tables.c, IPT_SO_GET_ENTRIES; linux/netfilter/x_tables.h, struct xt_error_target.
 #pragma once
 

@@ -1,9 +1,10 @@
-"""The scene of tests/e2e/watch: a container with real traffic, what libcni keeps of it, and the program.
+"""The scene of tests/e2e/watch and watch-egress: a container with real traffic, what libcni keeps of it, and the program.
 
     abc = build()             # in namespaces of its own, after kit.enter
     watch = Watch()
     watch.says(["repaired: ..."], "a flush")
 """
+import atexit
 import base64
 import json
 import os
@@ -43,12 +44,16 @@ class Container:
                        "ips": [{"address": ip, "interface": 0} for ip in ips]}
         self.record = f"{RESULTS}/{network}-{name}-eth0"
         self.program = kit.PLUGIN
+        self.netns = f"/run/netns/{name}"
 
     def call(self, command):
         text = json.dumps({"cniVersion": "1.0.0", "name": self.network, "type": "nft-port-mapper",
                            **self.settings, "runtimeConfig": {"portMappings": self.mappings},
                            "prevResult": self.result})
-        answer = kit.run(self.program, input=text, env=kit.environment(command, self.name))
+        environment = kit.environment(command, self.name)
+        if os.path.exists(self.netns):
+            environment["CNI_NETNS"] = self.netns
+        answer = kit.run(self.program, input=text, env=environment)
         if answer.returncode:
             raise Failure(f"{command} of {self.name}: {answer.stdout}{answer.stderr}")
 
@@ -58,7 +63,7 @@ class Container:
             {"type": "nft-port-mapper", **self.settings, "capabilities": {"portMappings": True}}]}
         with open(self.record, "w") as file:
             json.dump({"kind": "cniCacheV1", "containerId": self.name, "ifName": "eth0",
-                       "networkName": self.network, "netns": f"/run/netns/{self.name}",
+                       "networkName": self.network, "netns": self.netns,
                        "config": base64.b64encode(json.dumps(conflist).encode()).decode(),
                        "capabilityArgs": {"portMappings": self.mappings}, "result": self.result}, file)
 
@@ -82,7 +87,8 @@ class Watch:
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         env={"PATH": kit.PATH, "LC_ALL": "C"}, preexec_fn=from_a_terminal)
         self.lines = []
-        self.thread = threading.Thread(target=self.read)
+        atexit.register(self.process.kill)  # a test that fails does not wait for it
+        self.thread = threading.Thread(target=self.read, daemon=True)
         self.thread.start()
         net.until(lambda: self.lines, "watch begins", PATIENCE)
         self.told = 0

@@ -393,7 +393,7 @@ TEST_CASE("doctor: of one port, and for one client") {
 )");
   CHECK(patient.doctor({"web"}).status == 2);
   CHECK(patient.doctor({"--from", "web"})
-            .err.starts_with("nft-port-mapperctl: 'web' is not an IP address\n"));
+            .err.starts_with("nft-port-mapperctl: --from: 'web' is not an IP address\n"));
 }
 
 TEST_CASE("after nft flush ruleset, check, doctor and owner say what restore would publish") {

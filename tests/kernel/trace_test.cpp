@@ -424,6 +424,7 @@ TEST_CASE("trace: what it cannot be asked for") {
   CHECK(said({"0"}) ==
         "nft-port-mapperctl: '0' is not PORT/PROTOCOL, for example 8080/tcp; the protocols are tcp,"
         " udp and sctp");
-  CHECK(said({"80", "--count", "0"}) == "nft-port-mapperctl: '0' is not a number from 1 to 1000");
-  CHECK(said({"80", "--from", "x"}) == "nft-port-mapperctl: 'x' is not an IP address");
+  CHECK(said({"80", "--count", "0"}) ==
+        "nft-port-mapperctl: --count: '0' is not a number from 1 to 1000");
+  CHECK(said({"80", "--from", "x"}) == "nft-port-mapperctl: --from: 'x' is not an IP address");
 }

@@ -95,7 +95,8 @@ app::Outcome report(const Adopted& adopted, bool dry_run) {
   } else {
     outcome.out = entries_table(adopted.entries, dry_run);
     outcome.out += (dry_run ? "would take over " : "took over ") + counted(taken, "container") +
-                   ", left " + std::to_string(left) + " with portmap";
+                   (dry_run ? ", would leave " : ", left ") + std::to_string(left) +
+                   " with portmap";
     if (!dry_run && adopted.not_removed.empty() && taken != 0)
       outcome.out += "; removed " + counted(adopted.removed, "rule") + " of portmap's";
     outcome.out += "\n";

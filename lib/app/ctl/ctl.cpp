@@ -96,7 +96,7 @@ constexpr std::array kInstallOptions = {
     Option{"--add", "", "put an entry behind the last plugin of a list without portmap"},
     Option{"--elsewhere", "", "the list's other plugins are in another directory than --to"},
     Option{"--stay", "", "then run watch, and look every 10 seconds whether all is still in place"},
-    Option{"--leave", "", "with --stay: uninstall at SIGTERM or SIGHUP, and end then"},
+    Option{"--leave", "", "with --stay: uninstall at SIGTERM, SIGINT or SIGHUP, and end then"},
 };
 constexpr std::array kUninstallOptions = {kPluginOption, kToOption};
 constexpr std::array kFlushOptions = {
@@ -129,12 +129,14 @@ constexpr std::array kSubcommands = {
                " there\n"
                "is named.\n",
                kOwnerOptions, 2, owner},
-    Subcommand{"check", "[OPTION...]", "check the table for damage",
-               "Checks that the three elements of every published port agree, that no owner is\n"
-               "dead, that skeleton and network chains are intact, and that the guard exists"
-               " where\n"
-               "route_localnet is set. Prints every finding.\n",
-               kCheckOptions, 0, check},
+    Subcommand{
+        "check", "[OPTION...]", "check the table for damage",
+        "Checks that the three elements of every published port agree, that no owner is\n"
+        "dead, that skeleton and network chains are intact, and that the guard exists"
+        " where\n"
+        "route_localnet is set; and whether those who have ipMasq are masqueraded. Prints every\n"
+        "finding.\n",
+        kCheckOptions, 0, check},
     Subcommand{"prune", "[OPTION...]", "remove ports of containers that are dead",
                "Removes the ports of attachments that are proven dead: their network namespace is"
                " gone, or\n"
@@ -144,9 +146,10 @@ constexpr std::array kSubcommands = {
                kPruneOptions, 0, prune},
     Subcommand{
         "release", "CONTAINER [OPTION...]", "free the ports of one container by hand",
-        "Removes the ports of one container, alive or not, as its DEL would. CONTAINER is the"
-        " whole ID.\n"
-        "The container keeps running. If it publishes nothing, the exit status is 1.\n",
+        "Removes the ports of one container, alive or not, as its DEL would, and ends its"
+        " masquerading.\n"
+        "CONTAINER is the whole ID. The container keeps running. If it has neither, the exit status"
+        " is 1.\n",
         kReleaseOptions, 1, release},
     Subcommand{"restore", "[OPTION...]", "publish again what a flush removed",
                "Rebuilds the table from what the runtimes have on record: libcni's cache\n"
@@ -168,7 +171,8 @@ constexpr std::array kSubcommands = {
                "named with the reason and left alone; then the exit status is 1. Rules of"
                " iptables-legacy are left.\n",
                kAdoptOptions, 0, adopt},
-    Subcommand{"render", "[CONFIG.json|-]", "print what an ADD would put into the kernel",
+    Subcommand{"render", "[OPTION...] [CONFIG.json|-]",
+               "print what an ADD would put into the kernel",
                "Reads a network configuration with prevResult and port mappings, as the plugin"
                " reads it,\n"
                "and prints an nft script that does what an ADD would do. Of a list (.conflist) it"
@@ -256,14 +260,15 @@ constexpr std::array kSubcommands = {
         "SIGTERM or SIGINT, and with status 1 when it repaired the same thing three times within a"
         " minute.\n",
         kWatchOptions, 0, watch},
-    Subcommand{
-        "flush", "[OPTION...]", "remove the table, or the ports of one network",
-        "Removes the table, and resets route_localnet on the interfaces towards the"
-        " containers.\n"
-        "With --network it removes only the ports and the chain of that network. It says what"
-        " it\n"
-        "would remove, and asks. Where standard input is no terminal it wants --yes.\n",
-        kFlushOptions, 0, flush},
+    Subcommand{"flush", "[OPTION...]", "remove the table, or the ports of one network",
+               "Removes the tables, and resets route_localnet on the interfaces towards the"
+               " containers.\n"
+               "Nobody is masqueraded (ipMasq) after that either. With --network it removes only "
+               "the ports,"
+               " the\n"
+               "chain and the masquerading of that network. It says what it would remove, and "
+               "asks. Where standard input is no terminal it wants --yes.\n",
+               kFlushOptions, 0, flush},
     Subcommand{
         "version", "", "show the version", "Shows the version of this program.\n", {}, 0, version},
     Subcommand{"help",

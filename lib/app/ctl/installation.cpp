@@ -35,6 +35,8 @@ Status put_in_place(const Installation& place, Lines& done) {
 }
 
 std::vector<Error> take_away(const Installation& place, Lines& done) {
+  if (!is_known(place.list))
+    return {unreadable_input("there is no list and no directory of lists", place.list)};
   const Result<host::DirectoryLock> lock = alone_in(place, done);
   if (!lock) return {lock.error()};
   std::vector<Error> problems = take_entries(place.list, done);

@@ -146,6 +146,9 @@ std::vector<std::string> directories_of(const std::string& path) {
 }
 
 Status check_neighbours(const std::string& path, const std::string& directory) {
+  if (!exists(directory))
+    return invalid_input("there is no directory " + directory +
+                         "; name with --to the one where the runtime looks for plugins");
   const Result<std::string> list = list_of(path);
   const Result<std::string> text = list ? read_regular_file(*list) : list;
   const Result<Lines> others =
@@ -167,6 +170,10 @@ Status put_entry(const std::string& path, config::Missing missing, Lines& done) 
   const Result<std::string> list = list_of(path);
   if (!list) return list.error();
   return until_unchanged(*list, [&] { return put_into(*list, missing, done); });
+}
+
+bool is_known(const std::string& path) {
+  return exists(path) || exists(record_of(path)) || path == kNetworkDirectory;
 }
 
 std::vector<Error> take_entries(const std::string& path, Lines& done) {

@@ -32,6 +32,8 @@ std::vector<std::string> directories_of(const std::string& path);
 // is no list that could be read nothing tells; put_entry has the error.
 Status check_neighbours(const std::string& path, const std::string& directory);
 Status put_entry(const std::string& path, config::Missing missing, std::vector<std::string>& done);
+// Whether there is such a list or directory, or was when put_entry changed it; the usual directory may be missing.
+bool is_known(const std::string& path);
 std::vector<Error> take_entries(const std::string& path, std::vector<std::string>& done);
 
 }  // namespace portmapper::ctl

@@ -4,6 +4,8 @@
 namespace portmapper::ctl {
 
 app::Outcome metrics(const Arguments& arguments) {
+  const std::optional<std::string> file = arguments.value("--output");
+  if (file && file->empty()) return wrong_usage("--output names no file");
   Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
   if (!netlink) return could_not_look(netlink.error());
   const Result<metrics::Figures> figures = measure(*netlink);
@@ -11,7 +13,6 @@ app::Outcome metrics(const Arguments& arguments) {
   app::Outcome outcome;
   outcome.out = metrics::format(
       *figures, arguments.has("--totals") ? metrics::PerPort::no : metrics::PerPort::yes);
-  const std::optional<std::string> file = arguments.value("--output");
   if (!file || *file == "-") return outcome;
   if (const Status written = write_figures(*file, outcome.out); !written)
     return failure(written.error());

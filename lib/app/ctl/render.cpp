@@ -5,6 +5,7 @@
 #include "lib/app/ctl/input_file.hpp"
 #include "lib/app/ctl/render_input.hpp"
 #include "lib/app/host_effects.hpp"
+#include "lib/base/escape.hpp"
 #include "nft/egress_state.hpp"
 #include "nft/transaction.hpp"
 
@@ -50,8 +51,12 @@ std::vector<nft::ClaimEntry> claims_of(const nft::Plan& plan, Family family) {
 }  // namespace
 
 app::Outcome render(const Arguments& arguments) {
-  if (!cni::is_cni_name(container_of(arguments)) || !cni::is_interface_name(ifname_of(arguments)))
-    return wrong_usage("--container or --ifname is not a name that CNI allows");
+  if (!cni::is_cni_name(container_of(arguments)))
+    return wrong_usage("--container: '" + printable(container_of(arguments)) +
+                       "' is not a container ID that CNI allows");
+  if (!cni::is_interface_name(ifname_of(arguments)))
+    return wrong_usage("--ifname: '" + printable(ifname_of(arguments)) +
+                       "' is not a name of an interface");
   const Result<std::string> text =
       read_input_file(arguments.words.empty() ? "-" : arguments.words.front());
   if (!text) return could_not_look(text.error());

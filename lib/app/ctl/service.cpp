@@ -26,7 +26,7 @@ Result<Service> parse_service(const std::string& word) {
 
 Result<IpAddress> parse_client(const std::string& word) {
   const std::optional<IpAddress> parsed = IpAddress::parse(word);
-  if (!parsed) return invalid_input("'" + printable(word) + "' is not an IP address");
+  if (!parsed) return invalid_input("--from: '" + printable(word) + "' is not an IP address");
   const IpAddress address = parsed->unmapped();
   static const std::array nobodies = {*IpPrefix::parse("0.0.0.0/8"),
                                       *IpPrefix::parse("224.0.0.0/3"), *IpPrefix::parse("::/128"),

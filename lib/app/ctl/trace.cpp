@@ -58,7 +58,7 @@ Result<TraceOptions> parse_trace_options(const Arguments& arguments) {
     const char* end = count->data() + count->size();
     const auto [rest, error] = std::from_chars(count->data(), end, options.count);
     if (error != std::errc() || rest != end || options.count < 1 || options.count > kMostPackets)
-      return invalid_input("'" + printable(*count) + "' is not a number from 1 to " +
+      return invalid_input("--count: '" + printable(*count) + "' is not a number from 1 to " +
                            std::to_string(kMostPackets));
   }
   return options;

@@ -26,6 +26,8 @@ void outlive_others() {
 
 app::Outcome watch(const Arguments& arguments) {
   WatchWish wish{.metrics_file = arguments.value("--metrics")};
+  if (wish.metrics_file && wish.metrics_file->empty())
+    return wrong_usage("--metrics names no file");
   if (arguments.has("--totals")) wish.per_port = metrics::PerPort::no;
   if (arguments.has("--totals") && !wish.metrics_file)
     return wrong_usage("watch: --totals needs --metrics FILE");
