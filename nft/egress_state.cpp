@@ -256,7 +256,27 @@ class EgressCheck {
   std::vector<EgressFinding> findings_;
 };
 
+// Whether an ADD of the attachment, which the plan is not, has given it another address.
+bool has_newer(const Plan& plan, const OwnerHash& owner, const EgressState& state) {
+  return std::any_of(state.owners.begin(), state.owners.end(), [&](const EgressEntry& entry) {
+    return entry.owner == owner && entry.record == EgressEntry::Record::whole && !entry.restored &&
+           entry.netns.is_known() &&  // not of a listing that was loaded
+           std::none_of(plan.egress.begin(), plan.egress.end(),
+                        [&entry](const auto& source) { return source.address == entry.address; });
+  });
+}
+
 }  // namespace
+
+Transaction decide_take_back(const OwnerHash& owner, const NetworkNamespace& netns,
+                             const EgressState& state) {
+  const bool is_anothers =
+      std::any_of(state.owners.begin(), state.owners.end(), [&](const EgressEntry& entry) {
+        return entry.owner == owner && entry.record == EgressEntry::Record::whole &&
+               (entry.netns != netns || !entry.restored);
+      });
+  return is_anothers ? Transaction() : decide_unmasquerade(owner, state);
+}
 
 bool is_of_network(const EgressEntry& entry, std::string_view network) {
   return entry.network ? *entry.network == network_hash(network)
@@ -265,6 +285,7 @@ bool is_of_network(const EgressEntry& entry, std::string_view network) {
 
 Transaction decide_masquerade(const Plan& plan, const EgressState& state) {
   const OwnerHash owner = owner_hash(plan.attachment);
+  if (plan.is_restored && has_newer(plan, owner, state)) return {};
   EgressChange change(owner, state);
   change.build(plan);
   change.replace(&plan);

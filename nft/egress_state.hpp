@@ -40,6 +40,7 @@ struct EgressEntry {
   std::optional<OwnerHash> network{};    // where the comment may not tell
   std::optional<OwnerHash> container{};  // likewise
   Record record = Record::whole;
+  bool restored = false;  // made by restore, not by an ADD
 };
 bool is_of_network(const EgressEntry& entry, std::string_view network);
 
@@ -65,7 +66,8 @@ Result<std::vector<RuleForm>> read_egress_rules(Transport& transport, const std:
 
 // Of a plan with `egress`. Builds the table where it is not as we build it, and replaces what the
 // attachment had. An address that another attachment wants too is led by the plan: the runtime has
-// just given it away, so the other's container had it before.
+// just given it away, so the other's container had it before. A restored plan, whose record may be old by now, gives
+// way where the attachment's own ADD masqueraded another address.
 Transaction decide_masquerade(const Plan& plan, const EgressState& state);
 // An address that another attachment wants goes to that one; a chain that nobody wants is deleted, with
 // what else leads there, and with the last owner the table: where containers go on, without what they
@@ -74,6 +76,9 @@ Transaction decide_masquerade(const Plan& plan, const EgressState& state);
 enum class LastOne : std::uint8_t { takes_table, leaves_table };
 Transaction decide_unmasquerade(const OwnerHash& owner, const EgressState& state,
                                 LastOne last_one = LastOne::takes_table);
+// The same of what restore began in that namespace, and nothing of what an ADD did since.
+Transaction decide_take_back(const OwnerHash& owner, const NetworkNamespace& netns,
+                             const EgressState& state);
 // The addresses that a transaction, decided on the state, leads elsewhere, or no more.
 std::set<IpAddress> led_anew(const Transaction& transaction, const EgressState& state);
 // Without the ends of chains, which the kernel refused since somebody's own rule goes there: they stay

@@ -144,6 +144,13 @@ Result<bool> unmasquerade(Transport& transport, const nft::OwnerHash& owner,
   });
 }
 
+Result<bool> take_back_masquerade(Transport& transport, const nft::OwnerHash& owner,
+                                  const NetworkNamespace& netns) {
+  return change_egress(transport, [&](const nft::EgressState& state) {
+    return nft::decide_take_back(owner, netns, state);
+  });
+}
+
 Status leave_unmasqueraded(Transport& transport, const nft::Plan& plan) {
   const Result<nft::EgressState> state = read_egress_settled(transport);
   if (!state) return state.error();

@@ -34,6 +34,10 @@ Result<bool> unmasquerade(Transport& transport, const nft::OwnerHash& owner,
                           const std::optional<NetworkNamespace>& only = std::nullopt,
                           nft::LastOne last_one = nft::LastOne::takes_table);
 
+// The same of what `restore` or the watch began.
+Result<bool> take_back_masquerade(Transport& transport, const nft::OwnerHash& owner,
+                                  const NetworkNamespace& netns);
+
 // By the attachments' names; what could not be ended keeps no other from its end.
 struct Unmasqueraded {
   std::vector<std::string> ended{};    // or, of a dry run, what would be

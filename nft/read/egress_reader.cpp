@@ -35,7 +35,8 @@ std::optional<EgressEntry> parse_egress_entry(const ElementView& element) {
                      .chain = std::move(data.chain),
                      .netns = std::move(data.netns),
                      .network = data.network,
-                     .container = data.container};
+                     .container = data.container,
+                     .restored = data.restored};
 }
 
 // The generation, and what there is of the table, its base chain and its sets, in one exchange.

@@ -54,7 +54,9 @@ EgressState after(EgressState state, const Transaction& transaction) {
                                 .index = key.index,
                                 .address = *parse_egress_address(element.data.bytes()),
                                 .comment = data.comment,
-                                .chain = data.chain});
+                                .chain = data.chain,
+                                .netns = data.netns,
+                                .restored = data.restored});
     }
   }
   return state;
@@ -204,6 +206,34 @@ TEST_CASE("egress: what somebody removed is not removed again, and is back with 
   REQUIRE(findings.size() == 1);
   CHECK(findings[0].what == said);
   CHECK(findings[0].is_mendable);
+}
+
+TEST_CASE("egress: restore gives way to a newer ADD, and takes back nothing of it") {
+  Plan before = plan_of("abc", "web", "10.22.0.2/16");
+  before.netns = {"/run/netns/abc", 4, 77, 0, 0, {}};
+  before.is_restored = true;
+  Plan now = plan_of("abc", "web", "10.22.0.9/16");
+  now.netns = before.netns;
+  const EgressState restored = after({}, decide_masquerade(before, {}));
+  const EgressState added = after(restored, decide_masquerade(now, restored));
+  CHECK(sources_of(added) == "10.22.0.9 web/abc/eth0 net-web-10.22.0.0-16");
+  CHECK(decide_masquerade(before, added).operations.empty());
+  const OwnerHash owner = owner_of("abc", "web");
+  CHECK(decide_take_back(owner, before.netns, added).operations.empty());
+  CHECK(to_string(decide_take_back(owner, before.netns, restored)) ==
+        "delete table inet nft-port-mapper-egress\n");
+  NetworkNamespace another = before.netns;
+  another.inode = 78;
+  CHECK(decide_take_back(owner, another, restored).operations.empty());
+  // What an ADD with the same address did is mended, and a loaded listing, which has no namespaces, is no ADD's.
+  now = plan_of("abc", "web", "10.22.0.2/16");
+  now.netns = before.netns;
+  const EgressState same = after({}, decide_masquerade(now, {}));
+  CHECK(!decide_masquerade(before, same).operations.empty());
+  EgressState loaded = added;
+  loaded.owners.front().netns = {};
+  CHECK(sources_of(after(loaded, decide_masquerade(before, loaded))) ==
+        "10.22.0.2 web/abc/eth0 net-web-10.22.0.0-16");
 }
 
 TEST_CASE("egress: what needs no configuration is put back without one, and nothing else") {

@@ -163,8 +163,8 @@ bool Watching::withdraw(Published& published, std::string& log) {
     gone = app::withdraw(transport_, published.withdrawal, notes, published.close_connections);
   Result<bool> unmasqueraded = false;
   if (published.is_masqueraded)
-    unmasqueraded =
-        app::unmasquerade(transport_, published.withdrawal.owner, published.withdrawal.only);
+    unmasqueraded = app::take_back_masquerade(transport_, published.withdrawal.owner,
+                                              *published.withdrawal.only);
   log += log_lines(notes);
   for (const Error* error :
        {gone ? nullptr : &gone.error(), unmasqueraded ? nullptr : &unmasqueraded.error()})

@@ -78,7 +78,9 @@ Restored::Line line_of(const PlanOfFile& item) {
 Status follow(Transport& transport, const nft::Plan& now, nft::Plan& before) {
   if (now.egress == before.egress) return {};
   before = now;
-  return app::masquerade(transport, now);
+  const Result<app::EgressView> view = app::look_at_egress(transport);
+  if (!view) return view.error();
+  return app::check_masquerade(*view, now).empty() ? Status() : app::masquerade(transport, now);
 }
 
 void take_back_ended(Transport& transport, const std::vector<Source>& sources, const TypesOf& types,
@@ -96,7 +98,7 @@ void take_back_ended(Transport& transport, const std::vector<Source>& sources, c
       return false;
     }
     const Result<bool> gone =
-        app::unmasquerade(transport, nft::owner_hash(plan.attachment), plan.netns);
+        app::take_back_masquerade(transport, nft::owner_hash(plan.attachment), plan.netns);
     if (!gone)
       restored.problems.push_back("cannot take back " + nft::attachment_comment(plan.attachment) +
                                   ": " + gone.error().message());
