@@ -175,7 +175,7 @@ std::string nothing_found(const std::vector<ListedPort>& ports, const Filter& fi
 void note_rest(const std::vector<ListedPort>& ports, std::vector<std::string>& notes) {
   const auto count = [&ports](const auto& is_one) {
     const auto number = std::count_if(ports.begin(), ports.end(), is_one);
-    return counted(number, "port");
+    return counted(static_cast<std::size_t>(number), "port");
   };
   const auto is_absent = [](const ListedPort& port) { return !port.is_here; };
   const auto meets = [](const ListedPort& port) { return !port.processes.empty(); };
