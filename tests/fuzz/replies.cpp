@@ -66,7 +66,8 @@ void judge_audit(Transport& kernel) {
   judge(contents);
   if (!contents) return;
   const Audit audit = audit_table(*contents);
-  for (const std::string& finding : audit.findings) demand_printable(finding);
+  for (const portmapper::ctl::Finding& finding : audit.findings)
+    demand_printable(to_string(finding));
   encode(audit.repair);
 }
 
