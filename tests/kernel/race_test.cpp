@@ -6,6 +6,8 @@
 #include <random>
 #include <regex>
 
+#include "lib/app/ctl/steady_audit.hpp"
+#include "tests/support/requests.hpp"
 #include "tests/support/runtime.hpp"
 
 using namespace portmapper;
@@ -83,6 +85,53 @@ bool is_conflict(const std::string& answer, std::size_t number, int port) {
                                                          name_of(other))))
       return true;
   return false;
+}
+
+// The kernel, in which "def" has gone whenever the owners are read, and is back when the claims are: `times` times.
+class Unsteady final : public Transport {
+ public:
+  Unsteady(Netlink netlink, const Runtime& runtime, int times)
+      : netlink_(std::move(netlink)), runtime_(runtime), times_(times) {}
+
+  Status exchange(std::span<const std::uint8_t> requests, const OnReply& on_reply) override {
+    for (const Request& request : requests_in(requests)) change_before(request);
+    return netlink_.exchange(requests, on_reply);
+  }
+  Status peek(std::span<const std::uint8_t> requests, const OnReply& on_reply,
+              const IsEnough& is_enough) override {
+    return netlink_.peek(requests, on_reply, is_enough);
+  }
+
+ private:
+  void change_before(const Request& request) {
+    if (request.name() != "GETSETELEM") return;
+    const auto set = attribute_of(request.attributes(), NFTA_SET_ELEM_LIST_SET).text();
+    if (set == nft::kOwners && is_there_ && times_-- > 0) {
+      is_there_ = false;
+      REQUIRE(runtime_.del("def") == done);
+    } else if (set == "published-ip" && !is_there_) {
+      is_there_ = true;
+      REQUIRE(runtime_.add("def", {{9090, 80}}) == done);
+    }
+  }
+
+  Netlink netlink_;
+  const Runtime& runtime_;
+  int times_;
+  bool is_there_ = true;
+};
+
+std::string audited(const Lab& lab, const Runtime& runtime, int times) {
+  return Lab::in(lab.host(), [&] {
+    Result<Netlink> netlink = Netlink::open(NETLINK_NETFILTER);
+    REQUIRE(netlink);
+    Unsteady unsteady(*std::move(netlink), runtime, times);
+    const Result<ctl::SteadyAudit> steady = ctl::audit_steadily(unsteady);
+    REQUIRE(steady);
+    std::string text;
+    for (const ctl::Finding& finding : steady->audit.findings) text += to_string(finding) + "\n";
+    return text;
+  });
 }
 
 std::uint16_t own_port(std::size_t number) {
@@ -268,4 +317,20 @@ TEST_CASE("race: the same attachment added and deleted at once leaves all of it 
     CHECK((table.claims.empty() || table.claims.size() == 2));
     check_table(lab, table.claims);
   }
+}
+
+TEST_CASE(
+    "race: what ADDs and DELs look like for ten readings is no damage, and damage beside them is "
+    "told") {
+  Lab lab;
+  const Runtime runtime(lab);
+  lab.container("abc", "10.22.0.2/16");
+  lab.container("def", "10.22.0.3/16");
+  REQUIRE(runtime.add("abc", {{8080, 80}}) == done);
+  REQUIRE(runtime.add("def", {{9090, 80}}) == done);
+  CHECK(audited(lab, runtime, 10).empty());
+  test::nft(lab.host(), "delete element inet nft-port-mapper published-ip { tcp . 8080 }");
+  const std::string damage = "port 0.0.0.0:8080/tcp of web/abc/eth0 has no claim\n";
+  CHECK(audited(lab, runtime, 10) == damage);
+  CHECK(audited(lab, runtime, 1000).starts_with(damage));  // it ends, however long they go on
 }

@@ -4,8 +4,9 @@
 //   for (const Finding& finding : steady->audit.findings) use(to_string(finding));
 //
 // The sets are read one after the other, and the kernel does not tell that one changed during its dump. So a finding
-// counts that two readings have; and a reading counts during which nothing changed, or the fifth. Errors: as
-// read_table. Source: packaging/doc/kernel-facts.md.
+// counts that each reading has: two, if nothing changed during the last; 16, if something changed during all of them.
+// Without a finding the first reading counts during which nothing changed, or the fifth. Errors: as read_table.
+// Source: packaging/doc/kernel-facts.md.
 #pragma once
 
 #include "lib/app/ctl/audit.hpp"
