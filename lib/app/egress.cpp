@@ -273,9 +273,10 @@ std::vector<std::string> check_masquerade(const EgressView& view, const nft::Pla
 Result<EgressAudit> audit_masquerade(Transport& transport) {
   const Result<EgressView> view = look_at_egress(transport);
   if (!view) return view.error();
-  if (!view->state.exists) return EgressAudit();
-  EgressAudit audit{.damage = nft::check_egress(view->state, view->rules),
-                    .notes = notes_on_snat_addresses(view->rules)};
+  EgressAudit audit{.generation = view->state.generation};
+  if (!view->state.exists) return audit;
+  audit.damage = nft::check_egress(view->state, view->rules);
+  audit.notes = notes_on_snat_addresses(view->rules);
   for (const EgressLife& life : egress_life_of(view->state))
     if (life.liveness == nft::Liveness::dead) audit.dead.push_back(life.first->comment);
   return audit;

@@ -68,6 +68,7 @@ Result<EgressView> look_at_egress(Transport& transport);
 // What is not as the plan's ADD left it.
 std::vector<std::string> check_masquerade(const EgressView& view, const nft::Plan& plan);
 struct EgressAudit {
+  std::uint32_t generation = 0;  // before it was read
   std::vector<nft::EgressFinding> damage{};
   std::vector<std::string> dead{};  // attachments
   std::vector<std::string>

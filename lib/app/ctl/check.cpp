@@ -79,9 +79,6 @@ Result<Checked> check_table(Transport& transport, bool repairs, bool& has_looked
     if (!left) return left.error();
     checked.repair->left = std::move(*left);
   }
-  const Result<app::EgressAudit> egress = app::audit_masquerade(transport);
-  if (!egress) return egress.error();
-  add_egress(*egress, checked.audit);
   if (repairs)
     if (const Result<bool> mended = app::mend_masquerade(transport); !mended)
       checked.repair->left.push_back(mended.error());

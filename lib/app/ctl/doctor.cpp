@@ -7,12 +7,12 @@
 #include <set>
 #include <utility>
 
-#include "lib/app/ctl/audit.hpp"
 #include "lib/app/ctl/commands.hpp"
 #include "lib/app/ctl/listed_processes.hpp"
 #include "lib/app/ctl/listing.hpp"
 #include "lib/app/ctl/missing.hpp"
 #include "lib/app/ctl/service.hpp"
+#include "lib/app/ctl/steady_audit.hpp"
 #include "lib/app/doctor/read.hpp"
 #include "lib/app/exposure.hpp"
 #include "lib/app/publish.hpp"
@@ -174,19 +174,15 @@ std::set<IpAddress> gone_targets(const nft::foreign::Ruleset& others) {
 
 // What `check` finds of our own table, apart from what is said of route_localnet and of ::1.
 Status read_own_table(Transport& transport, doctor::Host& host) {
-  Result<TableContents> contents = read_table(transport);
-  if (!contents) return contents.error();
-  host.has_table = contents->exists;
-  find_records(transport, *contents);
-  host.exposed_devices = std::exchange(contents->exposed_devices, {});
-  Audit audit = audit_table(*contents);
-  const Result<app::EgressAudit> egress = app::audit_masquerade(transport);
-  if (!egress) return egress.error();
-  add_egress(*egress, audit);
+  Result<SteadyAudit> steady = audit_steadily(transport);
+  if (!steady) return steady.error();
+  host.has_table = steady->contents.exists;
+  host.exposed_devices = std::move(steady->contents.exposed_devices);
   host.loopback6.clear();
   host.damage.clear();
   host.is_mendable = false;
-  for (const Finding& finding : audit.findings) {
+  for (const Finding& finding : steady->audit.findings) {
+    if (finding.kind == Finding::Kind::of_host) continue;
     const bool is_of_loopback6 = finding.kind == Finding::Kind::loopback6;
     (is_of_loopback6 ? host.loopback6 : host.damage).push_back(to_string(finding));
     host.is_mendable = host.is_mendable || (finding.is_mendable && !is_of_loopback6);

@@ -9,7 +9,6 @@
 
 #include "lib/app/ctl/missing.hpp"
 #include "lib/app/ctl/steady_audit.hpp"
-#include "lib/app/egress.hpp"
 #include "lib/host/replace_file.hpp"
 #include "nft/decide.hpp"
 
@@ -69,7 +68,7 @@ Result<metrics::Figures> measure(Transport& transport) {
   const auto begin = std::chrono::steady_clock::now();
   Result<SteadyAudit> steady = audit_steadily(transport);
   if (!steady) return steady.error();
-  auto& [contents, audit] = *steady;
+  const auto& [contents, audit] = *steady;
   metrics::Figures figures{.version = NFT_PORT_MAPPER_VERSION, .has_table = contents.exists};
   count_ports(contents, figures);
   count_owners(contents, figures.owners);
@@ -77,9 +76,6 @@ Result<metrics::Figures> measure(Transport& transport) {
   if (!missing) return missing.error();
   for (const Missing& one : *missing)
     ++(one.ports.empty() ? figures.unmasqueraded : figures.missing);
-  const Result<app::EgressAudit> egress = app::audit_masquerade(transport);
-  if (!egress) return egress.error();
-  add_egress(*egress, audit);
   figures.findings = audit.findings.size() + missing->size();
   figures.mendable = audit.mendable();
   figures.exposed = contents.exposed_devices.size();

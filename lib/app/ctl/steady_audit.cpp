@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "lib/app/ctl/missing.hpp"
+#include "lib/app/egress.hpp"
 #include "lib/app/retry.hpp"
 
 namespace portmapper::ctl {
@@ -27,10 +28,14 @@ void keep(Audit& audit, const Findings& found) {
 Result<SteadyAudit> audit_steadily(Transport& transport) {
   std::optional<Findings> found;  // by all readings so far
   for (int reading = 1;; ++reading) {
+    const Result<app::EgressAudit> egress = app::audit_masquerade(transport);
+    if (!egress) return egress.error();
     Result<TableContents> contents = app::retried([&] { return read_table(transport); });
     if (!contents) return contents.error();
+    contents->is_steady = contents->is_steady && contents->generation == egress->generation;
     find_records(transport, *contents);
     Audit audit = audit_table(*contents);
+    add_egress(*egress, audit);
     if (found) keep(audit, *found);
     const bool is_told_twice = found || audit.findings.empty();
     const int most = audit.findings.empty() ? kMostReadings : kMostOfFindings;

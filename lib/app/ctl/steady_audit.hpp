@@ -1,4 +1,4 @@
-// audit_steadily: the whole table and what is damaged in it, while ADDs and DELs go on.
+// audit_steadily: the whole table and what is damaged in it and in that of egress, while ADDs and DELs go on.
 //
 //   const Result<SteadyAudit> steady = audit_steadily(transport);
 //   for (const Finding& finding : steady->audit.findings) use(to_string(finding));
