@@ -22,6 +22,7 @@ Audit audit() {
                     {.thing = "attachment x is dead", .kind = Finding::Kind::outlived},
                     {.thing = "claim of y has no owner", .kind = Finding::Kind::nobodys},
                     {.thing = "device cni0 lacks route_localnet", .kind = Finding::Kind::of_host},
+                    {.thing = "cni1 is exposed", .kind = Finding::Kind::exposure},
                     {.thing = "no route of ::1", .kind = Finding::Kind::loopback6}};
   return audit;
 }
@@ -34,7 +35,8 @@ TEST_CASE("watch: dead containers and what is nobody's are not repaired, the hos
   const watch::Seen seen = seen_of(contents, audit(), std::nullopt, false);
   CHECK(seen.is_whole);
   CHECK(seen.damage == watch::Things{"chain prerouting is missing"});
-  CHECK(seen.of_host == watch::Things{"device cni0 lacks route_localnet", "no route of ::1"});
+  CHECK(seen.of_host ==
+        watch::Things{"cni1 is exposed", "device cni0 lacks route_localnet", "no route of ::1"});
   CHECK(!seen.missing);
 }
 

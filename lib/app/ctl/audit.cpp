@@ -230,7 +230,7 @@ class Auditor {
   // With a table the guard is mended with the skeleton; without one nobody needs the setting.
   void check_exposure() {
     for (const std::string& device : contents_.exposed_devices) {
-      find_mendable(app::exposure_of(device), Kind::of_host);
+      find_mendable(app::exposure_of(device), Kind::exposure);
       if (!contents_.exists) audit_.close.emplace_back(Family::ipv4, device);
     }
   }

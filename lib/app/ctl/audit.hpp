@@ -32,6 +32,7 @@ struct Finding {
     outlived,   // a container, or its interface, is gone
     nobodys,    // an element that no owner has
     of_host,    // beside the table
+    exposure,   // likewise: route_localnet without the guard
     loopback6,  // likewise: the way of ::1
     egress,     // of the table of those who are masqueraded
   };

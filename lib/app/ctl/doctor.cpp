@@ -182,7 +182,7 @@ Status read_own_table(Transport& transport, doctor::Host& host) {
   host.damage.clear();
   host.is_mendable = false;
   for (const Finding& finding : steady->audit.findings) {
-    if (finding.kind == Finding::Kind::of_host) continue;
+    if (finding.kind == Finding::Kind::exposure) continue;  // told by itself
     const bool is_of_loopback6 = finding.kind == Finding::Kind::loopback6;
     (is_of_loopback6 ? host.loopback6 : host.damage).push_back(to_string(finding));
     host.is_mendable = host.is_mendable || (finding.is_mendable && !is_of_loopback6);

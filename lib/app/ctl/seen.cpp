@@ -16,6 +16,7 @@ watch::Seen seen_of(const TableContents& contents, const Audit& audit,
         seen.damage.insert(finding.thing);
         break;
       case Finding::Kind::of_host:
+      case Finding::Kind::exposure:
       case Finding::Kind::loopback6:
         seen.of_host.insert(finding.thing);
         break;
